@@ -1,0 +1,112 @@
+"""`edgepose doctor`: what works on this machine, and what to do about what does not. It writes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from edgepose.commands.screen import show_json, show_table
+
+NEEDED = ("numpy", "opencv-python-headless", "onnxruntime", "av", "typer", "rich")
+MODULES = {"opencv-python-headless": "cv2", "onnxruntime": "edgepose.runtime.session"}
+EXTRAS = {"torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
+          "hotcoco": "evaluate", "openvino": "openvino"}  # fmt: skip
+OPENCVS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report. `ok` is None where nothing is wrong and nothing is there."""
+
+    what: str
+    ok: bool | None
+    found: str
+    cure: str = ""
+
+
+def doctor(as_json: bool) -> bool:
+    """Print the report; True when nothing is broken."""
+    checks = [_python(), *map(_needed, NEEDED), *_opencvs(), *_extras(), _cores(), _instructions(), *_models()]
+    broken = [check for check in checks if check.ok is False]
+    if as_json:
+        rows = [{"what": c.what, "ok": c.ok, "found": c.found, "cure": c.cure or None} for c in checks]
+        show_json({"ok": not broken, "checks": rows})
+        return not broken
+    signs = {True: "ok", False: "BROKEN", None: "-"}
+    show_table(["", "", ""], [[check.what, signs[check.ok], check.found] for check in checks], left=3)
+    for check in broken:
+        print(f"{check.what}: {check.cure}")
+    print("everything needed works" if not broken else f"{len(broken)} broken")
+    return not broken
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    right = (3, 10) <= sys.version_info[:2] <= (3, 13)
+    found = f"{version}, {platform.system()} {platform.machine()}"
+    return Check("python", True if right else None, found + ("" if right else ", not tested: expected 3.10 to 3.13"))
+
+
+def _needed(package: str) -> Check:
+    version = _version(package)
+    module = MODULES.get(package, package)
+    cure = f"pip install --force-reinstall {package}"
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError, AttributeError) as error:
+        return Check(package, False, f"{version or 'not installed'}; {_short(error)}", cure)
+    return Check(package, True, version or "present, version unknown")
+
+
+def _opencvs() -> list[Check]:
+    """Two OpenCV wheels write over each other's files."""
+    found = [package for package in OPENCVS if _version(package)]
+    if len(found) < 2:
+        return []
+    cure = f"pip uninstall -y {' '.join(found)} && pip install opencv-python-headless"
+    return [Check("opencv", False, f"{' and '.join(found)} are installed over each other", cure)]
+
+
+def _extras() -> list[Check]:
+    checks = []
+    for package, extra in EXTRAS.items():
+        version = _version(package)
+        found = version or f"not installed; pip install 'edgepose[{extra}]'"
+        checks.append(Check(package, True if version else None, found))
+    return checks
+
+
+def _cores() -> Check:
+    from edgepose.runtime.cores import VARIABLE, thread_count
+
+    try:
+        count = thread_count()
+    except ValueError as error:
+        return Check("threads", False, _short(error), f"unset {VARIABLE}")
+    stated = f" ({VARIABLE})" if os.environ.get(VARIABLE) else ""
+    return Check("threads", True, f"{count} used{stated}, {os.cpu_count()} processors here")
+
+
+def _instructions() -> Check:
+    import cv2
+
+    names = ("AVX2", "AVX_512F", "AVX512_SKX", "AVX_512VNNI", "NEON", "NEON_DOTPROD", "NEON_FP16", "NEON_BF16")
+    found = [n for n in names if hasattr(cv2, f"CPU_{n}") and cv2.checkHardwareSupport(getattr(cv2, f"CPU_{n}"))]
+    slow = "none of AVX2, AVX-512 or NEON: expect a few frames per second"
+    return Check("instructions", True if found else None, " ".join(found) or slow)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 160 else text[:160] + " ..."

@@ -1,0 +1,246 @@
+"""`edgepose predict` and `edgepose demo`: sources in, people out, as lines, files and overlays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from edgepose.commands.screen import Screen
+from edgepose.poses import Poses
+from edgepose.runtime.draw import draw
+from edgepose.runtime.pictures import write_image
+from edgepose.runtime.results import JsonLines, Result, Writer, as_dict, unique_name, writer
+from edgepose.runtime.scene import draw_scene
+from edgepose.runtime.sources import Source, expand, frames
+from edgepose.runtime.video import Frame, VideoWriter
+
+LIVE = ("camera", "stream")
+Estimate = Callable[[np.ndarray], Poses]
+
+
+@dataclass
+class Outcome:
+    """What became of one source."""
+
+    source: str
+    frames: int = 0
+    most: int = 0  # people on one frame
+    least: int = 0
+    seconds: float | None = None
+    overlay: Path | None = None
+    results: Path | None = None  # file of this source alone (demo)
+    error: str = ""
+    stopped: bool = False  # a live source, by the user
+
+    def add(self, result: Result) -> None:
+        """Count one frame."""
+        people = len(result.poses)
+        self.least = people if self.frames == 0 else min(self.least, people)
+        self.most = max(self.most, people)
+        self.frames += 1
+        self.seconds = result.time
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines."""
+        paths = {"overlay": self.overlay, "results": self.results}
+        return {
+            "source": self.source,
+            "frames": self.frames,
+            "people": self.most,
+            **{name: None if path is None else str(path) for name, path in paths.items()},
+            "error": self.error or None,
+        }
+
+    def sentence(self) -> str:
+        """One line for people."""
+        spread = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
+        people = f"{spread} {'person' if self.most == 1 else 'people'}"
+        if self.seconds is None and self.frames == 1:
+            return f"{self.source}: {people}"
+        length = "" if self.seconds is None else f", {self.seconds:.1f} s"
+        return f"{self.source}: {self.frames} frames{length}, {people}"
+
+
+@dataclass
+class Sinks:
+    """Where results go. `overlays` is the folder for pictures and videos with the poses drawn over them."""
+
+    writer: Writer | None = None
+    overlays: Path | None = None
+    threshold: float = 0.3
+    suffix: str = ""  # of picture overlays; by default PNG stays PNG and everything else becomes JPEG
+    print_json: bool = False
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def overlay_path(self, source: Source) -> Path | None:
+        """Where the overlay of a source goes, None when no overlay is wanted."""
+        if self.overlays is None:
+            return None
+        stem = Path(source.location).stem if source.kind in ("picture", "video") else source.kind
+        name = unique_name(f"{stem}_overlay", source.location, self._names)
+        own = ".png" if Path(source.location).suffix.lower() == ".png" else ".jpg"
+        return self.overlays / (name + ((self.suffix or own) if source.kind == "picture" else ".mp4"))
+
+
+def predict(
+    sources: list[str],
+    estimate: Estimate,
+    screen: Screen,
+    *,
+    out: Path | None = None,
+    kind: str = "jsonl",
+    overlay: bool = False,
+    print_json: bool = False,
+    threshold: float = 0.3,
+) -> int:
+    """Run every source; bad ones are named and the others still done. Returns how many failed."""
+    found = [single for source in sources for single in expand(source)]
+    outcomes = []
+    with ExitStack() as stack:
+        sinks = Sinks(overlays=out if overlay else None, threshold=threshold, print_json=print_json)
+        path = None
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            results, path = writer(kind, out)
+            sinks.writer = stack.enter_context(results)
+        bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
+        for number, source in enumerate(found):
+            if bar is not None:
+                bar.update(number)
+            outcome = run_source(source, estimate, sinks, screen)
+            outcomes.append(outcome)
+            if outcome.frames and not print_json:
+                screen.say(outcome.sentence())
+            if outcome.error:
+                screen.complain(f"error: {outcome.error}")
+            if outcome.stopped:
+                break
+    if not print_json:
+        _close(outcomes, path, screen)
+    if any(outcome.stopped for outcome in outcomes):
+        raise KeyboardInterrupt
+    return sum(1 for outcome in outcomes if outcome.error)
+
+
+def run_source(source: Source, estimate: Estimate, sinks: Sinks, screen: Screen) -> Outcome:
+    """All frames of one source to the sinks. Ctrl-C ends a camera or a stream and keeps what came until then."""
+    shown = re.sub(r"//[^/]*@", "//***@", source.location)  # no passwords in results
+    outcome = Outcome(shown)
+    with ExitStack() as stack:
+        bar = None
+        if source.kind != "picture":
+            bar = stack.enter_context(screen.task(Path(shown).name, _frame_count(source)))
+        path = outcome.overlay = sinks.overlay_path(source)
+        video: VideoWriter | None = None
+        try:
+            for frame, poses in _poses(source, estimate, outcome):
+                height, width = frame.image.shape[:2]
+                result = Result(shown, frame.index, frame.time, width, height, poses)
+                outcome.add(result)
+                if video is None and path is not None and source.kind != "picture":
+                    video = stack.enter_context(VideoWriter(path, _rate(source)))
+                _write(result, frame, sinks, screen, path, video)
+                if bar is not None:
+                    bar.update(outcome.frames, f"{len(poses)} people")
+        except KeyboardInterrupt:
+            if source.kind not in LIVE:
+                raise
+            outcome.stopped = True
+    return outcome
+
+
+def _poses(source: Source, estimate: Estimate, outcome: Outcome) -> Iterator[tuple[Frame, Poses]]:
+    """Frames with their people until the source ends or breaks; what broke it goes into the outcome.
+
+    Only reading and estimating is guarded here: a result that cannot be written concerns all sources.
+    """
+    try:
+        for frame in frames(source):
+            yield frame, estimate(frame.image)
+    except (ValueError, OSError) as error:
+        outcome.error = str(error)
+
+
+def _write(
+    result: Result, frame: Frame, sinks: Sinks, screen: Screen, path: Path | None, video: VideoWriter | None
+) -> None:
+    if sinks.print_json:
+        screen.say(json.dumps(as_dict(result), allow_nan=False))
+    if sinks.writer is not None:
+        sinks.writer.write(result)
+    if path is None:
+        return
+    image = draw(frame.image, result.poses, threshold=sinks.threshold)
+    if video is not None:
+        video.write(replace(frame, image=image))
+    else:
+        write_image(path, image)
+
+
+def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:
+    failed = sum(1 for outcome in outcomes if outcome.error)
+    if len(outcomes) > 1:
+        frames_read = sum(outcome.frames for outcome in outcomes)
+        screen.say(f"{len(outcomes)} sources, {frames_read} frames, {failed} failed")
+    if path is not None:
+        screen.say(f"wrote {path}")
+    overlays = [outcome.overlay for outcome in outcomes if outcome.overlay is not None and outcome.frames]
+    if overlays:
+        screen.say(f"wrote {overlays[0]}" + (f" and {len(overlays) - 1} more" if len(overlays) > 1 else ""))
+
+
+def demo(
+    source: str | None, estimate: Estimate, screen: Screen, out: Path, *, threshold: float = 0.3, quiet: bool = False
+) -> list[Outcome]:
+    """A source, or a drawn scene, through the estimator: an overlay and a JSON file each; prints their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    if source is None:
+        source = str(out / "scene.png")
+        write_image(source, draw_scene()[0])
+    sinks = Sinks(overlays=out, threshold=threshold, suffix=".png")
+    outcomes = []
+    for single in expand(source):
+        stem = Path(single.location).stem if single.kind in ("picture", "video") else single.kind
+        path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
+        with JsonLines(path) as sinks.writer:
+            outcome = run_source(single, estimate, sinks, screen)
+        outcome.results = path
+        outcomes.append(outcome)
+        if outcome.error:
+            screen.complain(f"error: {outcome.error}")
+        if outcome.frames and not quiet:
+            screen.say(f"{outcome.sentence()}\n{outcome.overlay}\n{path}")
+    return outcomes
+
+
+def _rate(source: Source) -> Fraction:
+    """Frames per second of a video without times; 30 where the file says nothing."""
+    if source.kind != "video":
+        return Fraction(30)
+    return _stream_facts(source)[0]
+
+
+def _frame_count(source: Source) -> int | None:
+    """How many frames the file says it has, None where it does not: for the progress bar only."""
+    return _stream_facts(source)[1] if source.kind == "video" else None
+
+
+def _stream_facts(source: Source) -> tuple[Fraction, int | None]:
+    """(frames per second, number of frames) by the header of a video; the reader reports what is wrong with it."""
+    try:
+        with av.open(source.location) as container:
+            stream = container.streams.video[0]
+            rate = stream.average_rate or Fraction(30)
+            seconds = container.duration / av.time_base if container.duration else 0
+            return rate, stream.frames or round(seconds * rate) or None
+    except (av.FFmpegError, IndexError, OSError):
+        return Fraction(30), None

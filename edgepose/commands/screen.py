@@ -1,0 +1,94 @@
+"""What people see: results on stdout, errors and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Screen:
+    """One progress bar on stderr when stderr is a terminal, and lines on stdout that do not tear it."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True, highlight=False)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not sys.stderr.isatty(),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Screen:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def task(self, description: str, total: int | None) -> Task:
+        """A bar, shown until it is closed."""
+        return Task(self.progress, description, total)
+
+    def say(self, text: str) -> None:
+        """A line for people or machines, on stdout."""
+        if not self.progress.disable and sys.stdout.isatty():
+            self.progress.console.print(text, markup=False, soft_wrap=True)  # the same terminal, above the bar
+        else:
+            print(text, flush=True)
+
+    def complain(self, text: str) -> None:
+        """A line on stderr."""
+        if self.progress.disable:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self.progress.console.print(text, markup=False, soft_wrap=True)
+
+
+class Task:
+    """One bar of a `Screen`, inside its `with` block."""
+
+    def __init__(self, progress: Progress, description: str, total: int | None) -> None:
+        self._progress = progress
+        self._id = progress.add_task(description, total=total, facts="")
+
+    def __enter__(self) -> Task:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.remove_task(self._id)
+
+    def update(self, done: int, facts: str = "", description: str | None = None) -> None:
+        """How much is done, and a few words on it."""
+        self._progress.update(self._id, completed=done, facts=facts, description=description)
+
+    def progress(self, done: int, total: int) -> None:
+        """How much is done, for those who count both."""
+        self._progress.update(self._id, completed=done, total=total)
+
+
+def show_table(columns: list[str], rows: list[list[str]], title: str | None = None) -> None:
+    """A table on stdout, plain enough for a pipe."""
+    table = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.print(table, soft_wrap=not sys.stdout.isatty())
+
+
+def show_json(value: Any) -> None:
+    """One JSON object or list on one line of stdout."""
+    print(json.dumps(value, allow_nan=False), flush=True)

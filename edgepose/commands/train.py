@@ -1,0 +1,207 @@
+"""`edgepose train` and `edgepose export`: words of the command line to `edgepose.train` and `edgepose.export`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgepose.commands.screen import Screen, Task, show_json
+from edgepose.spec import ModelSpec
+from edgepose.train.loop import Step, processes_of_torchrun
+from edgepose.train.loop import train as run_loop
+from edgepose.train.recipes import RECIPES, Recipe, override
+from edgepose.train.task import prepare
+
+Pair = tuple[Path, Path]  # annotations, pictures
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run needs besides its recipe."""
+
+    data: list[Pair]
+    out: Path
+    val: list[Pair] = field(default_factory=list)
+    device: str = "cpu"
+    tensorboard: bool = False
+
+
+def train(name: str, words: list[str], as_json: bool) -> None:
+    """Train recipe `name` as the `key=value` words say, resuming what its folder holds."""
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}, expected one of {list(RECIPES)}")
+    settings, rest = parse(name, words)
+    recipe = override(RECIPES[name], rest)
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={settings.device}: torch finds no CUDA device here; use device=cpu")
+    settings.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(recipe.threads or torch.get_num_threads())
+    with ExitStack() as stack:
+        device = stack.enter_context(processes_of_torchrun(settings.device))
+        first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        screen = stack.enter_context(Screen())
+        task = prepare(recipe, settings.data)
+        validate = validation(task.spec, settings.val) if settings.val and first else None
+        log = Log(settings, screen, recipe) if first else None
+        if log is not None:
+            stack.enter_context(log)
+        checkpoint = run_loop(
+            recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device, extra=task.extra,
+            validate=validate,
+            report=(lambda step: None) if log is None else log.report,
+            record=(lambda row: None) if log is None else log.record,
+        )  # fmt: skip
+        if log is not None and as_json:
+            show_json({"checkpoint": str(checkpoint), **log.last})
+        elif log is not None:
+            screen.say(f"wrote {checkpoint}; next: edgepose export {checkpoint} --to onnx")
+
+
+def parse(name: str, words: list[str]) -> tuple[Settings, list[str]]:
+    """The settings among `key=value` words, and the words left for the recipe."""
+    own: dict[str, str] = {}
+    rest = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key in ("data", "val", "out", "device", "tensorboard"):
+            own[key] = value
+        else:
+            rest.append(word)
+    if "data" not in own:
+        raise ValueError("no training data: add data=ANNOTATIONS.json:PICTURES, a COCO-style file and a folder or zip")
+    device, tensorboard = own.get("device", "cpu"), own.get("tensorboard", "0")
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device={device}: expected cpu or cuda")
+    if tensorboard not in ("0", "1", "true", "false"):
+        raise ValueError(f"tensorboard={tensorboard}: expected true or false")
+    out = Path(own.get("out", f"runs/{name}"))
+    settings = Settings(
+        _pairs("data", own["data"]), out, _pairs("val", own["val"]) if "val" in own else [], device,
+        tensorboard in ("1", "true"),
+    )  # fmt: skip
+    return settings, rest
+
+
+def _pairs(key: str, text: str) -> list[Pair]:
+    """`a.json:folder,b.json:pictures.zip`; the colon of a Windows drive is no separator."""
+    pairs = []
+    for part in text.split(","):
+        annotations, found, pictures = part.partition(".json:")
+        if not found or not pictures:
+            raise ValueError(f"{key}={part}: expected ANNOTATIONS.json:PICTURES, several separated by commas")
+        pair = Path(annotations + ".json"), Path(pictures)
+        for path in pair:
+            if not path.exists():
+                raise FileNotFoundError(f"{key}={part}: {path} does not exist")
+        pairs.append(pair)
+    return pairs
+
+
+def validation(spec: ModelSpec, pairs: list[Pair]) -> Callable[[nn.Module], dict[str, float]]:
+    """Figures of a network on labelled pictures: the runtime's own Estimator around it, on the true boxes."""
+    if len(pairs) != 1:
+        raise ValueError(f"val= names {len(pairs)} data sets, expected one: figures of several cannot be compared")
+    if len(spec.keypoints) == 0:
+        raise ValueError("val= measures keypoints, and this recipe trains a detector: leave val= out")
+    from edgepose.evaluate.coco import coco_ap
+    from edgepose.evaluate.keypoints import keypoint_metrics
+    from edgepose.evaluate.labels import read_labels
+    from edgepose.evaluate.run import results_of
+    from edgepose.models.deployed import TorchNetwork
+    from edgepose.runtime.estimator import Estimator
+
+    annotations, pictures = pairs[0]
+    labels = read_labels(annotations)
+
+    def figures(network: nn.Module) -> dict[str, float]:
+        rows = results_of(Estimator(TorchNetwork(spec, network)), labels, pictures, "gt")
+        found = coco_ap(rows, labels) | keypoint_metrics(rows, labels)
+        return {name: found[name] for name in ("AP", "AP50", "AP75", "AR", "PCK")}
+
+    return figures
+
+
+def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: bool) -> None:
+    """Write the network of a checkpoint in another format, if it then gives the same results."""
+    if to != "onnx":
+        raise ValueError(f"cannot export to {to!r}: expected onnx")
+    from edgepose.export import export_onnx, network_of
+
+    spec, network = network_of(checkpoint)
+    target = out if out is not None else checkpoint.with_name(f"{spec.name}.onnx")
+    report = export_onnx(spec, network, target, half=half)
+    size = target.stat().st_size
+    if as_json:
+        show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})
+    else:
+        print(
+            f"wrote {target} ({size / 1e6:.1f} MB); results differ from torch's by {report.mean:.4f} px on average, "
+            f"{report.largest:.4f} px at most, over {report.people} compared"
+        )
+
+
+class Log:
+    """Rows of a run: a bar with the rest of the time, `log.jsonl`, and TensorBoard on demand."""
+
+    def __init__(self, settings: Settings, screen: Screen, recipe: Recipe) -> None:
+        self.last: dict[str, Any] = {}
+        self._path = settings.out / "log.jsonl"
+        self._screen, self._recipe = screen, recipe
+        self._task: Task | None = None
+        self._stack = ExitStack()
+        self._board: Any = None
+        if settings.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(settings.out / "tensorboard"))
+
+    def __enter__(self) -> Log:
+        self._clock = time.perf_counter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+        if self._board is not None:
+            self._board.close()
+
+    def report(self, step: Step) -> None:
+        """After every iteration."""
+        if self._task is None:
+            self._task = self._stack.enter_context(self._screen.task("training", step.total))
+        losses = " ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
+        epoch = f"epoch {step.epoch + 1}/{self._recipe.epochs}"
+        self._task.update(step.iteration, f"{losses}  {step.images_per_second:.0f} images/s", epoch)
+        if self._board is not None:
+            self._board.add_scalar("lr", step.lr, step.iteration)
+            for name, value in step.losses.items():
+                self._board.add_scalar(f"loss/{name}", value, step.iteration)
+
+    def record(self, row: dict[str, Any]) -> None:
+        """After every epoch."""
+        seconds = time.perf_counter() - self._clock
+        row = {key: _rounded(value) for key, value in row.items()} | {"seconds": round(seconds, 1)}
+        self.last = row
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._board is not None:
+            for key in row.keys() - {"iteration", "epoch", "lr", "seconds"}:
+                if isinstance(row[key], (int, float)):
+                    self._board.add_scalar(f"epoch/{key}", row[key], row["iteration"])
+        facts = "  ".join(f"{key} {value}" for key, value in row.items() if key not in ("iteration", "epoch"))
+        self._screen.complain(f"epoch {row['epoch']}/{self._recipe.epochs}  {facts}")
+
+
+def _rounded(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None

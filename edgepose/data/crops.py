@@ -1,0 +1,63 @@
+"""Training batches of a per-person network: crops, and the targets that its codec makes of the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgepose.data.augment import MILD, STRONG, Strength, blur, cut_out, jitter_hsv, random_view
+from edgepose.data.people import People
+from edgepose.geometry import crop_matrices, transform
+from edgepose.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Views of people as a network of `spec` sees them, reproducible from (seed, epoch, batch)."""
+
+    people: People
+    spec: ModelSpec
+    codec: Any
+    strong: Strength = STRONG
+    mild: Strength = MILD
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def batch(
+        self, seed: tuple[int, ...], rows: np.ndarray, stage: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Images (B, h, w, 3) uint8 BGR and the codec's targets for people `rows`.
+
+        Stage 1 is strong augmentation, 2 mild, 0 none.
+        """
+        rng = np.random.default_rng(seed)
+        strength = (None, self.strong, self.mild)[stage]
+        views = [self.view(rng, int(row), strength) for row in rows]
+        images, keypoints, visible = (np.stack(column) for column in zip(*views, strict=True))
+        return images, self.codec.encode(keypoints, visible)
+
+    def view(
+        self, rng: np.random.Generator, row: int, strength: Strength | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One crop (h, w, 3) uint8, its keypoints (K, 2) in crop pixels, and which of them are labelled (K,)."""
+        people, size, udp = self.people, self.spec.input_size, self.spec.warp == "udp"
+        keypoints, visible = people.keypoints[row], people.visible[row]
+        flipped = False
+        if strength is None:
+            matrix = crop_matrices(people.boxes[row], size, self.spec.padding, udp)[0]
+        else:
+            skeleton = people.skeleton
+            matrix, flipped = random_view(rng, people.boxes[row], keypoints, visible, skeleton, size, strength, udp)
+        image = cv2.warpAffine(people.image(row), matrix, size, flags=cv2.INTER_LINEAR)
+        keypoints = transform(keypoints[None], matrix)[0]
+        if flipped:
+            keypoints, visible = keypoints[people.skeleton.flip], visible[people.skeleton.flip]
+        if strength is not None:
+            image = blur(rng, jitter_hsv(rng, image))
+            if rng.random() < strength.cutout:
+                image = cut_out(rng, image)
+        return image, keypoints, visible

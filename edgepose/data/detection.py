@@ -1,0 +1,265 @@
+"""Pictures with person boxes for a detector: readers, mosaic and mix-up.
+
+The augmentation is RTMDet's (Lyu et al., 2022, section 3.5; the published configs): mosaic of four on a canvas of twice
+the input size, resize by a random ratio, crop, YOLOX's colour jitter, mirror, grey 114 outside. Resize, crop and mirror
+are one matrix per source picture, so each is interpolated once, and only where it is seen. The whole data set stays
+decoded in memory, which takes the place of the published picture cache.
+
+Boxes are x1, y1, x2, y2 with **edges** of pixels as coordinates (a picture is [0, W] x [0, H]), as COCO counts: they
+scale about 0 and mirror to W - x. OpenCV's pixel centres lie half a pixel off; `_paste` accounts for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgepose.data.pictures import Pictures
+from edgepose.geometry import area, clip_boxes, compose, iou
+from edgepose.runtime.pictures import read_image
+
+POSITIVE = 0.5  # machine boxes of at least this score are people, the others regions to ignore
+GREY = 114
+VISIBLE = 0.1  # a box with a smaller share of its area in view is ignored: neither person nor background
+SMALLEST = 3.0  # likewise a box with a side of fewer input pixels
+JITTER = (5, 30, 30)  # greatest change of hue, saturation, value
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture: its archive or folder, its name there, boxes (N, 4) in its pixels, ignore (N,) bool."""
+
+    images: Path
+    name: str
+    boxes: np.ndarray
+    ignore: np.ndarray
+
+
+def stanford40(folder: Path) -> list[Record]:
+    """Stanford 40 Actions with machine boxes: the official box and the sure machine boxes are people."""
+    data = _json(folder / "annotations.json")
+    rows: dict[int, list[tuple[list[float], bool]]] = {}
+    for a in data["annotations"]:
+        if not a.get("same_as_xml", False):
+            rows.setdefault(a["image_id"], []).append((a["bbox"], a.get("score", 1.0) < POSITIVE))
+    return _records(folder / "images.zip", {i["id"]: i["file_name"] for i in data["images"]}, rows)
+
+
+def coco_people(annotations: Path, images: Path) -> list[Record]:
+    """COCO person boxes, with or without keypoints; crowds are regions to ignore. Empty pictures are kept."""
+    data = _json(annotations)
+    people = {c["id"] for c in data["categories"] if c["name"] == "person"}
+    rows: dict[int, list[tuple[list[float], bool]]] = {}
+    for a in data["annotations"]:
+        if a["category_id"] in people:
+            rows.setdefault(a["image_id"], []).append((a["bbox"], bool(a.get("iscrowd", 0))))
+    return _records(images, {i["id"]: i["file_name"] for i in data["images"]}, rows)
+
+
+def lspet(folder: Path) -> list[Record]:
+    """LSPET's training part with machine boxes, without pictures that resemble a validation picture.
+
+    Where no sure box fits the labelled person, the extent of their joints is a region to ignore.
+    """
+    data = _json(folder / "annotations_train.json")
+    names = {i["id"]: i["file_name"] for i in data["images"] if i["id"] < 9500 and not i.get("near_dup_of_val")}
+    rows: dict[int, list[tuple[list[float], bool]]] = {}
+    for image, x, y, w, h, score, _ in _json(folder / "machine_person_boxes.json")["boxes"]:
+        if image in names:
+            rows.setdefault(image, []).append(([x, y, w, h], score < POSITIVE))
+    for a in data["annotations"]:
+        sure = [box for box, ignore in rows.get(a["image_id"], []) if not ignore]
+        if iou(_corners([a["bbox"]]), _corners(sure)).max(initial=0.0) < 0.5:
+            rows.setdefault(a["image_id"], []).append((a["bbox"], True))
+    return _records(folder / "images.zip", names, rows)
+
+
+def _json(path: Path) -> dict:
+    if not path.is_file():
+        raise FileNotFoundError(f"no annotation file {path}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _records(images: Path, names: dict[int, str], rows: dict[int, list[tuple[list[float], bool]]]) -> list[Record]:
+    return [
+        Record(images, name, _corners([b for b, _ in rows.get(i, [])]), np.array([f for _, f in rows.get(i, [])], bool))
+        for i, name in sorted(names.items())
+    ]
+
+
+def _corners(boxes: Sequence[Sequence[float]]) -> np.ndarray:
+    rows = np.array(boxes, np.float32).reshape(-1, 4)  # x, y, w, h
+    return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
+
+
+class Detections:
+    """Augmented samples of `size` x `size` pixels; the same (seed, row, stage) always gives the same sample.
+
+    A picture is decoded once and kept, reduced where its longer side exceeds twice the size: 4,000 of 320 pixels take
+    0.9 GB. Call `load` before worker processes fork, and they share that memory.
+
+    Args:
+        ratio: range of the random resize (published: nano .5-1.5, tiny and s .5-2, m, l and x .1-2).
+        mixup: probability of blending two mosaics in stage 1 (published: nano 0, tiny .5, else 1).
+    """
+
+    def __init__(
+        self, records: Iterable[Record], size: int, ratio: tuple[float, float] = (0.5, 1.5), mixup: float = 0.0
+    ) -> None:
+        if size <= 0 or size % 32:
+            raise ValueError(f"size is {size}, expected a multiple of 32, the detector's greatest stride")
+        self.records = list(records)
+        self.size, self.ratio, self.mixup = size, ratio, mixup
+        self._sources = {path: Pictures(path, keep=0) for path in {record.images for record in self.records}}
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def load(self) -> None:
+        """Decode every picture now."""
+        for row in range(len(self)):
+            self.picture(row)
+
+    def picture(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Picture (H, W, 3) uint8 BGR, never to be written into, its boxes (N, 4) and ignore (N,)."""
+        record = self.records[row]
+        if row not in self._kept:
+            image = read_image(self._sources[record.images].data(record.name))
+            self._kept[row] = _reduced(image, clip_boxes(record.boxes, (image.shape[1], image.shape[0])), 2 * self.size)
+        return *self._kept[row], record.ignore
+
+    def batch(
+        self, seed: Sequence[int], rows: Sequence[int] | np.ndarray, stage: int
+    ) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+        """Images (B, S, S, 3) uint8 BGR and targets: boxes B times (n, 4), ignore B times (n,).
+
+        Stage 1 is mosaics, 2 single pictures, 0 pictures as the detector sees them when it runs.
+        """
+        samples = [self.sample(np.random.default_rng([*seed, row]), row, stage) for row in map(int, rows)]
+        images = np.stack([image for image, _, _ in samples])
+        return images, {"boxes": [boxes for _, boxes, _ in samples], "ignore": [ignore for _, _, ignore in samples]}
+
+    def sample(self, rng: np.random.Generator, row: int, stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image (S, S, 3) uint8 BGR, boxes (n, 4), ignore (n,)."""
+        if stage != 1:
+            return self._single(rng, row, augment=stage == 2)
+        image, boxes, ignore = self._mosaic(rng, row)
+        if rng.random() < self.mixup:
+            other, more, more_ignore = self._mosaic(rng, int(rng.integers(len(self))))
+            image = cv2.addWeighted(image, 0.5, other, 0.5, 0)
+            boxes, ignore = np.concatenate([boxes, more]), np.concatenate([ignore, more_ignore])
+        return image, boxes, ignore
+
+    def _mosaic(self, rng: np.random.Generator, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Four pictures around a random point of a canvas of 2S, each scaled to fit S, then a random view of it."""
+        others = rng.integers(len(self), size=3)
+        meeting = np.floor(rng.uniform(0.5, 1.5, 2) * self.size)
+        view, seen = self._view(rng, np.array([2 * self.size] * 2))
+        canvas = np.full((self.size, self.size, 3), GREY, np.uint8)
+        found = []
+        for corner, other in enumerate((row, *others)):
+            image, boxes, ignore = self.picture(int(other))
+            scale, fitted = self._fit(image)
+            beside = np.array([corner % 2 == 0, corner < 2])  # this picture lies left of, above the point
+            matrix = compose(view, _scaling(scale, meeting - fitted * beside))
+            found.append((_paste(canvas, image, boxes, matrix, seen), ignore))
+        _jitter(rng, canvas, seen)
+        return canvas, *_visible(seen, found)
+
+    def _single(self, rng: np.random.Generator, row: int, augment: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        image, boxes, ignore = self.picture(row)
+        scale, fitted = self._fit(image)
+        canvas = np.full((self.size, self.size, 3), GREY, np.uint8)
+        matrix, seen = _scaling(scale, np.zeros(2)), np.array([0, 0, *fitted], np.float32)
+        if augment:
+            view, seen = self._view(rng, fitted)
+            matrix = compose(view, matrix)
+        boxes = _paste(canvas, image, boxes, matrix, seen)
+        if augment:
+            _jitter(rng, canvas, seen)
+        return canvas, *_visible(seen, [(boxes, ignore)])
+
+    def _fit(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Factors (2,) that scale a picture to fit S x S, and the size (2,) it then has."""
+        sides = np.array(image.shape[1::-1], float)  # w, h
+        fitted = np.maximum(np.floor(sides * (self.size / sides.max()) + 0.5), 1)
+        return fitted / sides, fitted
+
+    def _view(self, rng: np.random.Generator, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Random resize, crop and mirror of a canvas (w, h) -> (2, 3), and the part (4,) of the view that it covers."""
+        resized = np.maximum(np.floor(canvas * rng.uniform(*self.ratio) + 0.5), 1)
+        offset = np.floor(rng.random(2) * (np.maximum(resized - self.size, 0) + 1))
+        matrix = _scaling(resized / canvas, -offset)
+        shown = np.minimum(resized, self.size)
+        if rng.random() < 0.5:
+            matrix = compose(np.array([[-1.0, 0.0, shown[0]], [0.0, 1.0, 0.0]]), matrix)
+        return matrix, np.array([0, 0, *shown], np.float32)
+
+
+def _scaling(factors: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    return np.array([[factors[0], 0.0, shift[0]], [0.0, factors[1], shift[1]]])
+
+
+def _paste(
+    canvas: np.ndarray, image: np.ndarray, boxes: np.ndarray, matrix: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """Draw a picture through a matrix without rotation, inside `seen`, and return its boxes (N, 4) there, not cut."""
+    frame = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+    moved = _upright(np.concatenate([frame, boxes]), matrix)
+    x1, y1 = np.maximum(np.round(moved[0, :2]), seen[:2]).astype(int)
+    x2, y2 = np.minimum(np.round(moved[0, 2:]), seen[2:]).astype(int)
+    if x1 < x2 and y1 < y2:
+        centres = matrix.copy()  # from edges to pixel centres, and to the corner of the part drawn
+        centres[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5 - (x1, y1)
+        size = (int(x2 - x1), int(y2 - y1))
+        canvas[y1:y2, x1:x2] = cv2.warpAffine(image, centres, size, borderMode=cv2.BORDER_REPLICATE)
+    return moved[1:]
+
+
+def _upright(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) through a matrix without rotation; a mirrored box has its sides swapped back."""
+    corners = boxes.reshape(-1, 2, 2) * matrix[[0, 1], [0, 1]] + matrix[:, 2]  # (N, 2, 2)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+
+
+def _visible(seen: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and ignore flags of all pictures, cut to what is seen: where too little is left the region is to be
+    ignored, where nothing is left the box goes.
+    """
+    boxes = np.concatenate([b for b, _ in found])
+    ignore = np.concatenate([i for _, i in found])
+    cut = np.clip(boxes, np.tile(seen[:2], 2), np.tile(seen[2:], 2))
+    sides = cut[:, 2:] - cut[:, :2]
+    ignore = ignore | (area(cut) < VISIBLE * area(boxes)) | (sides < SMALLEST).any(axis=1)
+    keep = (sides > 0).all(axis=1)
+    return cut[keep], ignore[keep]
+
+
+def _jitter(rng: np.random.Generator, image: np.ndarray, seen: np.ndarray) -> None:
+    """YOLOX's colour jitter, in place: hue, saturation and value each shifted by a random number, half of the time.
+
+    What lies outside `seen` stays grey, as it is when the detector runs.
+    """
+    shift = (rng.uniform(-1, 1, 3) * JITTER * rng.integers(0, 2, 3)).astype(int)
+    levels = np.arange(256)
+    table = np.stack([(levels + shift[0]) % 180, levels + shift[1], levels + shift[2]], axis=-1)  # (256, 3)
+    part = image[: int(seen[3]), : int(seen[2])]
+    hsv = cv2.LUT(cv2.cvtColor(part, cv2.COLOR_BGR2HSV), np.clip(table, 0, 255).astype(np.uint8)[None])
+    part[...] = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+
+
+def _reduced(image: np.ndarray, boxes: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture whose longer side is at most `longest`, and its boxes."""
+    height, width = image.shape[:2]
+    ratio = longest / max(width, height)
+    if ratio >= 1:
+        return image, boxes
+    size = (max(round(width * ratio), 1), max(round(height * ratio), 1))
+    factors = np.array([size[0] / width, size[1] / height] * 2, np.float32)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), boxes * factors

@@ -1,0 +1,197 @@
+"""An estimator over a labelled data set: COCO result rows, made the way the published evaluations make them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgepose.data.pictures import Pictures
+from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
+from edgepose.geometry import crop_matrices
+from edgepose.oks import oks_nms
+from edgepose.poses import Poses
+from edgepose.skeleton import COCO, Skeleton, shared
+from edgepose.spec import ModelSpec
+
+OKS_NMS = 0.9
+
+
+class Estimates(Protocol):
+    """What is evaluated: `edgepose.Estimator`, or anything that answers like it."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The pose model's."""
+
+    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:
+        """People of a picture; given boxes (N, 4), one person per box in their order."""
+
+
+@dataclass
+class Run:
+    """results: COCO rows; images: pictures looked at; people: found; unreadable: {file name: what is wrong with it}."""
+
+    results: list[Row] = field(default_factory=list)
+    images: int = 0
+    people: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def results_of(
+    estimator: Estimates, annotations: str | Path | Labels, images: str | Path, boxes: str | Path = "gt"
+) -> list[Row]:
+    """COCO rows {image_id, category_id, keypoints: x y score each, score} of every picture; see `run`."""
+    return run(estimator, annotations, images, boxes).results
+
+
+def run(
+    estimator: Estimates,
+    annotations: str | Path | Labels,
+    images: str | Path,
+    boxes: str | Path = "gt",
+    *,
+    image_ids: Collection[int] | None = None,
+    suppression: float | None = OKS_NMS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Every picture of the annotations through the estimator.
+
+    A per-person model gets its boxes as `boxes` says; its people are scored box score x mean keypoint score above 0.2,
+    and of those with an OKS above `suppression` the best stays, as published. Any other model finds its people itself
+    and `boxes` is not looked at. Pictures that cannot be read are named in the outcome; they count as without result.
+
+    Args:
+        images: folder or zip.
+        boxes: "gt", the labelled people, cut to the picture and with score 1 (rows then carry `annotation_id`);
+            "detector", the estimator's own; or a COCO detection file [{image_id, bbox, score}, ...].
+        progress: called with pictures done and pictures in all.
+    """
+    labels = read_labels(annotations, image_ids)
+    pictures = Pictures(images, keep=0)
+    per_person = estimator.spec.per_person and str(boxes) != "detector"
+    given = _boxes(labels, boxes) if per_person else None
+    skeleton = row_skeleton(labels, estimator.spec.keypoints)
+    outcome = Run()
+    for done, image in enumerate(labels["images"]):
+        if progress is not None:
+            progress(done, len(labels["images"]))
+        found = given[image["id"]] if given is not None else None
+        if found is not None and len(found) == 0:
+            outcome.images += 1
+            continue
+        try:
+            pixels = pictures.read(image["file_name"])
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            outcome.unreadable[image["file_name"]] = str(error)
+            continue
+        poses = estimator(pixels) if found is None else _in_boxes(estimator, pixels, found)
+        kept = np.arange(len(poses))
+        if estimator.spec.per_person and suppression is not None:
+            areas = _crop_areas(poses.boxes, estimator.spec)
+            kept = oks_nms(poses.keypoints, poses.person_scores, areas, poses.skeleton.sigmas, suppression)
+        outcome.images += 1
+        outcome.people += len(kept)
+        rows = _rows(poses[kept], image["id"], skeleton)
+        if found is not None and found.identities is not None:
+            for row, i in zip(rows, kept, strict=True):
+                row["annotation_id"] = found.identities[i]
+        outcome.results += rows
+    if progress is not None:
+        progress(len(labels["images"]), len(labels["images"]))
+    if outcome.unreadable and not outcome.images:
+        name, reason = next(iter(outcome.unreadable.items()))
+        raise FileNotFoundError(f"none of {len(labels['images'])} pictures can be read from {images}; {name}: {reason}")
+    return outcome
+
+
+@dataclass
+class _Given:
+    """Boxes (N, 4) x1 y1 x2 y2 of one picture, their scores, and the annotations they come from."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    identities: list[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def _boxes(labels: Labels, source: str | Path) -> dict[Any, _Given]:
+    """Boxes of every picture by its id."""
+    truth = str(source) == "gt"
+    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in labels["annotations"] if truth else _detections(source):
+        if not truth or (not row.get("iscrowd") and any((row.get("keypoints") or ())[2::3])):
+            by_image[row["image_id"]].append(row)
+    given = {}
+    for image in labels["images"]:
+        rows = by_image[image["id"]]
+        boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        if truth:  # RTMPose's loader cuts labelled boxes to the last pixel's centre, and detected ones not at all
+            boxes = np.clip(boxes, 0, np.array([image["width"] - 1, image["height"] - 1] * 2))
+        real = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        scores = np.array([1.0 if truth else rows[i]["score"] for i in real], np.float32)
+        given[image["id"]] = _Given(boxes[real], scores, [rows[i].get("id") for i in real] if truth else None)
+    return given
+
+
+def _detections(path: str | Path) -> list[dict[str, Any]]:
+    expected = "expected gt, detector, or a COCO detection file [{image_id, bbox, score}, ...]"
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no boxes in {path}: {expected}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): {expected}") from error
+    needed = {"image_id", "bbox", "score"}
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and needed <= set(row) for row in rows):
+        raise ValueError(f"{path} has rows without image_id, bbox or score: {expected}")
+    return [row for row in rows if row.get("category_id", 1) == 1]
+
+
+def _in_boxes(estimator: Estimates, image: np.ndarray, given: _Given) -> Poses:
+    """One person per box, scored with the box's score."""
+    poses = estimator(image, given.boxes.astype(np.float32))
+    if len(poses) != len(given):
+        raise ValueError(f"the estimator gave {len(poses)} people for {len(given)} boxes: build it without suppression")
+    scores = poses.person_scores * given.scores
+    return Poses(poses.keypoints, poses.scores, given.boxes, scores, poses.skeleton)
+
+
+def _crop_areas(boxes: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """(N,) area of the padded crop around each box, which is what the published suppression divides by."""
+    matrices = crop_matrices(boxes, spec.input_size, spec.padding)
+    magnification = matrices[:, 0, 0]
+    return spec.input_size[0] * spec.input_size[1] / magnification**2
+
+
+def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
+    """The skeleton of the result rows: the model's where the annotations begin with it, else the annotations'."""
+    annotated = skeleton_of(labels)
+    if len(model) and (annotated is None or annotated.names[: len(model)] == model.names):
+        return model
+    annotated = annotated or COCO
+    if not shared(model, annotated):
+        raise ValueError(f"the model's {model.name} and the annotations' {annotated.name} share no keypoint name")
+    return annotated
+
+
+def _rows(poses: Poses, image_id: Any, skeleton: Skeleton) -> list[Row]:
+    """COCO rows; keypoints that the model lacks are 0, 0 with score 0."""
+    table = np.zeros((len(poses), len(skeleton), 3))
+    pairs = shared(poses.skeleton, skeleton)
+    source, target = [i for i, _ in pairs], [j for _, j in pairs]
+    table[:, target, :2] = poses.keypoints[:, source]
+    table[:, target, 2] = poses.scores[:, source]
+    return [
+        {"image_id": image_id, "category_id": 1, "keypoints": person.ravel().tolist(), "score": float(score)}
+        for person, score in zip(table, poses.person_scores, strict=True)
+    ]

@@ -1,0 +1,41 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when the block ends well and is removed when it raises.
+
+    The temporary file lies in the same folder (so that the rename is one step), keeps the suffix (some writers choose
+    their format by it), and reaches the disk before it gets its name. A link is followed: its target is replaced.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"cannot write {path}: expected a folder {target.parent}, which is not there; create it"
+        )
+    if target.exists() and not target.is_file():
+        raise ValueError(f"cannot write {path}: expected a file or a free name, found a folder or a device")
+    temporary = target.with_name(f".edgepose-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, target)
+        if os.name == "posix":
+            _sync(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,163 @@
+"""Poses drawn over a picture: the person's left side warm, the right side cool, dark rims for light backgrounds."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import cv2
+import numpy as np
+
+from edgepose.geometry import area
+from edgepose.poses import Poses
+from edgepose.skeleton import Skeleton
+
+Colour = tuple[int, int, int]
+
+# BGR; each side bright enough for dark pictures, the rims dark enough for light ones.
+RIM: Colour = (32, 28, 24)
+TRUNK: Colour = (196, 226, 110)
+HEAD: Colour = (224, 232, 236)
+LEFT_ARM: Colour = (56, 176, 255)
+LEFT_LEG: Colour = (60, 110, 255)
+RIGHT_ARM: Colour = (255, 196, 72)
+RIGHT_LEG: Colour = (244, 132, 84)
+PEOPLE: tuple[Colour, ...] = (
+    (113, 204, 46), (219, 152, 52), (60, 90, 240), (182, 89, 220), (15, 196, 241), (173, 188, 26), (128, 128, 250),
+    (210, 180, 140), (80, 200, 160), (200, 120, 255),
+)  # fmt: skip
+
+_LEG = re.compile(r"hip|knee|ankle|toe|heel|back_paw")
+_ARM = re.compile(r"shoulder|elbow|wrist|front_paw|hand")
+_FACE = re.compile(r"nose|eye|ear|head|face")
+_SMALL = re.compile(r"face_\d|_hand_")  # many points close together
+RADIUS = 0.95  # of a joint, in thicknesses of a limb
+_SHIFT = 4  # binary digits after the point that OpenCV draws with
+
+
+def draw(
+    image: np.ndarray,
+    poses: Poses,
+    *,
+    threshold: float = 0.3,
+    boxes: bool | None = None,
+    thickness: float | None = None,
+) -> np.ndarray:
+    """A copy of the picture (H, W, 3) uint8 BGR with the poses drawn over it.
+
+    Args:
+        threshold: only keypoints with a score above it are drawn, and limbs between two such keypoints. 0.3 suits
+            SimCC and heat-map networks, whose scores of visible keypoints lie around 0.4 to 1.
+        boxes: True draws every person's box, False none; by default only people without keypoints (a detector's)
+            get one. Track identities, where there are any, are always written.
+        thickness: of limbs in pixels; by default it follows the size of each person, within limits set by the picture.
+    """
+    canvas = image.copy()
+    boxed = len(poses.skeleton) == 0 if boxes is None else boxes
+    limit = 8.0 * max(canvas.shape[:2])  # OpenCV's fixed-point coordinates overflow far outside
+    seen = (poses.scores > threshold) & np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
+    points = np.clip(np.nan_to_num(poses.keypoints), -limit, limit)  # (N, K, 2)
+    frames = np.clip(np.nan_to_num(poses.boxes), -limit, limit)  # (N, 4)
+    colours = [PEOPLE[int(i) % len(PEOPLE)] for i in (range(len(poses)) if poses.ids is None else poses.ids)]
+    for i in np.argsort(-area(frames), kind="stable"):  # the largest first, so that they hide nobody
+        width = _thickness(frames[i], canvas.shape[:2]) if thickness is None else thickness
+        if boxed:
+            _draw_box(canvas, frames[i], colours[i], width)
+        _draw_skeleton(canvas, poses.skeleton, points[i], seen[i], width)
+    for i, colour in enumerate(colours):  # names last, so that no limb covers them
+        if poses.ids is not None:
+            _draw_label(canvas, f"#{poses.ids[i]}", frames[i], colour)
+        elif boxed:
+            _draw_label(canvas, f"{poses.person_scores[i]:.2f}", frames[i], colour, fitting=True)
+    return canvas
+
+
+def _draw_skeleton(canvas: np.ndarray, skeleton: Skeleton, points: np.ndarray, shown: np.ndarray, width: float) -> None:
+    """Rims first, then colours, so that a joint is not cut by the rim of the next limb."""
+    limb_styles, dot_styles = _style(skeleton)
+    limbs = [(a, b, *style) for (a, b), style in zip(skeleton.limbs, limb_styles, strict=True) if shown[a] and shown[b]]
+    dots = [(i, *dot_styles[i]) for i in np.flatnonzero(shown)]
+    rim = max(width * 0.5, 1.6)
+    for a, b, _, factor in limbs:
+        _line(canvas, points[a], points[b], RIM, (width + rim) * factor)
+    for i, _, factor in dots:
+        if factor * width >= 0.6:  # a face or a hand in a few pixels would be all rim
+            _disc(canvas, points[i], RIM, (width * RADIUS + rim / 2) * factor)
+    for a, b, colour, factor in limbs:
+        _line(canvas, points[a], points[b], colour, width * factor)
+    for i, colour, factor in dots:
+        _disc(canvas, points[i], colour, width * RADIUS * factor)
+        if factor * width >= 2.5:
+            _disc(canvas, points[i], (255, 255, 255), width * RADIUS * factor * 0.5)
+
+
+def _line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour, width: float) -> None:
+    cv2.line(canvas, _fixed(start), _fixed(end), colour, max(round(width), 1), cv2.LINE_AA, _SHIFT)
+
+
+def _disc(canvas: np.ndarray, centre: np.ndarray, colour: Colour, radius: float) -> None:
+    fixed = max(round(radius * (1 << _SHIFT)), 1 << _SHIFT - 1)
+    cv2.circle(canvas, _fixed(centre), fixed, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed(point: np.ndarray) -> tuple[int, int]:
+    x, y = (point * (1 << _SHIFT)).round()
+    return int(x), int(y)
+
+
+def _thickness(box: np.ndarray, shape: tuple[int, ...]) -> float:
+    """2 % of the person's size, at least one pixel and at most 1.2 % of the picture's longer side."""
+    sides = np.maximum(box[2:] - box[:2], 1.0)
+    return float(np.clip(np.sqrt(sides.prod()) * 0.02, 1.0, max(max(shape) * 0.012, 1.5)))
+
+
+def _draw_box(canvas: np.ndarray, box: np.ndarray, colour: Colour, width: float) -> None:
+    low, high = _fixed(box[:2]), _fixed(box[2:])
+    inner = max(width * 0.5, 1.0)
+    for paint, pixels in ((RIM, inner + 2), (colour, inner)):
+        cv2.rectangle(canvas, low, high, paint, max(round(pixels), 1), cv2.LINE_AA, _SHIFT)
+
+
+def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, colour: Colour, fitting: bool = False) -> None:
+    """Dark text on a patch of the person's colour, on top of the box and inside the picture.
+
+    fitting: leave it out where it would be wider than the box; in a crowd, scores would hide the people.
+    """
+    x1, y1, x2, _ = box
+    height, width = canvas.shape[:2]
+    scale = float(np.clip(max(height, width) / 1600, 0.4, 2.0))
+    stroke = max(round(scale * 1.5), 1)
+    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
+    pad = max(round(text_height * 0.35), 2)
+    if fitting and x2 - x1 < text_width + 2 * pad:
+        return
+    left = int(np.clip(x1, 0, max(width - text_width - 2 * pad, 0)))
+    bottom = int(np.clip(y1, text_height + 2 * pad, max(height - 1, text_height + 2 * pad)))
+    corner = (left + text_width + 2 * pad, bottom)
+    cv2.rectangle(canvas, (left, bottom - text_height - 2 * pad), corner, colour, cv2.FILLED)
+    cv2.putText(canvas, text, (left + pad, bottom - pad), cv2.FONT_HERSHEY_SIMPLEX, scale, RIM, stroke, cv2.LINE_AA)
+
+
+@functools.cache
+def _style(skeleton: Skeleton) -> tuple[list[tuple[Colour, float]], list[tuple[Colour, float]]]:
+    """(colour, factor on the thickness) of every limb and of every keypoint, from the keypoints' names."""
+    names = skeleton.names
+    limbs = [_part(names[a], names[b]) for a, b in skeleton.limbs]
+    return limbs, [_part(name, name) for name in names]
+
+
+def _part(start: str, end: str) -> tuple[Colour, float]:
+    """Limbs inside one side take its colour, those between the sides or along the spine the trunk's."""
+    if _SMALL.search(start) or _SMALL.search(end):
+        factor = 0.25
+    else:
+        factor = 0.7 if _FACE.search(start) or _FACE.search(end) else 1.0
+    if _FACE.search(start) and _FACE.search(end):
+        return HEAD, factor
+    sides = {name.partition("_")[0] for name in (start, end)} & {"left", "right"}
+    left = "left" in sides
+    if len(sides) == 1 and _LEG.search(start) and _LEG.search(end):
+        return (LEFT_LEG if left else RIGHT_LEG), factor
+    if len(sides) == 1 and _ARM.search(start) and _ARM.search(end):
+        return (LEFT_ARM if left else RIGHT_ARM), factor
+    return TRUNK, factor

@@ -1,0 +1,214 @@
+"""Skeletons: what the keypoints are called, how they are joined, mirrored and scored.
+
+Orders, flips and sigmas are those of the data sets' published metadata. Two skeletons meet by keypoint *name*
+(`shared`), never by index: LSP's left ankle is COCO's left ankle wherever it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+# Published names that mean the same point of the body.
+SYNONYMS = {"top_head": "head_top", "head": "head_top", "upper_neck": "neck", "hip": "pelvis"}
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """K keypoints of one kind of body.
+
+    names:  K names; sides are the person's own
+    limbs:  pairs of indices to draw
+    sigmas: (K,) OKS fall-off per keypoint, in units of the square root of the person's area
+    upper:  indices above the waist; the rest is lower (half-body augmentation)
+    """
+
+    name: str
+    names: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+    oks_sigmas: tuple[float, ...]
+    upper: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"skeleton {self.name}: keypoint names repeat: {self.names}")
+        if len(self.oks_sigmas) != len(self.names):
+            raise ValueError(f"skeleton {self.name}: {len(self.oks_sigmas)} sigmas for {len(self.names)} keypoints")
+        if any(not 0 <= i < len(self.names) for limb in self.limbs for i in limb):
+            raise ValueError(f"skeleton {self.name}: a limb names a keypoint beyond {len(self.names) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def sigmas(self) -> np.ndarray:
+        """(K,) float64."""
+        return np.array(self.oks_sigmas, np.float64)
+
+    @cached_property
+    def flip(self) -> np.ndarray:
+        """(K,) int: index of each keypoint's mirror image, found by name (left_x <-> right_x)."""
+        index = {name: i for i, name in enumerate(self.names)}
+        return np.array([index.get(_mirrored(name), i) for i, name in enumerate(self.names)], np.int64)
+
+    @cached_property
+    def lower(self) -> tuple[int, ...]:
+        """Indices that are not `upper`."""
+        return tuple(i for i in range(len(self)) if i not in self.upper)
+
+
+def shared(source: Skeleton, target: Skeleton) -> list[tuple[int, int]]:
+    """(index in source, index in target) of every keypoint that both have, matched by name."""
+    index = {SYNONYMS.get(name, name): i for i, name in enumerate(target.names)}
+    pairs = ((i, index.get(SYNONYMS.get(name, name))) for i, name in enumerate(source.names))
+    return [(i, j) for i, j in pairs if j is not None]
+
+
+# The 68 face points mirror within themselves (iBUG order); `face_i` -> `face_j`.
+_FACE_MIRROR = (
+    *range(16, -1, -1), 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 27, 28, 29, 30, 35, 34, 33, 32, 31,
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55,
+    64, 63, 62, 61, 60, 67, 66, 65,
+)  # fmt: skip
+
+
+def _mirrored(name: str) -> str:
+    if name.startswith("face_"):
+        return f"face_{_FACE_MIRROR[int(name[5:])]}"
+    if name.startswith("left_"):
+        return "right_" + name[5:]
+    if name.startswith("right_"):
+        return "left_" + name[6:]
+    return name
+
+
+_HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_BODY = (
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+_COCO_NAMES = _HEAD + _BODY
+_COCO_LIMBS = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
+    (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+_BODY_SIGMAS = (0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089)
+_COCO_SIGMAS = (0.026, 0.025, 0.025, 0.035, 0.035, *_BODY_SIGMAS)
+
+COCO = Skeleton("coco", _COCO_NAMES, _COCO_LIMBS, _COCO_SIGMAS, upper=tuple(range(11)))
+
+CROWDPOSE = Skeleton(
+    "crowdpose",
+    (*_BODY, "top_head", "neck"),
+    ((10, 8), (8, 6), (11, 9), (9, 7), (6, 7), (0, 6), (1, 7), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (12, 13),
+     (1, 13), (0, 13)),
+    (*_BODY_SIGMAS, 0.079, 0.079),
+    upper=(0, 1, 2, 3, 4, 5, 12, 13),
+)  # fmt: skip
+
+MPII = Skeleton(
+    "mpii",
+    ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
+     "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    ((0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (8, 12), (12, 11), (11, 10), (8, 13),
+     (13, 14), (14, 15)),
+    (0.089, 0.083, 0.107, 0.107, 0.083, 0.089, 0.026, 0.026, 0.026, 0.026, 0.062, 0.072, 0.179, 0.179, 0.072, 0.062),
+    upper=(7, 8, 9, 10, 11, 12, 13, 14, 15),
+)  # fmt: skip
+
+AIC = Skeleton(
+    "aic",
+    ("right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip",
+     "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "head_top", "neck"),
+    ((2, 1), (1, 0), (0, 13), (13, 3), (3, 4), (4, 5), (8, 7), (7, 6), (6, 9), (9, 10), (10, 11), (12, 13), (0, 6),
+     (3, 9)),
+    (0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642, 0.03686941, 0.01981803,
+     0.03843971, 0.03412318, 0.02415081, 0.01291456, 0.01236173),
+    upper=(0, 1, 2, 3, 4, 5, 12, 13),
+)  # fmt: skip
+
+# LSP states no sigmas; COCO's for the same joints, and CrowdPose's for head and neck.
+LSP = Skeleton(
+    "lsp",
+    ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
+     "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"),
+    ((0, 1), (1, 2), (3, 4), (4, 5), (2, 3), (6, 7), (7, 8), (9, 10), (10, 11), (8, 12), (9, 12), (12, 13), (2, 8),
+     (3, 9)),
+    (0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079, 0.079),
+    upper=(6, 7, 8, 9, 10, 11, 12, 13),
+)  # fmt: skip
+
+# COCO-17 with neck and head top: what AIC, CrowdPose, MPII and LSP add (RTMPose's pre-training set; here in the
+# order of the LSPET file of this project's data, neck before head_top).
+COCO19 = Skeleton(
+    "coco19",
+    (*_COCO_NAMES, "neck", "head_top"),
+    (*_COCO_LIMBS, (17, 18)),
+    (*_COCO_SIGMAS, 0.079, 0.079),
+    upper=(*range(11), 17, 18),
+)
+
+HALPE26 = Skeleton(
+    "halpe26",
+    (*_COCO_NAMES, "head", "neck", "hip", "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe",
+     "left_heel", "right_heel"),
+    ((15, 13), (13, 11), (11, 19), (16, 14), (14, 12), (12, 19), (17, 18), (18, 19), (18, 5), (5, 7), (7, 9), (18, 6),
+     (6, 8), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (15, 20), (15, 22), (15, 24), (16, 21),
+     (16, 23), (16, 25)),
+    (*_COCO_SIGMAS, 0.026, 0.026, 0.066, 0.079, 0.079, 0.079, 0.079, 0.079, 0.079),
+    upper=(*range(11), 17, 18),
+)  # fmt: skip
+
+AP10K = Skeleton(
+    "ap10k",
+    ("left_eye", "right_eye", "nose", "neck", "root_of_tail", "left_shoulder", "left_elbow", "left_front_paw",
+     "right_shoulder", "right_elbow", "right_front_paw", "left_hip", "left_knee", "left_back_paw", "right_hip",
+     "right_knee", "right_back_paw"),
+    ((0, 1), (0, 2), (1, 2), (2, 3), (3, 4), (3, 5), (5, 6), (6, 7), (3, 8), (8, 9), (9, 10), (4, 11), (11, 12),
+     (12, 13), (4, 14), (14, 15), (15, 16)),
+    (0.025, 0.025, 0.026, 0.035, 0.035, 0.079, 0.072, 0.062, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089, 0.107, 0.087,
+     0.089),
+    upper=(0, 1, 2, 3, 5, 6, 7, 8, 9),  # the right front paw is "lower" in the published metadata; kept
+)  # fmt: skip
+
+_FINGERS = tuple(f"{finger}_{i}" for finger in ("thumb", "fore", "middle", "ring", "pinky") for i in range(1, 5))
+_HAND_SIGMAS = (
+    0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026, 0.017, 0.021, 0.021,
+    0.032, 0.020, 0.019, 0.022, 0.031,
+)  # fmt: skip
+_FACE_SIGMAS = (
+    0.042, 0.043, 0.044, 0.043, 0.040, 0.035, 0.031, 0.025, 0.020, 0.023, 0.029, 0.032, 0.037, 0.038, 0.043, 0.041,
+    0.045, 0.013, 0.012, 0.011, 0.011, 0.012, 0.012, 0.011, 0.011, 0.013, 0.015, 0.009, 0.007, 0.007, 0.007, 0.012,
+    0.009, 0.008, 0.016, 0.010, 0.017, 0.011, 0.009, 0.011, 0.009, 0.007, 0.013, 0.008, 0.011, 0.012, 0.010, 0.034,
+    0.008, 0.008, 0.009, 0.008, 0.008, 0.007, 0.010, 0.008, 0.009, 0.009, 0.009, 0.007, 0.007, 0.008, 0.011, 0.008,
+    0.008, 0.008, 0.010, 0.008,
+)  # fmt: skip
+
+
+def _hand_limbs(root: int) -> tuple[tuple[int, int], ...]:
+    chains = [(root, *range(root + first, root + first + 4)) for first in (1, 5, 9, 13, 17)]
+    return tuple((a, b) for chain in chains for a, b in pairwise(chain))
+
+
+WHOLEBODY = Skeleton(
+    "wholebody",
+    (
+        *_COCO_NAMES,
+        *(f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")),
+        *(f"face_{i}" for i in range(68)),
+        *(f"{side}_hand_{part}" for side in ("left", "right") for part in ("root", *_FINGERS)),
+    ),
+    (*_COCO_LIMBS, (15, 17), (15, 18), (15, 19), (16, 20), (16, 21), (16, 22), *_hand_limbs(91), *_hand_limbs(112)),
+    (*_COCO_SIGMAS, 0.068, 0.066, 0.066, 0.092, 0.094, 0.094, *_FACE_SIGMAS, *_HAND_SIGMAS, *_HAND_SIGMAS),
+    upper=(*range(11), *range(23, 133)),
+)
+
+# A detector's result: people as boxes, no keypoints.
+BOX = Skeleton("box", (), (), ())
+
+SKELETONS: dict[str, Skeleton] = {
+    s.name: s for s in (COCO, CROWDPOSE, MPII, AIC, LSP, COCO19, HALPE26, AP10K, WHOLEBODY, BOX)
+}

@@ -1,0 +1,134 @@
+"""ModelSpec: everything the runtime must know about a model file, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepose.skeleton import SKELETONS, Skeleton
+
+FORMAT = 1  # raised when a field changes its meaning, so that an old runtime refuses a newer file
+WARPS = ("box", "udp", "letterbox")
+LAYOUTS = ("nhwc", "nchw")
+COLOURS = ("bgr", "rgb")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What travels inside a model file (ONNX metadata key ``edgepose``) or beside it (``model.json``).
+
+    Files exported by edgepose take uint8 BGR NHWC, so ``mean``/``std`` stay at 0/1; foreign files (the published
+    RTMPose, RTMDet and YOLOX exports) take float NCHW, and the runtime normalises as stated here.
+    """
+
+    name: str
+    codec: str  # key of edgepose.codec.CODECS
+    input_size: tuple[int, int]  # w, h of the network input
+    skeleton: str = "coco"  # key of SKELETONS; "box" for a detector
+    codec_args: Mapping[str, Any] = field(default_factory=dict)
+    per_person: bool = False  # True: the network sees one crop per person, False: the whole picture
+    warp: str = "box"  # box: RTMPose's crop, udp: unbiased crop, letterbox: top-left, aspect kept
+    padding: float = 1.25  # crop side / box side (per_person)
+    border: int = 0  # grey level outside the picture
+    layout: str = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalised by the runtime
+    colour: str = "bgr"  # order the network wants (nchw only)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted, in the order of `colour`
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # divided by, in the order of `colour`
+    licence: str = ""
+    training_data: tuple[str, ...] = ()
+    accuracy: Mapping[str, float] = field(default_factory=dict)  # measured, e.g. {"coco_mini val AP, true boxes": 0.31}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_size", _pair(self.name, self.input_size))
+        object.__setattr__(self, "mean", _triple(self.name, "mean", self.mean))
+        object.__setattr__(self, "std", _triple(self.name, "std", self.std))
+        object.__setattr__(self, "training_data", _strings(self.name, self.training_data))
+        for name in ("codec_args", "accuracy"):
+            object.__setattr__(self, name, _plain(self.name, name, getattr(self, name)))
+        if self.skeleton not in SKELETONS:
+            raise ValueError(
+                f"spec of {self.name}: unknown skeleton {self.skeleton!r}, expected one of {list(SKELETONS)}"
+            )
+        for name, allowed in (("warp", WARPS), ("layout", LAYOUTS), ("colour", COLOURS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"spec of {self.name}: {name} is {getattr(self, name)!r}, expected one of {list(allowed)}"
+                )
+        if self.padding <= 0:
+            raise ValueError(f"spec of {self.name}: padding is {self.padding}, expected a positive factor such as 1.25")
+        if min(self.std) <= 0:
+            raise ValueError(f"spec of {self.name}: std is {self.std}, expected three positive numbers")
+
+    @property
+    def keypoints(self) -> Skeleton:
+        """The skeleton itself, looked up by name."""
+        return SKELETONS[self.skeleton]
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back to an equal spec."""
+        return json.dumps({"edgepose": FORMAT} | dataclasses.asdict(self))
+
+    @staticmethod
+    def from_json(text: str, source: str = "model spec") -> ModelSpec:
+        """Read a spec; `source` names the file in errors. Unknown fields are refused: they are typing errors."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{source} is not JSON ({error}); expected the fields of edgepose.ModelSpec") from error
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"{source} holds a {type(values).__name__}, expected a JSON object with ModelSpec's fields"
+            )
+        version = values.pop("edgepose", FORMAT)
+        if version != FORMAT:
+            raise ValueError(f"{source} has format {version}, this edgepose reads format {FORMAT}: update edgepose")
+        known = {f.name: f for f in dataclasses.fields(ModelSpec)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(known)}")
+        missing = [n for n in ("name", "codec", "input_size") if n not in values]
+        if missing:
+            raise ValueError(f"{source} lacks {missing}: state at least name, codec and input_size")
+        try:
+            return ModelSpec(**values)
+        except TypeError as error:
+            raise ValueError(f"{source} has a field of the wrong type: {error}") from error
+
+    @staticmethod
+    def beside(path: Path) -> ModelSpec | None:
+        """The spec in ``model.json`` beside ``model.onnx``, or None when there is no such file."""
+        side = path.with_suffix(".json")
+        return ModelSpec.from_json(side.read_text(encoding="utf-8"), str(side)) if side.is_file() else None
+
+
+def _pair(name: str, size: Any) -> tuple[int, int]:
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(v, int) and v > 0 for v in size):
+        raise ValueError(f"spec of {name}: input_size is {size!r}, expected (width, height) in pixels")
+    return (size[0], size[1])
+
+
+def _triple(name: str, what: str, values: Any) -> tuple[float, float, float]:
+    numbers = list(values) if isinstance(values, (tuple, list)) else []
+    if len(numbers) != 3 or not all(isinstance(v, (int, float)) for v in numbers):
+        raise ValueError(f"spec of {name}: {what} is {values!r}, expected three numbers, one per colour channel")
+    return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
+
+
+def _strings(name: str, values: Any) -> tuple[str, ...]:
+    if not isinstance(values, (tuple, list)) or not all(isinstance(v, str) for v in values):
+        raise ValueError(f"spec of {name}: training_data is {values!r}, expected a list of names")
+    return tuple(values)
+
+
+def _plain(name: str, what: str, values: Any) -> dict[str, Any]:
+    """A copy as JSON would give it back (tuples as lists), so that a spec that was written and read is the same."""
+    try:
+        if isinstance(values, Mapping):
+            return dict(json.loads(json.dumps(dict(values), allow_nan=False)))
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"spec of {name}: {what} is {values!r}, expected names with plain JSON values")

@@ -1,0 +1,73 @@
+"""Checkpoints: tensors in one safetensors file, everything else as JSON in its header. No pickle anywhere.
+
+A checkpoint is replaced in one step, so a killed run always leaves the previous one whole.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from edgepose.runtime.atomic import atomic_path
+
+FORMAT = "1"
+
+
+def save(path: str | Path, parts: dict[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
+    """Write named parts (each a state dict) and JSON-able facts to `path`."""
+    tensors = {}
+    for part, state in parts.items():
+        for name, value in state.items():
+            # clone: tensors that share memory (RTMDet's heads) are refused by the format, and cost little twice
+            tensors[f"{part}/{name}"] = value.detach().to("cpu", copy=True).contiguous()
+    with atomic_path(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata={"edgepose": FORMAT, "facts": json.dumps(facts)})
+
+
+def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """What `save` wrote: (parts, facts)."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected a checkpoint written by `edgepose train`")
+    parts: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("edgepose") != FORMAT:
+                raise ValueError(f"{path} is not an edgepose checkpoint of format {FORMAT}: its header says {metadata}")
+            for key in file.keys():  # noqa: SIM118, the handle is no dict
+                part, _, name = key.partition("/")
+                parts.setdefault(part, {})[name] = file.get_tensor(key)
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as safetensors ({error}): the file is damaged or of another kind") from error
+    return parts, json.loads(metadata["facts"])
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors by `index.name`; its settings come from the recipe again."""
+    states = optimiser.state_dict()["state"]
+    return {f"{i}.{name}": torch.as_tensor(value) for i, state in states.items() for name, value in state.items()}
+
+
+def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimiser_state` took out."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        states.setdefault(int(index), {})[name] = value
+    whole = optimiser.state_dict()
+    expected = sum(len(group["params"]) for group in whole["param_groups"])
+    if states and max(states) >= expected:
+        raise ValueError(f"the checkpoint's optimiser has {max(states) + 1} tensors, this network has {expected}")
+    optimiser.load_state_dict(whole | {"state": states})
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back (tuples become lists), to compare with what was stored."""
+    return json.loads(json.dumps(value))

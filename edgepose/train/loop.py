@@ -1,0 +1,277 @@
+"""The training loop: one function that reads from top to bottom, for every family.
+
+Batch i of a run depends on (seed, i) alone, so a run killed after i batches and resumed is the run that was never
+killed. Under `torchrun` each process takes its share of every batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from edgepose.spec import ModelSpec
+from edgepose.train import checkpoint
+from edgepose.train.optimiser import Average, adamw, lr_factor
+from edgepose.train.recipes import Recipe
+
+Batch = tuple[Tensor, dict[str, Any]]
+Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
+
+
+class Samples(Protocol):
+    """Training data: `edgepose.data.crops.Crops` for people, `edgepose.data.detection.Detections` for pictures."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Images (B, h, w, 3) uint8 BGR and targets; stage 1 strong augmentation, 2 mild, 0 none."""
+
+
+@dataclass(frozen=True)
+class Plan(Dataset[Batch]):
+    """Every batch of a run by its number: which rows, which seed, which stage, for one of `processes`."""
+
+    samples: Samples
+    recipe: Recipe
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches per epoch; a set smaller than a batch is one batch."""
+        return max(self.rows // self.recipe.batch, 1)
+
+    @property
+    def rows(self) -> int:
+        """People (or pictures) used."""
+        return min(len(self.samples), self.recipe.overfit or len(self.samples))
+
+    def __len__(self) -> int:
+        return self.recipe.epochs * self.per_epoch
+
+    def __getitem__(self, number: int) -> Batch:
+        recipe, (epoch, position) = self.recipe, divmod(number, self.per_epoch)
+        order = np.random.default_rng((recipe.seed, epoch)).permutation(self.rows)
+        rows = order[position * recipe.batch : (position + 1) * recipe.batch]
+        mine = rows[self.process :: self.processes] if len(rows) >= self.processes else rows
+        stage = 0 if recipe.overfit else 1 if epoch < recipe.epochs - recipe.stage2 else 2
+        images, targets = self.samples.batch((recipe.seed, number, self.process), mine, stage)
+        return torch.from_numpy(images), _tensors(targets)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `train` reports after each iteration."""
+
+    iteration: int  # done so far
+    total: int
+    epoch: int
+    lr: float
+    losses: dict[str, float]
+    images_per_second: float
+
+
+def train(
+    recipe: Recipe,
+    spec: ModelSpec,
+    network: nn.Module,
+    samples: Samples,
+    loss_of: Loss,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    extra: nn.Module | None = None,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    report: Callable[[Step], None] = lambda step: None,
+    record: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> Path:
+    """Train `network`, resuming what `folder` holds; returns the path of the last checkpoint.
+
+    Args:
+        loss_of: (outputs, targets) -> {name: scalar}; the sum is minimised.
+        extra: parameters that learn beside the network and are dropped afterwards (an auxiliary head inside loss_of).
+        validate: figures of a network, called every `recipe.validate_every` epochs and at the end.
+        report: called after every iteration. record: called with every row of the log.
+    """
+    process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    plan = Plan(samples, recipe, process, processes)
+    network.to(device)
+    if recipe.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = Learner(network, extra).to(device)
+    optimiser = adamw(learner, recipe.lr, recipe.weight_decay)
+    average = Average(network) if recipe.average else None
+    path = folder / "last.safetensors"
+    start = _resume(path, recipe, learner, optimiser, average) if path.is_file() else 0
+    if start == 0 and recipe.init:
+        initialise(network, recipe.init)
+        average = Average(network) if recipe.average else None
+    model = DistributedDataParallel(learner) if processes > 1 else learner
+    normalise = Normalise(spec).to(device)
+    forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16")
+    clock = time.perf_counter()
+    learner.train()
+    for iteration, (images, targets) in enumerate(_batches(plan, start), start=start):
+        rate = recipe.lr * lr_factor(iteration, len(plan), min(recipe.warmup, len(plan) // 4), recipe.flat)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        inputs = normalise(images.to(device))
+        if recipe.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with forward_precision:
+            outputs = model(inputs)
+        losses = loss_of(outputs, _moved(targets, device))
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            values = {name: value.item() for name, value in losses.items()}
+            raise ValueError(f"the loss at iteration {iteration} is not finite ({values}): lower lr or set clip")
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
+        optimiser.step()
+        if average is not None:
+            average.update(network)
+        done, epoch = iteration + 1, iteration // plan.per_epoch
+        seconds, clock = time.perf_counter() - clock, time.perf_counter()
+        values = {name: value.item() for name, value in losses.items()}
+        report(Step(done, len(plan), epoch, rate, values, len(images) * processes / seconds))
+        if done % plan.per_epoch == 0 and process == 0:
+            row: dict[str, Any] = {"iteration": done, "epoch": epoch + 1, "lr": rate, **values}
+            last = done == len(plan)
+            if validate is not None and ((epoch + 1) % recipe.validate_every == 0 or last):
+                row |= validate(average.network if average is not None else network)
+                learner.train()
+            record(row)
+            _save(path, recipe, spec, learner, optimiser, average, done)
+            clock = time.perf_counter()
+    return path
+
+
+class Learner(nn.Module):
+    """The network and what learns beside it, as one module, so that optimiser and DDP see every parameter."""
+
+    def __init__(self, network: nn.Module, extra: nn.Module | None) -> None:
+        super().__init__()
+        self.network, self.extra = network, extra
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Outputs of the network, then those of the extra head where there is one."""
+        if self.extra is None:
+            return tuple(self.network(images))
+        return tuple(self.extra(self.network, images))
+
+
+class Normalise(nn.Module):
+    """uint8 BGR (B, h, w, 3) -> float (B, 3, h, w) as the network's spec states it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.rgb = spec.colour == "rgb"
+        self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(spec.std)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, h, w, 3) uint8 -> (B, 3, h, w) float32."""
+        planes = images.permute(0, 3, 1, 2)
+        return ((planes.flip(1) if self.rgb else planes).float() - self.mean) / self.std
+
+
+def initialise(network: nn.Module, path: str) -> None:
+    """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone."""
+    parts, _ = checkpoint.load(path)
+    found = parts.get("average") or parts["network"]
+    own = network.state_dict()
+    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    missing = [name for name in own if name.startswith("backbone.") and name not in fitting]
+    if missing or not fitting:
+        raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {max(len(missing) - 3, 0)} more are missing")
+    network.load_state_dict(fitting, strict=False)
+
+
+@contextlib.contextmanager
+def processes_of_torchrun(device: str) -> Iterator[str]:
+    """Join the group that `torchrun` started, if it did; yields this process's device."""
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) < 2:
+        yield device
+        return
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield f"cuda:{os.environ['LOCAL_RANK']}" if device.startswith("cuda") else device
+    finally:
+        dist.destroy_process_group()
+
+
+def _batches(plan: Plan, start: int) -> Iterator[Batch]:
+    numbers = range(start, len(plan))
+    if plan.recipe.workers == 0:
+        return (plan[number] for number in numbers)
+    return iter(DataLoader(plan, batch_size=None, sampler=numbers, num_workers=plan.recipe.workers, prefetch_factor=4))
+
+
+def _save(
+    path: Path,
+    recipe: Recipe,
+    spec: ModelSpec,
+    learner: Learner,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    done: int,
+) -> None:
+    parts = {"network": learner.network.state_dict(), "optimiser": checkpoint.optimiser_state(optimiser)}
+    if learner.extra is not None:
+        parts["extra"] = learner.extra.state_dict()
+    if average is not None:
+        parts["average"] = average.network.state_dict()
+    updates = average.updates if average is not None else 0
+    facts = {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates}
+    checkpoint.save(path, parts, facts)
+
+
+def _resume(
+    path: Path, recipe: Recipe, learner: Learner, optimiser: torch.optim.Optimizer, average: Average | None
+) -> int:
+    parts, facts = checkpoint.load(path)
+    then, now = facts["recipe"], checkpoint.plain(dataclasses.asdict(recipe))
+    free = ("threads", "workers", "validate_every")  # change nothing but the speed
+    changed = [name for name in now if name not in free and now[name] != then.get(name)]
+    if changed:
+        raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same settings")
+    learner.network.load_state_dict(parts["network"])
+    if learner.extra is not None:
+        learner.extra.load_state_dict(parts["extra"])
+    checkpoint.load_optimiser_state(optimiser, parts["optimiser"])
+    if average is not None:
+        average.network.load_state_dict(parts["average"])
+        average.updates = facts["updates"]
+    return int(facts["iteration"])
+
+
+def _tensors(targets: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: [torch.from_numpy(np.asarray(v)) for v in value] if isinstance(value, list) else torch.from_numpy(value)
+        for name, value in targets.items()
+    }
+
+
+def _moved(targets: dict[str, Any], device: str) -> dict[str, Any]:
+    return {
+        name: [v.to(device) for v in value] if isinstance(value, list) else value.to(device)
+        for name, value in targets.items()
+    }

@@ -1,0 +1,54 @@
+"""Losses of the per-person families: (outputs, targets) -> {name: scalar tensor}, chosen by the codec's name.
+
+All are computed in float32, also under autocast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Losses = dict[str, Tensor]
+Targets = dict[str, Tensor]
+
+
+def simcc_loss(outputs: tuple[Tensor, ...], targets: Targets, beta: float = 10.0) -> Losses:
+    """Kullback-Leibler divergence per axis with a temperature on both sides (RTMPose, section 3.2.4; facts 1.8).
+
+    outputs: simcc_x (B, K, X), simcc_y (B, K, Y); targets: the same names and weights (B, K).
+    The mean is over bins and keypoints, the sum over the batch: the loss grows with the batch, as published.
+    """
+    total = outputs[0].new_zeros((), dtype=torch.float32)
+    for output, name in zip(outputs, ("simcc_x", "simcc_y"), strict=True):
+        log_q = F.log_softmax(beta * output.float(), dim=-1)
+        target = F.softmax(beta * targets[name].float(), dim=-1)
+        divergence = F.kl_div(log_q, target, reduction="none").mean(-1)  # (B, K)
+        total = total + (divergence * targets["weights"]).sum()
+    return {"simcc": total / outputs[0].shape[1]}
+
+
+def heatmap_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
+    """Mean squared error over every cell, unlabelled keypoints counted as zero (mmpose's KeypointMSELoss).
+
+    outputs: heatmaps (B, K, h, w); targets: heatmaps and weights (B, K).
+    """
+    error = (outputs[0].float() - targets["heatmaps"]).square()
+    return {"heatmap": (error * targets["weights"][..., None, None]).mean()}
+
+
+def spatial_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
+    """Cross-entropy between the soft-max over a map's cells and the target map scaled to sum 1; mean over the labelled.
+
+    Unlike the squared error it has no trivial minimum at an all-zero map, so a small network leaves the plateau sooner.
+    """
+    log_p = F.log_softmax(outputs[0].float().flatten(2), dim=-1)  # (B, K, h*w)
+    target = targets["heatmaps"].flatten(2)
+    target = target / target.sum(-1, keepdim=True).clamp(min=1e-6)
+    entropy = -(target * log_p).sum(-1)  # (B, K)
+    weights = targets["weights"]
+    return {"spatial": (entropy * weights).sum() / weights.sum().clamp(min=1)}
+
+

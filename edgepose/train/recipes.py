@@ -1,0 +1,144 @@
+"""Recipes: one frozen dataclass per run, overridden by strict key=value words.
+
+The published recipes carry the published numbers (facts 1.9 and 2.4; batch and learning rate belong together). The
+`default-*` recipes made the weights in the package, sized for two CPU cores; their cards state what came out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, replace
+
+from edgepose.data.augment import MILD, STRONG, Strength
+
+PRECISIONS = ("bf16", "fp32")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run, apart from the data."""
+
+    model: str  # name for edgepose.models.build
+    epochs: int
+    batch: int  # pictures per step, over all processes together
+    lr: float  # for `batch`; scale both together
+    skeleton: str = "coco"
+    input_size: tuple[int, int] | None = None  # w, h; the model's own by default
+    weight_decay: float = 0.0  # none on norms and biases
+    warmup: int = 1000  # iterations
+    flat: float = 0.5  # share of the run before the cosine
+    stage2: int = 30  # last epochs with mild augmentation (a detector's: without mosaic and mix-up)
+    strong: Strength = STRONG
+    mild: Strength = MILD
+    views: tuple[float, float] | None = None  # a detector's random resize; the size's published range by default
+    average: bool = True  # keep and validate the moving average of the weights
+    clip: float = 0.0  # largest gradient norm, 0 = unlimited
+    init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
+    heatmap_weight: float = 0.0  # of an auxiliary heat-map head on the backbone, dropped after training
+    teacher: str = ""  # detector file (ONNX with spec) whose maps are learnt from as well
+    seed: int = 21
+    precision: str = "bf16"  # of convolutions and products; losses and weights stay float32
+    channels_last: bool = True
+    threads: int = 0  # torch threads, 0 = all cores
+    workers: int = 0  # processes that load and augment
+    validate_every: int = 10  # epochs
+    overfit: int = 0  # > 0: this many samples only, without augmentation, to check that a network can learn
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected at least 1")
+        if self.lr <= 0:
+            raise ValueError(f"recipe {self.model}: lr={self.lr}, expected a positive learning rate")
+        if not 0 <= self.flat <= 1:
+            raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"recipe {self.model}: precision={self.precision!r}, expected one of {list(PRECISIONS)}")
+        for name in ("input_size", "views"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+# For some tens of epochs on thousands of people the published strength is too much: the loss stays high for long.
+_LIGHT = Strength(scale=(0.8, 1.25), rotation=40, shift=0.08, cutout=0.0, half_body=0.1)
+
+# Stage two of every published pose recipe keeps the person in the middle.
+_LARGE = Strength(scale=(0.5, 1.5), rotation=90, shift=0.16, cutout=1.0)
+_LARGE_MILD = replace(_LARGE, shift=0.0, cutout=0.5)
+
+RECIPES: dict[str, Recipe] = {
+    # The weights in the package, on two CPU cores: first the backbone with heat-maps on small crops, then RTMPose-t.
+    "default-pose-pretrain": Recipe(
+        "cspnext-lateral-t", epochs=24, batch=64, lr=2e-3, skeleton="coco19", warmup=100, stage2=0, strong=_LIGHT,
+        mild=_LIGHT, average=False, threads=1, validate_every=2,
+    ),
+    "default-pose": Recipe(
+        "rtmpose-t", epochs=20, batch=64, lr=2e-3, warmup=200, stage2=0, strong=_LIGHT, mild=_LIGHT, threads=1,
+        heatmap_weight=0.1, validate_every=1,
+    ),
+    # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
+    "default-detector-pretrain": Recipe(
+        "rtmdet-nano", epochs=7, batch=24, lr=1.5e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, stage2=0,
+        average=False, threads=1, validate_every=1, views=(0.6, 2.0),
+    ),
+    "default-detector": Recipe(
+        "rtmdet-nano", epochs=4, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
+        validate_every=1,
+    ),
+    # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
+    # published AP with flip test is .682 .716 .746 .758 for t s m l on COCO).
+    "rtmpose-t": Recipe("rtmpose-t", epochs=420, batch=1024, lr=4e-3, average=False),
+    "rtmpose-s": Recipe("rtmpose-s", epochs=420, batch=1024, lr=4e-3),
+    "rtmpose-m": Recipe("rtmpose-m", epochs=420, batch=1024, lr=4e-3, weight_decay=0.05),
+    "rtmpose-l": Recipe("rtmpose-l", epochs=420, batch=1024, lr=4e-3, weight_decay=0.05),
+    "rtmpose-x": Recipe(
+        "rtmpose-x", 700, 1024, 4e-3, "coco", (288, 384), 0.05, stage2=20, strong=_LARGE, mild=_LARGE_MILD
+    ),
+    # The backbones' heat-map pre-training (CSPNeXt-UDP): 19 keypoints, 210 epochs.
+    **{
+        f"cspnext-udp-{size}": Recipe(f"cspnext-udp-{size}", epochs=210, batch=1024, lr=4e-3, skeleton="coco19")
+        for size in ("t", "s")
+    },
+    **{
+        f"cspnext-udp-{size}": Recipe(f"cspnext-udp-{size}", 210, 1024, 4e-3, "coco19", weight_decay=0.05)
+        for size in ("m", "l", "x")
+    },
+    # RTMDet: 300 epochs, 256 pictures a step, last 20 epochs without mosaic and mix-up.
+    **{
+        f"rtmdet-{size}": Recipe(f"rtmdet-{size}", epochs=300, batch=256, lr=4e-3, weight_decay=0.05, stage2=20)
+        for size in ("nano", "tiny", "s", "m", "l", "x")
+    },
+}
+
+
+def override(recipe: Recipe, words: list[str]) -> Recipe:
+    """The recipe with `key=value` words applied; unknown keys and values of the wrong type are refused."""
+    types = typing.get_type_hints(Recipe)
+    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("strong", "mild", "views")]
+    changes = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or key not in names:
+            raise ValueError(f"{word!r} is no setting of a recipe, expected key=value with one of {names}")
+        changes[key] = _parse(key, text, types[key])
+    return replace(recipe, **changes)
+
+
+def _parse(key: str, text: str, kind: object) -> object:
+    if kind is bool:
+        if text not in ("0", "1", "true", "false"):
+            raise ValueError(f"{key}={text}: expected true or false")
+        return text in ("1", "true")
+    if kind in (int, float):
+        try:
+            return int(text) if kind is int else float(text)
+        except ValueError:
+            wanted = "a whole number" if kind is int else "a number"
+            raise ValueError(f"{key}={text}: expected {wanted}") from None
+    if kind is str:
+        return text
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise ValueError(f"{key}={text}: expected width x height, such as 192x256")
+    return int(sides[0]), int(sides[1])

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgepose.codec.heatmap import KINDS, Heatmap, blurred_to_same_peak
+from edgepose.skeleton import COCO, Skeleton
+from tests.goldens import Case, algorithm_cases
+
+OURS = {"quarter": "msra", "msra": "msra", "dark": "dark", "dark_udp": "udp", "udp": "udp"}
+
+
+def codec_for(case: Case, keypoints: int) -> Heatmap:
+    names = tuple(f"point_{i}" for i in range(keypoints))
+    skeleton = Skeleton("golden", names, (), (1.0,) * keypoints)
+    size, kind = tuple(case.params["input_size_wh"]), OURS[case.params["kind"]]
+    codec = Heatmap(size, skeleton, kind, 4, case.params["sigma"], case.params.get("blur_kernel_size", 11))
+    assert codec.size == tuple(case.params["heatmap_size_wh"])
+    return codec
+
+
+def test_published_decoding() -> None:
+    for case in algorithm_cases("algo/heatmap_decode"):
+        if case.params["kind"] == "flip_merge":
+            continue
+        maps = case.inputs["heatmaps"]
+        codec = codec_for(case, len(maps))
+        poses = codec.decode([maps[None]])
+        assert np.array_equal(poses.scores, case.outputs["scores"]), case.name
+        keypoints = poses.keypoints.astype(np.float64)
+        rows = np.ones(len(maps), bool)
+        if codec.kind == "udp":  # published cells are stretched by input / (input - 1), see Heatmap.decode
+            keypoints *= np.array(codec.input_size) / (np.array(codec.input_size) - 1)
+            rows = case.outputs["scores"][0] > 0  # the published step from the cell (-1, -1) is an artefact
+        assert np.allclose(keypoints[0, rows], case.outputs["keypoints"][0, rows], atol=1e-4), case.name
+
+
+def test_published_flip_test() -> None:
+    cases = [c for c in algorithm_cases("algo/heatmap_decode") if c.params["kind"] == "flip_merge"]
+    assert {c.params["shift_heatmap"] for c in cases} == {False, True}
+    for case in cases:
+        maps, mirrored = case.inputs["heatmaps"][None], case.inputs["heatmaps_of_mirrored_image"][None]
+        before = mirrored.copy()
+        for kind in ("msra",) if case.params["shift_heatmap"] else ("dark", "udp"):
+            codec = Heatmap((96, 128), COCO, kind)
+            merged = codec.merge_flipped([maps], [mirrored])[0]
+            assert np.allclose(merged[0], case.outputs["merged"], atol=1e-7), (case.name, kind)
+        assert np.array_equal(before, mirrored)
+
+
+def test_published_encoding() -> None:
+    for case in algorithm_cases("algo/heatmap_encode"):
+        keypoints, visible = case.inputs["keypoints"], case.inputs["visible"]
+        targets = codec_for(case, keypoints.shape[1]).encode(keypoints, visible)
+        assert np.allclose(targets["heatmaps"][0], case.outputs["heatmaps"], atol=2e-6), case.name
+        assert np.array_equal(targets["weights"], case.outputs["weights"]), case.name
+
+
+@pytest.mark.parametrize(("kind", "error"), [("msra", 2.0), ("dark", 0.08), ("udp", 0.08)])
+def test_decoding_finds_the_centre_of_a_gaussian(kind: str, error: float) -> None:
+    """DARK's promise: less than 0.02 cells, here 4 pixels each; the quarter step is within half a cell."""
+    codec = Heatmap((192, 256), kind=kind)
+    keypoints = np.random.default_rng(0).uniform((20, 20), (170, 230), (3, 17, 2))
+    targets = codec.encode(keypoints, np.ones((3, 17)))
+    poses = codec.decode([targets["heatmaps"]])
+    assert np.abs(poses.keypoints - keypoints).max() < error
+    assert poses.boxes.tolist() == [[0, 0, 192, 256]] * 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_without_a_peak(kind: str) -> None:
+    codec = Heatmap((192, 256), kind=kind)
+    for level in (0.0, -1.0):
+        poses = codec.decode([np.full((1, 17, 64, 48), level, np.float32)])
+        assert np.allclose(poses.keypoints, -codec.scale) and (poses.scores == level).all()
+        assert poses.person_scores.tolist() == [0]
+    constant = codec.decode([np.ones((1, 17, 64, 48), np.float32)])
+    assert np.isfinite(constant.keypoints).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_maps(kind: str) -> None:
+    codec = Heatmap((192, 256), kind=kind)
+    maps = codec.encode(np.full((1, 17, 2), 100.0), np.ones((1, 17)))["heatmaps"]
+    assert np.abs(codec.decode([maps.astype(np.float16)]).keypoints - 100).max() < 2
+
+
+def test_the_blur_keeps_the_peak() -> None:
+    heatmap = np.zeros((16, 12), np.float32)
+    heatmap[0, 0] = 0.7
+    assert np.isclose(blurred_to_same_peak(heatmap, 11).max(), 0.7)
+    assert (blurred_to_same_peak(np.zeros((16, 12), np.float32), 11) == 0).all()
+    assert np.array_equal(blurred_to_same_peak(heatmap, 1), heatmap)
+
+
+def test_wrong_shapes_and_arguments() -> None:
+    with pytest.raises(ValueError, match=r"one output \(B, \(17, 64, 48\)\), got \[\(1, 17, 48, 64\)\]"):
+        Heatmap((192, 256)).decode([np.zeros((1, 17, 48, 64), np.float32)])
+    with pytest.raises(ValueError, match="decodes one output"):
+        Heatmap((192, 256)).decode([])
+    with pytest.raises(ValueError, match="unknown heat-map kind 'round', expected one of"):
+        Heatmap((192, 256), kind="round")
+    with pytest.raises(ValueError, match="odd and positive, got 4"):
+        Heatmap((192, 256), blur=4)

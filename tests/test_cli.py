@@ -1,0 +1,228 @@
+"""The commands: help, exit status, what goes to which stream, and that errors are sentences."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tests.tiny import write_tiny_model
+from typer.testing import CliRunner, Result
+
+from edgepose.cli import app
+from edgepose.runtime.scene import draw_scene
+from edgepose.runtime.video import Frame, VideoWriter
+
+COMMANDS = ("predict", "demo", "train", "evaluate", "export", "bench", "models", "doctor")
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def errors(result: Result) -> str:
+    """Standard error of a failed command, which is one sentence and no traceback."""
+    assert result.exit_code == 1, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output and result.stderr.startswith("error: ")
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "scene.jpg"
+    assert cv2.imwrite(str(path), draw_scene((320, 180))[0])
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Four frames at uneven times."""
+    path = tmp_path / "clip.mp4"
+    image = draw_scene((160, 96))[0]
+    with VideoWriter(path) as video:
+        for index, time in enumerate((0.0, 0.1, 0.15, 0.4)):
+            video.write(Frame(image, time, index))
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0 and "--json" in result.stdout
+
+
+def test_version_and_no_words() -> None:
+    assert run().exit_code == 2
+    assert run("fly").exit_code == 2
+    assert run("predict").exit_code == 2
+
+
+def test_predict_prints_a_line_for_people_or_for_machines(model: Path, picture: Path) -> None:
+    result = run("predict", picture, "--model", model)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{picture}: 1 person\n"
+    result = run("predict", picture, "--model", model, "--json")
+    assert result.exit_code == 0, result.output
+    line = json.loads(result.stdout)
+    assert (line["source"], line["frame"], line["time"]) == (str(picture), 0, None)
+    assert (line["width"], line["height"]) == (320, 180) and len(line["people"][0]["keypoints"]) == 17
+
+
+def test_predict_writes_results_and_overlays(model: Path, picture: Path, tmp_path: Path) -> None:
+    result = run("predict", picture, "--model", model, "--out", tmp_path / "new" / "out", "--overlay")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "new" / "out"
+    assert sorted(p.name for p in folder.iterdir()) == ["results.jsonl", "scene_overlay.jpg"]
+    overlay = cv2.imread(str(folder / "scene_overlay.jpg"))
+    assert overlay.shape == (180, 320, 3) and str(folder / "results.jsonl") in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("jsonl", "results.jsonl"), ("coco", "results.json"), ("csv", "results.csv"), ("openpose", "openpose")],
+)
+def test_predict_formats(kind: str, name: str, model: Path, picture: Path, tmp_path: Path) -> None:
+    result = run("predict", picture, "--model", model, "--out", tmp_path, "--format", kind)
+    assert result.exit_code == 0, result.output
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_predict_keeps_the_times_of_a_video(model: Path, clip: Path, tmp_path: Path) -> None:
+    result = run("predict", clip, "--model", model, "--out", tmp_path / "out", "--overlay", "--json")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["time"] for line in lines] == pytest.approx([0.0, 0.1, 0.15, 0.4], abs=0.002)
+    assert [line["frame"] for line in lines] == [0, 1, 2, 3]
+    from edgepose.runtime.video import read_video
+
+    times = [frame.time for frame in read_video(tmp_path / "out" / "clip_overlay.mp4")]
+    assert times == pytest.approx([0.0, 0.1, 0.15, 0.4], abs=0.002)
+
+
+def test_bad_pictures_are_named_and_the_others_done(model: Path, picture: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = picture.read_bytes()
+    (folder / "1.jpg").write_bytes(good)
+    (folder / "2.jpg").write_bytes(b"no picture")
+    (folder / "3.png").write_bytes(b"")
+    (folder / "4.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "5.jpg").write_bytes(good)
+    result = run("predict", folder, "--model", model, "--out", tmp_path / "out")
+    assert [name in errors(result) for name in ("1.jpg", "2.jpg", "3.png", "4.jpg", "5.jpg")] == [False, True, True, True, False]
+    assert result.stderr.count("error: ") == 3 == result.stderr.count("\n")
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert [Path(json.loads(line)["source"]).name for line in lines] == ["1.jpg", "5.jpg"]
+
+
+@pytest.mark.parametrize("source", ["missing.jpg", "missing-*.png", "ftp://host/clip.mp4", "."])
+def test_sources_that_are_not_there(source: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "expected" in errors(run("predict", source, "--model", model))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "a.jpg", "--model", "no-such-model"],
+        ["predict", "a.jpg", "--model", "no-such-file.onnx"],
+        ["train", "no-such-recipe", "data=a"],
+        ["train", "rtmpose-t"],
+        ["train", "rtmpose-t", "data=a.json"],
+        ["train", "rtmpose-t", "data=missing.json:missing"],
+        ["evaluate", "--predictions", "missing.json", "--data", "missing.json"],
+        ["export", "missing.safetensors"],
+        ["export", "missing.safetensors", "--to", "tflite"],
+        ["bench", "no-such-model"],
+        ["models", "no-such-model"],
+        ["demo", "missing.jpg"],
+    ],
+)
+def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if words[0] in ("train", "export"):
+        pytest.importorskip("torch")
+    message = errors(run(*words))
+    assert message.count("\n") == 1 and len(message) < 1500
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "a.jpg", "--overlay"],
+        ["predict", "a.jpg", "--format", "csv"],
+        ["predict", "a.jpg", "--out", "x", "--format", "xml"],
+        ["predict", "a.jpg", "--threads", "0"],
+        ["predict", "a.jpg", "--backend", "magic"],
+        ["evaluate", "--data", "a.json"],
+        ["evaluate", "--data", "a.json", "--model", "m", "--predictions", "p.json"],
+        ["evaluate", "--data", "a.json", "--model", "m"],
+        ["export"],
+        ["bench", "--people", "many", "m"],
+    ],
+)
+def test_wrong_use(words: list[str]) -> None:
+    assert run(*words).exit_code == 2
+
+
+def test_evaluate_results_made_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("hotcoco")
+    points = [float(v) for i in range(17) for v in (10 + 5 * i, 20 + 3 * i, 2)]
+    names = list(__import__("edgepose.skeleton").skeleton.COCO.names)
+    person = {"id": 1, "image_id": 7, "category_id": 1, "iscrowd": 0, "bbox": [5, 15, 100, 100], "area": 9000.0,
+              "keypoints": points, "num_keypoints": 17}  # fmt: skip
+    labels = {"images": [{"id": 7, "file_name": "7.jpg", "width": 200, "height": 200}], "annotations": [person],
+              "categories": [{"id": 1, "name": "person", "keypoints": names}]}  # fmt: skip
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    row = {"image_id": 7, "category_id": 1, "keypoints": points, "score": 0.9}
+    (tmp_path / "mine.json").write_text(json.dumps([row]))
+    words = ["evaluate", "--predictions", tmp_path / "mine.json", "--data", tmp_path / "labels.json"]
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert figures["model"] == "mine" and figures["AP"] == pytest.approx(1) and figures["AR"] == pytest.approx(1)
+    assert {"AP50", "AP75", "APM", "APL", "images", "people"} <= set(figures)
+    assert "1.0000" in run(*words).stdout
+
+
+def test_a_reader_that_leaves_ends_quietly(model: Path, picture: Path, tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.jpg").write_bytes(picture.read_bytes())
+    words = [sys.executable, "-m", "edgepose", "predict", str(tmp_path), "--model", str(model), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+
+
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "edgepose", "predict", str(tmp_path / "none.jpg")], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 1 and result.stdout == "" and result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, model: Path, picture: Path) -> None:
+    def stop(*_: object, **__: object) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgepose.commands.predict.predict", stop)
+    assert run("predict", picture, "--model", model).exit_code == 130
+
+
+def test_passwords_in_urls_are_not_shown(model: Path) -> None:
+    result = run("predict", "rtsp://user:secret@127.0.0.1:9/cam", "--model", model)
+    assert "secret" not in result.output and result.exit_code == 1

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edgepose import geometry
+from edgepose.geometry import (
+    area,
+    boxes_of,
+    clip_boxes,
+    compose,
+    crop_matrices,
+    fixed_aspect,
+    invert,
+    iou,
+    letterbox_matrix,
+    letterbox_size,
+    mirror,
+    nms,
+    transform,
+    view_matrices,
+)
+from tests.goldens import algorithm_cases, golden
+
+SIZE = (192, 256)
+coordinates = st.floats(-1000, 1000)
+sides = st.floats(1, 1000)
+view_sizes = st.tuples(st.integers(8, 400), st.integers(8, 400))
+
+
+@st.composite
+def boxes_strategy(draw: st.DrawFn, most: int = 12) -> np.ndarray:
+    """Up to `most` boxes on a coarse grid, so that some touch, coincide or are empty."""
+    n = draw(st.integers(0, most))
+    corners = draw(arrays(np.float64, (n, 2), elements=st.integers(-20, 20)))
+    extent = draw(arrays(np.float64, (n, 2), elements=st.integers(0, 20)))
+    return np.concatenate([corners, corners + extent], axis=1)
+
+
+@st.composite
+def views(draw: st.DrawFn) -> np.ndarray:
+    """One view matrix (2, 3) with a turn, of either kind."""
+    centre = np.array([[draw(coordinates), draw(coordinates)]])
+    scale = fixed_aspect(np.array([[draw(sides), draw(sides)]]), SIZE)
+    return view_matrices(centre, scale, np.array([draw(st.floats(-180, 180))]), SIZE, draw(st.booleans()))[0]
+
+
+def test_published_crops() -> None:
+    for case in algorithm_cases("algo/topdown_affine"):
+        size, udp = tuple(case.params["input_size_wh"]), case.params["use_udp"]
+        box = case.inputs["bbox"].astype(np.float64)
+        scales = fixed_aspect((box[:, 2:] - box[:, :2]) * case.params["padding"], size)
+        centres = (box[:, :2] + box[:, 2:]) / 2
+        matrix = view_matrices(centres, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
+        assert np.allclose(scales[0], case.outputs["fixed_scale"], rtol=1e-5), case.name
+        assert np.allclose(matrix, case.outputs["matrix"], rtol=1e-5, atol=1e-3), case.name
+        assert np.allclose(transform(case.inputs["keypoints"], matrix), case.outputs["keypoints"], atol=1e-2), case.name
+        if case.params["rotation_deg"] == 0:
+            assert np.allclose(crop_matrices(box, size, case.params["padding"], udp)[0], matrix), case.name
+
+
+def test_published_way_back_to_the_image() -> None:
+    for case in algorithm_cases("algo/topdown_back_projection"):
+        matrices = crop_matrices(case.inputs["bbox"], tuple(case.params["input_size_wh"]))
+        back = transform(case.inputs["keypoints"], invert(matrices))
+        assert np.allclose(back, case.outputs["keypoints"], rtol=1e-5, atol=1e-4), case.name
+
+
+def test_published_warp() -> None:
+    stored = golden("algo/topdown_warp")
+    for case in algorithm_cases("algo/topdown_warp"):
+        size, udp = tuple(case.params["input_size_wh"]), case.params["use_udp"]
+        box = case.inputs["bbox"].astype(np.float64)
+        scales = fixed_aspect((box[:, 2:] - box[:, :2]) * case.params["padding"], size)
+        centres = (box[:, :2] + box[:, 2:]) / 2
+        matrix = view_matrices(centres, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
+        crop = cv2.warpAffine(case.inputs["image"], matrix, size, flags=cv2.INTER_LINEAR).astype(int)
+        variants = [case.outputs["crop"], stored.arrays[f"{case.name}.out.crop_opencv4"]]
+        differences = [np.abs(crop - v.astype(int)) for v in variants]
+        assert any(d.max() <= 1 and d.mean() < 1e-3 for d in differences), case.name
+
+
+@given(views(), arrays(np.float64, (3, 5, 2), elements=coordinates))
+@settings(deadline=None, max_examples=50)
+def test_the_inverse_map_undoes_the_map(matrix: np.ndarray, points: np.ndarray) -> None:
+    assert np.allclose(transform(transform(points, matrix), invert(matrix)), points, atol=1e-5)
+    assert np.allclose(compose(invert(matrix), matrix), np.eye(2, 3), atol=1e-6)
+
+
+@given(views(), views(), arrays(np.float64, (2, 4, 2), elements=coordinates))
+@settings(deadline=None, max_examples=50)
+def test_compose_applies_the_first_then_the_second(first: np.ndarray, second: np.ndarray, points: np.ndarray) -> None:
+    expected = transform(transform(points, first), second)
+    assert np.allclose(transform(points, compose(second, first)), expected, rtol=1e-6, atol=1e-4)
+
+
+@given(coordinates, coordinates, sides, sides, view_sizes, st.floats(1, 2))
+@settings(deadline=None, max_examples=100)
+def test_where_a_box_lands(x: float, y: float, w: float, h: float, size: tuple[int, int], padding: float) -> None:
+    box = np.array([[x, y, x + w, y + h]])
+    centre = np.array([[[x + w / 2, y + h / 2]]])
+    grown = fixed_aspect(np.array([[w, h]]) * padding, size)[0]
+    corner = centre - grown / 2
+    plain, udp = (crop_matrices(box, size, padding, kind) for kind in (False, True))
+    assert np.allclose(transform(centre, plain), np.array(size) / 2, atol=1e-6)
+    assert np.allclose(transform(corner, plain), 0, atol=1e-6)
+    assert np.allclose(transform(corner + grown, plain), size, atol=1e-6)
+    assert np.allclose(transform(centre, udp), (np.array(size) - 1) / 2, atol=1e-6)
+    assert np.allclose(transform(corner, udp), 0, atol=1e-6)
+    assert np.allclose(transform(corner + grown, udp), np.array(size) - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_an_empty_box_still_has_a_finite_crop(udp: bool) -> None:
+    matrices = crop_matrices(np.array([[5.0, 5.0, 5.0, 5.0], [9.0, 9.0, 3.0, 3.0]]), SIZE, udp=udp)
+    assert np.isfinite(matrices).all() and np.isfinite(invert(matrices)).all()
+
+
+@pytest.mark.parametrize(("udp", "turned"), [(False, (0.0, 1.0)), (True, (0.0, -1.0))])
+def test_the_two_published_warps_turn_opposite_ways(udp: bool, turned: tuple[float, float]) -> None:
+    centre = np.array([[50.0, 50.0]])
+    matrix = view_matrices(centre, np.array([[100.0, 100.0]]), np.array([90.0]), (101, 101), udp)[0]
+    moved = transform(np.array([[[60.0, 50.0]]]), matrix)[0, 0] - transform(centre[None], matrix)[0, 0]
+    direction = moved / np.abs(moved).max()
+    assert np.allclose(direction, (turned[0], -turned[1]), atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transform_keeps_the_dtype_of_floats(dtype: type) -> None:
+    assert transform(np.ones((2, 3, 2), dtype), np.eye(2, 3)).dtype == dtype
+    assert transform(np.ones((2, 3, 2), int), np.eye(2, 3) * 1.5).dtype == np.float64
+
+
+def test_mirror_is_its_own_inverse_and_matches_the_picture() -> None:
+    assert np.allclose(compose(mirror(7), mirror(7)), np.eye(2, 3))
+    image = np.arange(21, dtype=np.uint8).reshape(3, 7)
+    assert np.array_equal(cv2.warpAffine(image, mirror(7), (7, 3)), image[:, ::-1])
+
+
+@given(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), view_sizes)
+@settings(deadline=None, max_examples=100)
+def test_the_letterbox_fits_and_keeps_corners(image_size: tuple[int, int], size: tuple[int, int]) -> None:
+    resized = letterbox_size(image_size, size)
+    assert 1 <= resized[0] <= size[0] and 1 <= resized[1] <= size[1]
+    assert resized[0] == size[0] or resized[1] == size[1]
+    outer = np.array([[[-0.5, -0.5], [image_size[0] - 0.5, image_size[1] - 0.5]]])  # outer corners of corner pixels
+    expected = [[-0.5, -0.5], [resized[0] - 0.5, resized[1] - 0.5]]
+    assert np.allclose(transform(outer, letterbox_matrix(image_size, size)), expected)
+
+
+def test_the_letterbox_is_opencv_resize() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
+    width, height = letterbox_size((70, 50), (140, 140))
+    matrix = letterbox_matrix((70, 50), (140, 140))
+    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(warped.astype(int) - resized.astype(int)).max() <= 4
+
+
+@given(boxes_strategy(), boxes_strategy())
+@settings(deadline=None, max_examples=100)
+def test_iou_is_bounded_symmetric_and_one_with_itself(a: np.ndarray, b: np.ndarray) -> None:
+    overlaps = iou(a, b)
+    assert overlaps.shape == (len(a), len(b))
+    assert ((overlaps >= 0) & (overlaps <= 1)).all()
+    assert np.array_equal(overlaps, iou(b, a).T)
+    assert np.allclose(np.diag(iou(a, a)), area(a) > 0)
+
+
+def test_iou_of_whole_numbers() -> None:
+    assert iou(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2], [2, 2, 4, 4]])).tolist() == [[1 / 3, 0]]
+
+
+def naive_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    kept: list[int] = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(iou(boxes[i : i + 1], boxes[j : j + 1])[0, 0] <= threshold for j in kept):
+            kept.append(i)
+    return kept
+
+
+@given(boxes_strategy(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
+@settings(deadline=None, max_examples=100)
+def test_nms_equals_a_naive_loop(boxes: np.ndarray, seed: int, threshold: float) -> None:
+    scores = np.random.default_rng(seed).integers(0, 5, len(boxes)) / 4  # with ties
+    assert nms(boxes, scores, threshold).tolist() == naive_nms(boxes, scores, threshold)
+
+
+def test_boxes_of_keypoints_that_count() -> None:
+    points = np.array([[[1, 2], [5, 9], [100, 100]], [[1, 2], [5, 9], [100, 100]]], np.float32)
+    weights = np.array([[1, 0.5, 0], [0, 0, 0]])
+    assert boxes_of(points, weights).tolist() == [[1, 2, 5, 9], [0, 0, 0, 0]]
+
+
+def test_clip_and_area() -> None:
+    boxes = np.array([[-5.0, -5.0, 50.0, 50.0], [30.0, 30.0, 20.0, 20.0]])
+    assert clip_boxes(boxes, (40, 30)).tolist() == [[0, 0, 40, 30], [30, 30, 20, 20]]
+    assert area(boxes).tolist() == [55 * 55, 0]
+
+
+def test_nothing_in_nothing_out() -> None:
+    none = np.zeros((0, 4))
+    assert crop_matrices(none, SIZE).shape == invert(crop_matrices(none, SIZE)).shape == (0, 2, 3)
+    assert transform(np.zeros((0, 17, 2)), np.zeros((0, 2, 3))).shape == (0, 17, 2)
+    assert transform(np.zeros((3, 0, 2)), np.eye(2, 3)).shape == (3, 0, 2)
+    assert iou(none, np.ones((2, 4))).shape == (0, 2) and nms(none, np.zeros(0), 0.5).shape == (0,)
+    assert area(none).shape == (0,) and clip_boxes(none, (4, 4)).shape == (0, 4)
+    assert boxes_of(np.zeros((0, 17, 2)), np.zeros((0, 17))).shape == (0, 4)
+    assert boxes_of(np.zeros((2, 0, 2)), np.zeros((2, 0))).tolist() == [[0] * 4] * 2
+    assert geometry.fixed_aspect(np.zeros((0, 2)), SIZE).shape == (0, 2)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose.geometry import crop_matrices, invert, mirror
+from edgepose.poses import Poses
+from edgepose.skeleton import BOX, COCO
+
+
+def people(n: int, ids: bool = False) -> Poses:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 50, (n, 2))
+    return Poses(
+        keypoints=rng.uniform(0, 100, (n, 17, 2)),
+        scores=rng.uniform(0, 1, (n, 17)),
+        boxes=np.concatenate([corners, corners + rng.uniform(1, 50, (n, 2))], axis=1),
+        person_scores=rng.uniform(0, 1, n),
+        ids=np.arange(n) * 10 if ids else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": np.zeros((2, 17, 3))}, r"Poses.keypoints must have shape \(2, 17, 2\), got \(2, 17, 3\)"),
+        ({"keypoints": np.zeros((2, 16, 2))}, r"Poses.keypoints must have shape \(2, 17, 2\)"),
+        ({"scores": np.zeros((2, 16))}, r"Poses.scores must have shape \(2, 17\), got \(2, 16\)"),
+        ({"boxes": np.zeros((3, 4))}, r"Poses.boxes must have shape \(2, 4\), got \(3, 4\)"),
+        ({"person_scores": np.zeros((2, 1))}, r"Poses.person_scores must have shape \(2,\), got \(2, 1\)"),
+        ({"person_scores": 0.5}, r"must have shape \(1, 17, 2\), got \(2, 17, 2\)"),
+        ({"ids": np.zeros(3)}, r"Poses.ids must have shape \(2,\), got \(3,\)"),
+        ({"skeleton": BOX}, r"Poses.keypoints must have shape \(2, 0, 2\), got \(2, 17, 2\)"),
+    ],
+)
+def test_shapes_are_checked_once(change: dict[str, Any], message: str) -> None:
+    fields = {"keypoints": np.zeros((2, 17, 2)), "scores": np.zeros((2, 17)), "boxes": np.zeros((2, 4))}
+    with pytest.raises(ValueError, match=message):
+        Poses(**(fields | {"person_scores": np.zeros(2)} | change))
+
+
+def test_numbers_become_float32_and_lists_are_welcome() -> None:
+    poses = Poses([[[1, 2]] * 17], [[1] * 17], [[0, 0, 1, 1]], [1], ids=[7])  # type: ignore[arg-type]
+    columns = (poses.keypoints, poses.scores, poses.boxes, poses.person_scores)
+    assert {column.dtype for column in columns} == {np.dtype(np.float32)}
+    assert poses.ids is not None and poses.ids.dtype == np.int64
+    assert len(poses) == 1 and poses.skeleton is COCO
+
+
+def test_nobody_is_a_value() -> None:
+    nobody = Poses.nobody()
+    assert len(nobody) == 0 and nobody.keypoints.shape == (0, 17, 2) and nobody.ids is None
+    assert list(nobody) == [] and len(nobody[:0]) == len(nobody[np.zeros(0, bool)]) == 0
+    assert len(nobody.mapped(np.eye(2, 3))) == len(nobody.mapped(np.zeros((0, 2, 3)))) == 0
+    assert nobody.areas().shape == (0,) and nobody.keypoint_boxes().shape == (0, 4)
+    assert Poses.nobody(BOX).keypoints.shape == (0, 0, 2)
+
+
+def test_indexing() -> None:
+    poses = people(4, ids=True)
+    for index in (2, -2, np.int64(2), [2], slice(2, 3), np.array([False, False, True, False])):
+        one = poses[index]
+        assert len(one) == 1 and np.array_equal(one.keypoints[0], poses.keypoints[2])
+        assert one.ids is not None and one.ids.tolist() == [20]
+    assert np.array_equal(poses[[3, 0]].person_scores, poses.person_scores[[3, 0]])
+    assert people(2)[0].ids is None and poses[-1].ids.tolist() == [30]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("index", [4, -5])
+def test_a_person_who_is_not_there(index: int) -> None:
+    with pytest.raises(IndexError, match=f"person {index} of 4"):
+        people(4)[index]
+
+
+def test_iterating_ends() -> None:
+    poses = people(3)
+    assert [len(p) for p in poses] == [1, 1, 1]
+    assert [float(p.person_scores[0]) for p in poses] == poses.person_scores.tolist()
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_mapped_there_and_back(udp: bool) -> None:
+    poses = people(3, ids=True)
+    matrices = crop_matrices(poses.boxes, (192, 256), udp=udp)
+    back = poses.mapped(matrices).mapped(invert(matrices))
+    assert np.allclose(back.keypoints, poses.keypoints, atol=1e-3)
+    assert np.allclose(back.boxes, poses.boxes, atol=1e-3)
+    assert np.array_equal(back.scores, poses.scores) and np.array_equal(back.ids, poses.ids)  # type: ignore[arg-type]
+
+
+def test_boxes_stay_upright_when_mirrored_or_turned() -> None:
+    poses = people(2)
+    mirrored = poses.mapped(mirror(100))
+    assert (mirrored.boxes[:, 2:] > mirrored.boxes[:, :2]).all()
+    assert np.allclose(mirrored.boxes[:, 0], 99 - poses.boxes[:, 2], atol=1e-4)
+    turned = poses.mapped(np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]))
+    assert np.allclose(turned.areas(), poses.areas(), rtol=1e-4)
+
+
+def test_keypoint_boxes_follow_the_threshold() -> None:
+    keypoints = np.zeros((1, 17, 2))
+    keypoints[0, :3] = [[1, 2], [5, 8], [90, 90]]
+    scores = np.zeros((1, 17))
+    scores[0, :3] = [0.9, 0.6, 0.1]
+    poses = Poses(keypoints, scores, np.zeros((1, 4)), np.ones(1))
+    assert poses.keypoint_boxes(0.5).tolist() == [[1, 2, 5, 8]]
+    assert poses.keypoint_boxes().tolist() == [[1, 2, 90, 90]]
+    assert poses.keypoint_boxes(1.0).tolist() == [[0, 0, 0, 0]]

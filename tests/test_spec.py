@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgepose.skeleton import SKELETONS
+from edgepose.spec import COLOURS, LAYOUTS, WARPS, ModelSpec
+
+texts = st.text(max_size=20)
+numbers = st.floats(-1e6, 1e6)
+positive = st.floats(0.01, 1e3)
+arguments = st.recursive(
+    st.none() | st.booleans() | st.integers(-100, 100) | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple) | st.dictionaries(texts, inner),
+    max_leaves=5,
+)
+specs = st.builds(
+    ModelSpec,
+    name=texts,
+    codec=texts,
+    input_size=st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
+    skeleton=st.sampled_from(sorted(SKELETONS)),
+    codec_args=st.dictionaries(texts, arguments, max_size=3),
+    per_person=st.booleans(),
+    warp=st.sampled_from(WARPS),
+    padding=positive,
+    border=st.integers(0, 255),
+    layout=st.sampled_from(LAYOUTS),
+    colour=st.sampled_from(COLOURS),
+    mean=st.tuples(numbers, numbers, numbers),
+    std=st.tuples(positive, positive, positive),
+    licence=texts,
+    training_data=st.lists(texts, max_size=3),
+    accuracy=st.dictionaries(texts, numbers, max_size=3),
+)
+
+
+@given(specs)
+def test_json_there_and_back(spec: ModelSpec) -> None:
+    text = spec.to_json()
+    assert "\n" not in text
+    assert ModelSpec.from_json(text) == spec
+    assert ModelSpec.from_json(text).to_json() == text
+
+
+def test_defaults_and_the_skeleton() -> None:
+    spec = ModelSpec.from_json('{"name": "mine", "codec": "simcc", "input_size": [192, 256]}')
+    assert spec == ModelSpec("mine", "simcc", (192, 256))
+    assert spec.keypoints is SKELETONS["coco"] and spec.input_size == (192, 256) and spec.std == (1.0, 1.0, 1.0)
+
+
+def test_a_spec_does_not_follow_its_callers_dictionary() -> None:
+    arguments = {"split": 2.0}
+    spec = ModelSpec("mine", "simcc", (192, 256), codec_args=arguments)
+    arguments["split"] = 3.0
+    assert spec.codec_args == {"split": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"skeleton": "spider"}, "unknown skeleton 'spider', expected one of"),
+        ({"warp": "fisheye"}, "warp is 'fisheye', expected one of"),
+        ({"layout": "chwn"}, "layout is 'chwn', expected one of"),
+        ({"colour": "grey"}, "colour is 'grey', expected one of"),
+        ({"padding": 0}, "padding is 0, expected a positive factor"),
+        ({"std": [1, 0, 1]}, r"std is \(1.0, 0.0, 1.0\), expected three positive numbers"),
+        ({"std": [1, 1]}, r"std is \[1, 1\], expected three numbers"),
+        ({"mean": "abc"}, "mean is 'abc', expected three numbers"),
+        ({"mean": ["a", "b", "c"]}, "expected three numbers"),
+        ({"input_size": [192]}, r"input_size is \[192\], expected \(width, height\)"),
+        ({"input_size": [192, -1]}, r"input_size is \[192, -1\], expected"),
+        ({"input_size": [192, 2.5]}, r"expected \(width, height\) in pixels"),
+        ({"input_size": 192}, "input_size is 192, expected"),
+        ({"training_data": "COCO"}, "training_data is 'COCO', expected a list of names"),
+        ({"codec_args": [1]}, r"codec_args is \[1\], expected names with plain JSON values"),
+        ({"accuracy": {"AP": float("nan")}}, "accuracy is {'AP': nan}, expected"),
+        ({"padding": "wide"}, "has a field of the wrong type"),
+    ],
+)
+def test_wrong_values_say_what_was_expected(change: dict[str, Any], message: str) -> None:
+    values = {"name": "mine", "codec": "simcc", "input_size": [192, 256]} | change
+    with pytest.raises(ValueError, match=message) as caught:
+        ModelSpec.from_json(json.dumps(values), "model.json")
+    assert "mine" in str(caught.value) or "model.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "model.json is not JSON"),
+        ("[1]", "model.json holds a list, expected a JSON object"),
+        ('{"edgepose": 99}', "model.json has format 99, this edgepose reads format 1: update edgepose"),
+        ('{"name": "a", "sise": 3}', r"model.json has unknown fields \['sise'\], expected some of \['name', 'codec'"),
+        ('{"name": "a"}', r"model.json lacks \['codec', 'input_size'\]"),
+    ],
+)
+def test_wrong_files_say_so(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelSpec.from_json(text, "model.json")
+
+
+def test_values_that_json_cannot_hold_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"codec_args is .*, expected names with plain JSON values"):
+        ModelSpec("mine", "simcc", (192, 256), codec_args={"sigma": {1, 2}})
+
+
+def test_the_spec_beside_a_model(tmp_path: Path) -> None:
+    spec = ModelSpec("mine", "simcc", (192, 256), accuracy={"AP": 0.5})
+    model = tmp_path / "model.onnx"
+    assert ModelSpec.beside(model) is None
+    model.with_suffix(".json").write_text(spec.to_json(), encoding="utf-8")
+    assert ModelSpec.beside(model) == spec
+    model.with_suffix(".json").write_text("nonsense", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"model\.json is not JSON"):
+        ModelSpec.beside(model)

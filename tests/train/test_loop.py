@@ -1,0 +1,159 @@
+"""The loop learns, resumes exactly, and refuses what it cannot continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgepose.spec import ModelSpec
+from edgepose.train import checkpoint
+from edgepose.train.loop import Plan, Step, initialise, train
+from edgepose.train.recipes import Recipe
+
+pytestmark = pytest.mark.torch
+
+SPEC = ModelSpec("tiny", "simcc", (8, 8), layout="nchw", colour="rgb", mean=(1, 2, 3), std=(4, 5, 6))
+
+
+class Tiny(nn.Module):
+    """A convolution with a norm and a linear layer: every kind of state a checkpoint has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.SiLU())
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (self.head(self.backbone(images).mean((2, 3))),)
+
+
+class Brightness:
+    """Pictures of one level each; the target is the level."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
+        noise = np.random.default_rng(seed).integers(0, 5, (len(rows), 8, 8, 3))
+        images = (noise + rows[:, None, None, None] * 10).astype(np.uint8)
+        return images, {"level": (rows / 24).astype(np.float32)}
+
+
+def loss_of(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
+    return {"square": (outputs[0][:, 0].float() - targets["level"]).square().mean()}
+
+
+def recipe(**changes: Any) -> Recipe:
+    values: dict[str, Any] = {"epochs": 6, "batch": 8, "lr": 0.02, "stage2": 2, "precision": "fp32", "warmup": 2}
+    return Recipe("tiny", **(values | changes))
+
+
+def run(folder: Path, chosen: Recipe, stop_after: int = 0) -> list[Step]:
+    torch.manual_seed(0)
+    steps: list[Step] = []
+
+    def report(step: Step) -> None:
+        steps.append(step)
+        if stop_after and step.iteration == stop_after:
+            raise KeyboardInterrupt
+
+    folder.mkdir(exist_ok=True)
+    train(chosen, SPEC, Tiny(), Brightness(), loss_of, folder, report=report)
+    return steps
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    steps = run(tmp_path / "a", recipe(epochs=40))
+    assert steps[-1].losses["square"] < steps[0].losses["square"] / 10
+
+
+def test_a_killed_run_resumes_to_exactly_the_same_weights(tmp_path: Path) -> None:
+    run(tmp_path / "whole", recipe())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", recipe(), stop_after=8)  # in the middle of the third epoch
+    resumed = run(tmp_path / "killed", recipe())
+    assert resumed[0].iteration == 7, "the run goes on after the last whole epoch"
+    whole, killed = (checkpoint.load(tmp_path / name / "last.safetensors")[0] for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys() == {"network", "optimiser", "average"}
+    for part, tensors in whole.items():
+        for name, value in tensors.items():
+            assert torch.equal(value, killed[part][name]), f"{part}/{name}"
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    run(tmp_path / "a", recipe())
+    assert run(tmp_path / "a", recipe()) == []
+
+
+def test_other_settings_are_not_continued_but_threads_are_free(tmp_path: Path) -> None:
+    run(tmp_path / "a", recipe())
+    with pytest.raises(ValueError, match=r"other settings of \['lr'\]"):
+        run(tmp_path / "a", recipe(lr=0.5))
+    run(tmp_path / "a", recipe(threads=1))
+
+
+def test_a_loss_that_explodes_is_told(tmp_path: Path) -> None:
+    def infinite(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
+        return {"square": outputs[0].sum() * float("inf")}
+
+    with pytest.raises(ValueError, match="not finite"):
+        train(recipe(), SPEC, Tiny(), Brightness(), infinite, tmp_path)
+
+
+def test_processes_share_every_batch_without_overlap() -> None:
+    plans = [Plan(Brightness(), recipe(), process, 2) for process in (0, 1)]
+    for number in range(len(plans[0])):
+        levels = [plan[number][1]["level"] for plan in plans]
+        assert len(torch.cat(levels).unique()) == 8
+
+
+def test_an_epoch_sees_every_sample_once_and_stages_follow(tmp_path: Path) -> None:
+    seen: list[tuple[int, np.ndarray]] = []
+
+    class Spy(Brightness):
+        def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
+            seen.append((stage, rows))
+            return super().batch(seed, rows, stage)
+
+    train(recipe(), SPEC, Tiny(), Spy(), loss_of, tmp_path)
+    assert [stage for stage, _ in seen] == [1] * 12 + [2] * 6
+    assert sorted(np.concatenate([rows for _, rows in seen[:3]]).tolist()) == list(range(24))
+
+
+def test_overfitting_uses_few_samples_without_augmentation() -> None:
+    plan = Plan(Brightness(), recipe(overfit=4))
+    assert plan.per_epoch == 1 and len(plan[0][1]["level"]) == 4
+
+
+def test_workers_give_the_same_batches(tmp_path: Path) -> None:
+    run(tmp_path / "alone", recipe(epochs=3))
+    run(tmp_path / "helped", recipe(epochs=3, workers=1))
+    a, b = (checkpoint.load(tmp_path / name / "last.safetensors")[0]["network"] for name in ("alone", "helped"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_backbone_is_taken_from_a_checkpoint_and_a_foreign_one_refused(tmp_path: Path) -> None:
+    run(tmp_path / "a", recipe())
+    path = tmp_path / "a" / "last.safetensors"
+    fresh = Tiny()
+    initialise(fresh, str(path))
+    assert torch.equal(fresh.state_dict()["backbone.0.weight"], checkpoint.load(path)[0]["average"]["backbone.0.weight"])
+    other = Tiny()
+    other.backbone[0] = nn.Conv2d(3, 5, 3)
+    with pytest.raises(ValueError, match="does not fit the backbone"):
+        initialise(other, str(path))
+
+
+def test_damaged_checkpoints_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    run(tmp_path / "a", recipe())
+    path = tmp_path / "a" / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="damaged or of another kind"):
+        checkpoint.load(path)
+    with pytest.raises(FileNotFoundError, match="expected a checkpoint"):
+        checkpoint.load(tmp_path / "nothing")

@@ -1,0 +1,47 @@
+"""Recipes build, and their overrides are strict."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgepose.models import MODELS
+from edgepose.train.recipes import RECIPES, Recipe, override
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_names_a_model_and_lasts_longer_than_its_second_stage(name: str) -> None:
+    recipe = RECIPES[name]
+    assert recipe.model in MODELS
+    assert recipe.stage2 < recipe.epochs
+
+
+def test_overrides_are_typed() -> None:
+    recipe = override(RECIPES["rtmpose-t"], ["epochs=3", "lr=0.01", "average=true", "input_size=288x384", "init=a=b"])
+    assert (recipe.epochs, recipe.lr, recipe.average, recipe.input_size, recipe.init) == (3, 0.01, True, (288, 384), "a=b")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("lrr=1", "no setting of a recipe"),
+        ("lr", "no setting of a recipe"),
+        ("epochs=1.5", "expected a whole number"),
+        ("lr=fast", "expected a number"),
+        ("average=2", "expected true or false"),
+        ("input_size=256", "expected width x height"),
+        ("epochs=0", "expected at least 1"),
+        ("lr=-1", "expected a positive"),
+        ("precision=int8", "expected one of"),
+        ("flat=2", "between 0 and 1"),
+    ],
+)
+def test_wrong_overrides_are_refused_in_one_sentence(word: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(RECIPES["rtmpose-t"], [word])
+
+
+def test_the_list_of_names_is_in_the_error() -> None:
+    with pytest.raises(ValueError, match="weight_decay"):
+        override(Recipe("rtmpose-t", 1, 1, 1.0), ["nonsense=1"])
