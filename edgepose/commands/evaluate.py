@@ -14,7 +14,9 @@ from edgepose.evaluate.keypoints import keypoint_metrics
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
 from edgepose.evaluate.run import Estimates, run
 from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.estimator import Estimator
 
+MIN_BOX_SCORE = 0.05  # AP looks at the whole curve; 0.3, the threshold of daily use, would cut its end off
 COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
 
 
@@ -35,6 +37,16 @@ class Measures:
             of_keypoints = keypoint_metrics(rows, labels, size=self.pck)
             figures |= {name: of_keypoints[name] for name in ("PCK", "per_joint", "AUC", "EPE", "NME")}
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def prepared(estimator: Estimator, flip_test: bool) -> Estimator:
+    """The estimator as papers evaluate: boxes from a score of 0.05, and the mirrored picture where asked for."""
+    return Estimator(
+        estimator.network,
+        estimator.detector,
+        min_box_score=MIN_BOX_SCORE if estimator.detector is not None else None,
+        flip_test=flip_test,
+    )
 
 
 def evaluate_models(

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 
 class Screen:
@@ -78,15 +77,12 @@ class Task:
         self._progress.update(self._id, completed=done, total=total)
 
 
-def show_table(columns: list[str], rows: list[list[str]], title: str | None = None) -> None:
-    """A table on stdout, plain enough for a pipe."""
-    table = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.print(table, soft_wrap=not sys.stdout.isatty())
+def show_table(columns: list[str], rows: list[list[str]], left: int = 1) -> None:
+    """Aligned columns on stdout, the first `left` of them to the left; never cut, whatever the width."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in [columns, *rows] if any(columns) else rows:
+        cells = [cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
 
 
 def show_json(value: Any) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -139,7 +141,10 @@ def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: boo
 
     spec, network = network_of(checkpoint)
     target = out if out is not None else checkpoint.with_name(f"{spec.name}.onnx")
-    report = export_onnx(spec, network, target, half=half)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that no network here needs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's exporter on torch itself
+        report = export_onnx(spec, network, target, half=half)
     size = target.stat().st_size
     if as_json:
         show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})
@@ -154,8 +159,9 @@ class Log:
     """Rows of a run: a bar with the rest of the time, `log.jsonl`, and TensorBoard on demand."""
 
     def __init__(self, settings: Settings, screen: Screen, recipe: Recipe) -> None:
-        self.last: dict[str, Any] = {}
         self._path = settings.out / "log.jsonl"
+        rows = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
+        self.last: dict[str, Any] = json.loads(rows[-1]) if rows else {}
         self._screen, self._recipe = screen, recipe
         self._task: Task | None = None
         self._stack = ExitStack()

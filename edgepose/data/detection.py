@@ -40,52 +40,67 @@ class Record:
     ignore: np.ndarray
 
 
-def stanford40(folder: Path) -> list[Record]:
-    """Stanford 40 Actions with machine boxes: the official box and the sure machine boxes are people."""
-    data = _json(folder / "annotations.json")
-    rows: dict[int, list[tuple[list[float], bool]]] = {}
-    for a in data["annotations"]:
-        if not a.get("same_as_xml", False):
-            rows.setdefault(a["image_id"], []).append((a["bbox"], a.get("score", 1.0) < POSITIVE))
-    return _records(folder / "images.zip", {i["id"]: i["file_name"] for i in data["images"]}, rows)
+Rows = dict[int, list[tuple[list[float], bool]]]  # by picture: x, y, w, h and whether to ignore it
 
 
-def coco_people(annotations: Path, images: Path) -> list[Record]:
-    """COCO person boxes, with or without keypoints; crowds are regions to ignore. Empty pictures are kept."""
+def read_boxes(annotations: Path, images: Path) -> list[Record]:
+    """Person boxes of an annotation file, of every picture that it names, in order of their ids.
+
+    COCO's form: people are positives with or without keypoints; crowds are regions to ignore, and so are machine boxes
+    ("score") below POSITIVE. Stanford 40's machine boxes that double an official one ("same_as_xml") are left out.
+    LSPET's rows of machine boxes ("columns") need annotations_train.json beside them for the names of the pictures;
+    only training pictures that resemble no validation picture are read.
+    """
     data = _json(annotations)
+    if "columns" in data:
+        return _records(images, *_machine_rows(data, _json(annotations.with_name("annotations_train.json"))))
     people = {c["id"] for c in data["categories"] if c["name"] == "person"}
-    rows: dict[int, list[tuple[list[float], bool]]] = {}
+    rows: Rows = {}
     for a in data["annotations"]:
-        if a["category_id"] in people:
-            rows.setdefault(a["image_id"], []).append((a["bbox"], bool(a.get("iscrowd", 0))))
+        if a["category_id"] in people and not a.get("same_as_xml", False):
+            ignore = bool(a.get("iscrowd", 0)) or a.get("score", 1.0) < POSITIVE
+            rows.setdefault(a["image_id"], []).append((a["bbox"], ignore))
     return _records(images, {i["id"]: i["file_name"] for i in data["images"]}, rows)
 
 
-def lspet(folder: Path) -> list[Record]:
-    """LSPET's training part with machine boxes, without pictures that resemble a validation picture.
+def stanford40(folder: Path) -> list[Record]:
+    """Stanford 40 Actions with machine boxes."""
+    return read_boxes(folder / "annotations.json", folder / "images.zip")
 
-    Where no sure box fits the labelled person, the extent of their joints is a region to ignore.
+
+def coco_people(annotations: Path, images: Path) -> list[Record]:
+    """Persons of COCO."""
+    return read_boxes(annotations, images)
+
+
+def lspet(folder: Path) -> list[Record]:
+    """LSPET's training part with machine boxes."""
+    return read_boxes(folder / "machine_person_boxes.json", folder / "images.zip")
+
+
+def _machine_rows(machine: dict, labels: dict) -> tuple[dict[int, str], Rows]:
+    """File names and boxes of LSPET's training pictures. Where no sure box fits the labelled person, the extent of
+    their joints is a region to ignore.
     """
-    data = _json(folder / "annotations_train.json")
-    names = {i["id"]: i["file_name"] for i in data["images"] if i["id"] < 9500 and not i.get("near_dup_of_val")}
-    rows: dict[int, list[tuple[list[float], bool]]] = {}
-    for image, x, y, w, h, score, _ in _json(folder / "machine_person_boxes.json")["boxes"]:
+    names = {i["id"]: i["file_name"] for i in labels["images"] if "near_dup_of_val" not in i}
+    rows: Rows = {}
+    for image, x, y, w, h, score, _ in machine["boxes"]:
         if image in names:
             rows.setdefault(image, []).append(([x, y, w, h], score < POSITIVE))
-    for a in data["annotations"]:
+    for a in labels["annotations"]:
         sure = [box for box, ignore in rows.get(a["image_id"], []) if not ignore]
         if iou(_corners([a["bbox"]]), _corners(sure)).max(initial=0.0) < 0.5:
             rows.setdefault(a["image_id"], []).append((a["bbox"], True))
-    return _records(folder / "images.zip", names, rows)
+    return names, rows
 
 
 def _json(path: Path) -> dict:
     if not path.is_file():
-        raise FileNotFoundError(f"no annotation file {path}")
+        raise FileNotFoundError(f"no annotation file {path}: expected person boxes in COCO's form")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _records(images: Path, names: dict[int, str], rows: dict[int, list[tuple[list[float], bool]]]) -> list[Record]:
+def _records(images: Path, names: dict[int, str], rows: Rows) -> list[Record]:
     return [
         Record(images, name, _corners([b for b, _ in rows.get(i, [])]), np.array([f for _, f in rows.get(i, [])], bool))
         for i, name in sorted(names.items())

@@ -70,7 +70,7 @@ def read_coco(annotations: str | Path, pictures: str | Path) -> People:
     ]
     index = {identity: i for i, identity in enumerate(images)}
     k = len(skeleton)
-    points = np.array([a["keypoints"] for a in rows], np.float32).reshape(len(rows), -1, 3)[:, :k]
+    points = np.array([a["keypoints"] for a in rows], np.float32).reshape(-1, k, 3)
     boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     picture = np.array([index[a["image_id"]] for a in rows], np.int64)

@@ -42,7 +42,7 @@ def _quota(root: Path, membership: Path) -> float | None:
     """Processors' worth of time that control groups (version 1 or 2) leave us, None where there is no limit."""
     quotas = []
     for line in _read(membership).splitlines():
-        _, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
         if controllers not in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
             continue
         base = root if not controllers else root / "cpu"

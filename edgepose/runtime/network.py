@@ -81,7 +81,7 @@ def fixed_batch(inputs: list[Port], spec: ModelSpec, source: str) -> int | None:
             f"({spec.layout}, input_size {spec.input_size}): correct the spec"
         )
     if port.dtype != expected[0]:
-        raise ValueError(f"{source} takes {port.dtype}, expected {expected[0]} for layout {spec.layout}: correct the spec")
+        raise ValueError(f"{source} takes {port.dtype}, its spec says {expected[0]} ({spec.layout}): correct the spec")
     size = port.shape[0]
     if size is not None and size != 1 and not spec.per_person:
         raise ValueError(f"{source} takes {size} pictures at a time, expected 1 or any number: export it again")
@@ -112,7 +112,7 @@ def as_arrays(outputs: list[Any], source: str) -> list[np.ndarray]:
     """Outputs of a runtime as arrays, half precision widened."""
     for output in outputs:
         if not isinstance(output, np.ndarray) or output.ndim == 0 or output.dtype.kind not in "fiu":
-            raise ValueError(f"{source} gives {type(output).__name__}, expected only number tensors: it is no pose model")
+            raise ValueError(f"{source} gives {type(output).__name__}, expected number tensors: it is no pose model")
     return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
 
 
@@ -127,4 +127,4 @@ def try_out(network: Network, source: str) -> None:
         codec.decode(outputs)
     except (ValueError, IndexError) as error:
         shapes = [output.shape for output in outputs]
-        raise ValueError(f"{source} does not fit its spec (codec {spec.codec}), outputs are {shapes}: {error}") from error
+        raise ValueError(f"{source} does not fit its spec, codec {spec.codec}, outputs {shapes}: {error}") from error

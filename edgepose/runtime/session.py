@@ -24,16 +24,12 @@ from edgepose.runtime.network import (
 from edgepose.spec import ModelSpec
 
 # What onnxruntime raises about a file: its own kinds derive from Exception alone, and bindings add Python's.
+_KINDS = (
+    "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoaded", "NoModel",
+    "NoSuchFile", "NotFound", "NotImplemented", "RuntimeException",
+)  # fmt: skip
 ERRORS: tuple[type[Exception], ...] = (
-    *(
-        getattr(state, name)
-        for name in ("EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoaded",
-                     "NoModel", "NoSuchFile", "NotFound", "NotImplemented", "RuntimeException")
-        if hasattr(state, name)
-    ),
-    RuntimeError,
-    MemoryError,
-    UnicodeDecodeError,
+    *(getattr(state, kind) for kind in _KINDS if hasattr(state, kind)), RuntimeError, MemoryError, UnicodeDecodeError
 )  # fmt: skip
 
 # Worker threads wait at most this long in a busy loop between two layers, and not at all between two runs. A detector
@@ -95,9 +91,8 @@ def _open(model: str | Path | bytes, source: str, threads: int) -> Any:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
     try:
-        return ort.InferenceSession(
-            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
+        file = model if isinstance(model, bytes) else str(model)
+        return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except ERRORS as error:
         raise _unreadable(source, error) from error
 

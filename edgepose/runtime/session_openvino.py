@@ -52,9 +52,10 @@ class OpenVinoSession:
         require_file(model)
         self._source = label(model)
         core = openvino.Core()
-        self.precision = precision or ("bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32")
-        if self.precision not in ("bf16", "f32"):
-            raise ValueError(f"precision is {precision!r}, expected 'bf16' or 'f32'")
+        if precision not in (None, "bf16", "f32"):
+            raise ValueError(f"precision is {precision!r}, expected 'bf16', 'f32' or None for the best of this processor")
+        able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = precision or ("bf16" if able else "f32")
         options = {
             "INFERENCE_PRECISION_HINT": self.precision,
             "INFERENCE_NUM_THREADS": thread_count(threads),
@@ -66,7 +67,7 @@ class OpenVinoSession:
             self._compiled = core.compile_model(graph, "CPU", options)
         except ERRORS as error:
             raise ValueError(
-                f"{self._source} is no model that OpenVINO can run: expected an ONNX or OpenVINO file, but {_detail(error)}"
+                f"{self._source} is no model that OpenVINO can run: expected an ONNX or .xml file, but {_detail(error)}"
             ) from error
         self.spec = spec_for(model, spec, inside)
         self._fixed = fixed_batch(inputs, self.spec, self._source)

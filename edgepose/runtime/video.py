@@ -260,9 +260,12 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count) -> It
     reformatter = VideoReformatter()  # one for all frames, with one thread: 15 times faster than frame.to_ndarray
     joined = container.format.name in _JOINED_MIDWAY
     origin = None if joined else 0
+    turn, orientation = None, 1
     for frame in _decoded(container, stream, count):
         if joined and not count.good:  # what comes before the first key frame was never meant for us
             count.lost, count.first = 0, ""
+        if frame.rotation != turn:  # not read from every frame: in PyAV 18 a look at its side data keeps a frame alive
+            turn, orientation = frame.rotation, _orientation(frame)
         image = reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
         pts, time_base = frame.pts, frame.time_base
         seconds = None
@@ -272,7 +275,7 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count) -> It
             seconds = float(pts * time_base)
         index = count.good + count.lost
         count.good, count.time = count.good + 1, seconds
-        yield Frame(upright(np.asarray(image, np.uint8), _orientation(frame)), seconds, index, None, pts, time_base)
+        yield Frame(upright(np.asarray(image, np.uint8), orientation), seconds, index, None, pts, time_base)
 
 
 def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> Iterator[VideoFrame]:

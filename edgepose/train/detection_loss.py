@@ -1,8 +1,9 @@
 """Losses of a one-stage detector (Lyu et al., RTMDet, 2022; generalised focal loss, Li et al., 2020; GIoU,
 Rezatofighi et al., 2019), and a dense term for learning from another detector's maps.
 
-`outputs` are the network's raw maps: (B, C, h, w) logits of every level, then (B, 4, h, w) distances of every level, in
-strides (logarithms of them where `codec.exp`). Everything is computed in float32, also under autocast. P cells.
+`outputs` are the network's maps, interleaved level by level: logits (B, C, h, w), then distances (B, 4, h, w) from the
+cell's point to the left, top, right and bottom side in input pixels. All is computed in float32, also under autocast.
+P cells, C classes, M positive cells.
 """
 
 from __future__ import annotations
@@ -49,17 +50,18 @@ def teacher_loss(
 ) -> dict[str, Tensor]:
     """The losses above with another detector's maps as targets, cell by cell -> {"teacher_quality", "teacher_box"}.
 
-    teacher: (B, C, h, w) logits of every level, then (B, 4, h, w) distances of every level in **input pixels**.
+    teacher: logits of every level, then distances of every level in input pixels.
     The teacher's probability is the quality to reach; its boxes count, weighted by it, where it exceeds `threshold`.
     """
     with torch.autocast(outputs[0].device.type, enabled=False):
         logits, distances, cells = flatten(outputs, codec)
         levels = len(codec.strides)
-        quality = torch.cat([_rows(t) for t in teacher[:levels]], dim=1).sigmoid()  # (B, P, C)
-        goals = torch.cat([_rows(t) for t in teacher[levels:]], dim=1)  # (B, P, 4)
+        pairs = zip(teacher[:levels], teacher[levels:], strict=True)
+        quality, goals, _ = flatten([part for pair in pairs for part in pair], codec)
         if quality.shape != logits.shape:
             ours, theirs = tuple(logits.shape[1:]), tuple(quality.shape[1:])
             raise ValueError(f"the teacher has {theirs} cells and classes, the network {ours}: they must agree")
+        quality = quality.sigmoid()  # (B, P, C)
         certain = quality.amax(dim=-1)  # (B, P)
         picture, cell = (certain > threshold).nonzero(as_tuple=True)
         weight = certain[picture, cell]
@@ -73,17 +75,22 @@ def teacher_loss(
 
 
 def flatten(outputs: Sequence[Tensor], codec: Boxes) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw maps -> logits (B, P, C), distances (B, P, 4) in input pixels, priors (P, 3) x, y, stride; float32."""
-    levels = len(codec.strides)
-    if len(outputs) != 2 * levels:
-        raise ValueError(f"strides {codec.strides} have {2 * levels} maps, logits then distances, got {len(outputs)}")
+    """Maps -> logits (B, P, C), distances (B, P, 4) in input pixels, priors (P, 3) x, y, stride; float32."""
+    if len(outputs) != 2 * len(codec.strides):
+        wanted = 2 * len(codec.strides)
+        raise ValueError(
+            f"strides {codec.strides} have {wanted} maps, logits and distances in turn, got {len(outputs)}"
+        )
+    if any(o.shape[1] != 4 for o in outputs[1::2]):
+        channels = [o.shape[1] for o in outputs]
+        raise ValueError(f"every second map holds distances and has 4 channels, got maps of {channels} channels")
     height, width = (side * codec.strides[0] for side in outputs[0].shape[2:])
     cells = torch.from_numpy(priors((width, height), codec.strides)).to(outputs[0].device)  # (P, 3)
-    logits = torch.cat([_rows(o) for o in outputs[:levels]], dim=1)
-    distances = torch.cat([_rows(o) for o in outputs[levels:]], dim=1)
+    logits = torch.cat([_rows(o) for o in outputs[0::2]], dim=1)
+    distances = torch.cat([_rows(o) for o in outputs[1::2]], dim=1)
     if logits.shape[1] != len(cells):
-        raise ValueError(f"an input of {width}x{height} has {len(cells)} cells, got maps with {logits.shape[1]}")
-    return logits, (distances.exp() if codec.exp else distances) * cells[:, 2:], cells
+        raise ValueError(f"an input of {width}x{height} has {len(cells)} cells, got maps of {logits.shape[1]}")
+    return logits, distances, cells
 
 
 def decode(distances: Tensor, cells: Tensor) -> Tensor:

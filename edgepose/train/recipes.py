@@ -70,12 +70,12 @@ _LARGE_MILD = replace(_LARGE, shift=0.0, cutout=0.5)
 RECIPES: dict[str, Recipe] = {
     # The weights in the package, on two CPU cores: first the backbone with heat-maps on small crops, then RTMPose-t.
     "default-pose-pretrain": Recipe(
-        "cspnext-lateral-t", epochs=24, batch=64, lr=2e-3, skeleton="coco19", warmup=100, stage2=0, strong=_LIGHT,
-        mild=_LIGHT, average=False, threads=1, validate_every=2,
+        "cspnext-lateral-t", epochs=10, batch=64, lr=2e-3, skeleton="coco19", warmup=100, flat=1.0, stage2=0,
+        strong=_LIGHT, mild=_LIGHT, average=False, threads=1, validate_every=2,
     ),
     "default-pose": Recipe(
-        "rtmpose-t", epochs=20, batch=64, lr=2e-3, warmup=200, stage2=0, strong=_LIGHT, mild=_LIGHT, threads=1,
-        heatmap_weight=0.1, validate_every=1,
+        "rtmpose-t", epochs=28, batch=64, lr=1.5e-3, warmup=150, stage2=0, strong=_LIGHT, mild=_LIGHT, average=False,
+        clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(

@@ -1,5 +1,6 @@
 """Times, turns and damage: what goes in comes out, and what is broken is said."""
 
+import gc
 import itertools
 import os
 import socket
@@ -92,6 +93,18 @@ def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     assert np.array_equal(frames[1].image, picture(1))
 
 
+def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", list(range(30)))
+    list(read_video(path))
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(read_video(path))) == 30
+        assert gc.collect() < 15  # the first frame of a video, whose display matrix was read
+    finally:
+        gc.enable()
+
+
 TURNS = {  # degrees as ffmpeg counts them, mirrored first -> what a viewer shows
     (0, False): lambda a: a,
     (90, False): lambda a: np.rot90(a, 1),
@@ -167,7 +180,7 @@ def test_a_cut_video_gives_its_frames_and_then_fails(suffix: str, codec: str, sh
     size = path.stat().st_size
     os.truncate(path, int(size * share))
     frames, complaint = delivered(path)
-    assert 60 * (share - 0.25) < len(frames) < 60
+    assert 60 * (share - 0.3) < len(frames) < 60  # early frames are larger
     assert complaint.startswith(
         f"{path} is cut short: expected {size} bytes, found {int(size * share)}; {len(frames)} frames"
     )
@@ -308,7 +321,7 @@ def test_a_video_from_the_network(server: tuple[str, dict[str, bytes]], tmp_path
     address, pages = server
     data = make(tmp_path / "a.ts", list(range(30)), image=rough).read_bytes()
     pages["/a.ts"] = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data
-    assert len(list(read_video(f"http://{address}/a.ts", timeout=1))) == 30
+    assert len(list(read_video(f"http://{address}/a.ts", timeout=5))) == 30
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])

@@ -1,0 +1,223 @@
+"""Estimator: pictures in, people out, for every family."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+import numpy as np
+
+from edgepose.codec import codec_of
+from edgepose.geometry import area, clip_boxes, fixed_aspect, invert, transform
+from edgepose.oks import oks_nms
+from edgepose.poses import Poses
+from edgepose.runtime.network import Network
+from edgepose.runtime.people import Views
+from edgepose.runtime.pictures import check_image
+from edgepose.skeleton import BOX, Skeleton
+from edgepose.spec import ModelSpec
+
+Detector = Callable[[np.ndarray], Poses]
+
+MIN_BOX_SCORE = 0.3
+# Crops per run. On 2 cores (RTMPose-s, ms per person): 1 4.3, 2 4.2, 4 4.1, 8 4.0, 30 4.1, two one-thread sessions 4.1.
+CHUNK = 8
+
+
+class Estimator:
+    """A network that finds people, or one that looks at one person at a time with something that finds them.
+
+    The network may be a session or a torch module behind the same protocol. Threads may share an estimator, and the
+    same picture gives the same numbers in every one of them.
+
+    Args:
+        network: of a detector, of a whole-picture pose family, or of a per-person family.
+        detector: for per-person networks that are called without boxes: a detector's network, an Estimator of one, or
+            anything that makes Poses of a picture. None: the whole picture is the box of one person.
+        min_box_score: people that a whole-picture network scores lower are dropped. It goes to the detector where there
+            is one. By default 0.3 for detectors; published evaluations take 0.05.
+        max_people: of those found, only so many with the highest scores.
+        flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
+        duplicate_oks: of two people more alike than this OKS the one scored lower goes (published evaluations: 0.9).
+        chunk: crops per run of the network.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        detector: Network | Detector | None = None,
+        *,
+        min_box_score: float | None = None,
+        max_people: int | None = None,
+        flip_test: bool = False,
+        duplicate_oks: float | None = None,
+        chunk: int = CHUNK,
+    ) -> None:
+        self.network = network
+        self.codec = codec_of(network.spec)
+        self.views = Views(network.spec)
+        self.max_people, self.flip_test, self.duplicate_oks, self.chunk = max_people, flip_test, duplicate_oks, chunk
+        self.min_box_score = min_box_score
+        self.detector = _detector(detector, network.spec, min_box_score)
+        if flip_test and not hasattr(self.codec, "merge_flipped"):
+            raise ValueError(f"{network.spec.name} has no flip test, expected flip_test=False for codec {network.spec.codec}")
+        if chunk < 1 or (max_people is not None and max_people < 0):
+            raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {chunk} and {max_people}")
+        if self.min_box_score is None and network.spec.codec == "boxes":
+            self.min_box_score = MIN_BOX_SCORE
+        if network.spec.codec == "boxes" and self.min_box_score:  # low scores never win, so they need not be decoded
+            self.codec = dataclasses.replace(self.codec, score=max(self.codec.score, self.min_box_score))
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network's."""
+        return self.network.spec
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """What the keypoints of the result are; `skeleton.BOX` for a detector."""
+        return self.spec.keypoints
+
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+    ) -> Poses:
+        """People of a picture (H, W, 3) uint8 BGR, best first; given boxes (N, 4), one person per box in their order.
+
+        A given box counts with its score (N,) in the person's score, or with 1.
+        """
+        given = None if boxes is None else [_given(boxes, box_scores, self.spec)]
+        return self._estimate([check_image(image)], given)[0]
+
+    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None) -> list[Poses]:
+        """As one call per picture; crops of several pictures share runs of the network."""
+        given = None if boxes is None else [_given(each, None, self.spec) for each in boxes]
+        if given is not None and len(given) != len(images):
+            raise ValueError(f"expected the boxes of {len(images)} pictures, got those of {len(given)}")
+        return self._estimate([check_image(image) for image in images], given)
+
+    def with_min_box_score(self, score: float) -> Estimator:
+        """The same estimator with another threshold; networks are shared."""
+        return Estimator(
+            self.network,
+            self.detector,
+            min_box_score=score,
+            max_people=self.max_people,
+            flip_test=self.flip_test,
+            duplicate_oks=self.duplicate_oks,
+            chunk=self.chunk,
+        )
+
+    def _estimate(self, images: list[np.ndarray], given: list[Poses] | None) -> list[Poses]:
+        if not self.spec.per_person:
+            if given is not None:
+                raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
+            return [self._limited(self._whole(image)) for image in images]
+        found = given if given is not None else [self._detected(image) for image in images]
+        return [poses[self._distinct(poses)] for poses in self._persons(images, found)]
+
+    def _detected(self, image: np.ndarray) -> Poses:
+        if self.detector is None:
+            return _boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
+        return self._limited(self.detector(image))
+
+    def _persons(self, images: list[np.ndarray], found: list[Poses]) -> Iterator[Poses]:
+        """One person per box of `found` for each picture, from as few runs as there are chunks of crops."""
+        sources = [image for image, poses in zip(images, found, strict=True) for _ in range(len(poses))]
+        if not sources:
+            yield from (Poses.nobody(self.skeleton) for _ in images)
+            return
+        matrices = self.views.matrices(np.concatenate([poses.boxes for poses in found]))
+        parts = []
+        for chunk in _even(len(sources), self.chunk):
+            parts.append(self.codec.decode(self._outputs(self.views.crops(sources[chunk], matrices[chunk]))))
+        keypoints = transform(np.concatenate([part.keypoints for part in parts]), invert(matrices))
+        scores = np.concatenate([part.scores for part in parts])
+        sure = np.concatenate([part.person_scores for part in parts])
+        start = 0
+        for poses in found:
+            rows = slice(start, start + len(poses))
+            start = rows.stop
+            yield Poses(keypoints[rows], scores[rows], poses.boxes, poses.person_scores * sure[rows], self.skeleton)
+
+    def _whole(self, image: np.ndarray) -> Poses:
+        """People that a whole-picture network finds, best first; boxes are cut to the picture."""
+        batch, matrix = self.views.whole(image)
+        poses = self.codec.decode(self._outputs(batch))
+        size = (image.shape[1], image.shape[0])
+        back = invert(matrix)
+        if self.spec.warp == "letterbox":  # published detectors scale edges, not pixel centres
+            boxes = poses.boxes * np.array([back[0, 0], back[1, 1]] * 2)
+        else:
+            boxes = poses.mapped(back).boxes
+        boxes = clip_boxes(boxes, size)
+        kept = (poses.person_scores >= (self.min_box_score or 0)) & (area(boxes) > 0)
+        keypoints = transform(poses.keypoints[kept], back) if len(self.skeleton) else poses.keypoints[kept]
+        return Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
+
+    def _outputs(self, batch: np.ndarray) -> list[np.ndarray]:
+        outputs = self.network(batch)
+        if not self.flip_test:
+            return outputs
+        mirrored = batch[:, :, ::-1] if self.spec.layout == "nhwc" else batch[..., ::-1]
+        return list(self.codec.merge_flipped(outputs, self.network(np.ascontiguousarray(mirrored))))
+
+    def _limited(self, poses: Poses) -> Poses:
+        """At most `max_people`, the best, in their order."""
+        if self.max_people is None or len(poses) <= self.max_people:
+            return poses
+        return poses[np.sort(np.argsort(-poses.person_scores, kind="stable")[: self.max_people])]
+
+    def _distinct(self, poses: Poses) -> np.ndarray | slice:
+        """Without duplicates, in their order; the published measure of size is the crop's area."""
+        if self.duplicate_oks is None or len(poses) < 2 or len(self.skeleton) == 0:
+            return slice(None)
+        sides = fixed_aspect((poses.boxes[:, 2:] - poses.boxes[:, :2]) * self.spec.padding, self.spec.input_size)
+        kept = oks_nms(poses.keypoints, poses.person_scores, sides.prod(-1), self.skeleton.sigmas, self.duplicate_oks)
+        return np.sort(kept)
+
+
+def _detector(detector: Network | Detector | None, spec: ModelSpec, min_box_score: float | None) -> Detector | None:
+    """What finds the people for the network of `spec`, as a function of the picture."""
+    if detector is None:
+        return None
+    if not spec.per_person:
+        raise ValueError(f"{spec.name} finds people by itself, expected detector=None")
+    inner = getattr(detector, "spec", None)
+    if not isinstance(inner, ModelSpec):
+        return cast(Detector, detector)
+    if inner.per_person:
+        raise ValueError(f"{inner.name} cannot detect: it looks at one person at a time, expected a detector")
+    if isinstance(detector, Estimator):
+        return detector if min_box_score is None else detector.with_min_box_score(min_box_score)
+    return Estimator(cast(Network, detector), min_box_score=min_box_score)
+
+
+def _given(boxes: np.ndarray, scores: np.ndarray | None, spec: ModelSpec) -> Poses:
+    """Boxes and scores of the caller, checked."""
+    rows = np.asarray(boxes, np.float32)
+    rows = rows.reshape(0, 4) if rows.size == 0 else rows
+    expected = f"{spec.name}: expected boxes (N, 4) as x1, y1, x2, y2 in pixels"
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise ValueError(f"{expected}, got shape {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{expected}, got numbers that are not finite")
+    if (rows[:, 2:] < rows[:, :2]).any():
+        bad = int(np.flatnonzero((rows[:, 2:] < rows[:, :2]).any(axis=1))[0])
+        raise ValueError(f"{expected}, got {rows[bad].tolist()}, which ends before it starts; is it x, y, w, h?")
+    sure = np.ones(len(rows)) if scores is None else np.asarray(scores, np.float32)
+    if sure.shape != (len(rows),):
+        raise ValueError(f"{spec.name}: expected one score per box ({len(rows)}), got shape {sure.shape}")
+    return _boxes(rows, sure)
+
+
+def _boxes(boxes: np.ndarray, scores: np.ndarray) -> Poses:
+    n = len(boxes)
+    return Poses(np.zeros((n, 0, 2)), np.zeros((n, 0)), boxes, scores, BOX)
+
+
+def _even(total: int, most: int) -> Iterator[slice]:
+    """`total` rows as the fewest slices of at most `most`, as even as can be."""
+    count = -(-total // most)
+    for i in range(count):
+        yield slice(i * total // count, (i + 1) * total // count)
