@@ -6,10 +6,13 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from edgepose.runtime.estimator import Estimator
 
 # Packages of the extras, and what to install for them.
 EXTRAS = {
@@ -79,11 +82,21 @@ Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Model name or file; `edgepose models` lists them.", show_default="the default"),
 ]
-Detector = Annotated[str, typer.Option("--detector", "-d", help="Detector name or file, for models that need one.")]
+Detector = Annotated[
+    str, typer.Option("--detector", "-d", help="Name or file, for models that need one; none: one person fills it.")
+]
 Runner = Annotated[Backend, typer.Option("--backend", help="What runs the networks.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="as many as help")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
+
+
+def _load(model: str | None, detector: str, backend: Backend, threads: int | None) -> Estimator:
+    """`edgepose.load`, with words for its None: "default" models, and "none" for no detector."""
+    from edgepose.runtime.load import load
+
+    name = None if model == "default" else model
+    return load(name, detector=None if detector == "none" else detector, backend=backend.value, threads=threads)
 
 
 @app.callback(invoke_without_command=True)
@@ -101,13 +114,18 @@ def _options(
 @app.command()
 def predict(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Pictures, folders, patterns, videos, camera numbers, URLs.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Pictures, folders, patterns, videos, camera numbers, URLs."),
     ],
     model: Model = None,
     detector: Detector = "default",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write results to.")] = None,
-    kind: Annotated[Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")] = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")] = False,
+    kind: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
+    ] = False,
     as_json: Json = False,
     backend: Runner = Backend.onnxruntime,
     threads: Threads = None,
@@ -122,11 +140,10 @@ def predict(
     if out is None and (overlay or kind is not None):
         option = "--overlay" if overlay else "--format"
         raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
-    from edgepose import load
     from edgepose.commands.predict import predict as run
     from edgepose.commands.screen import Screen
 
-    estimator = load(model, detector=detector, backend=backend.value, threads=threads)
+    estimator = _load(model, detector, backend, threads)
     with Screen() as screen:
         failed = run(
             sources, estimator, screen, out=out, kind=(kind or Format.jsonl).value, overlay=overlay,
@@ -138,8 +155,12 @@ def predict(
 
 @app.command()
 def demo(
-    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="What to look at; a drawn scene if not said.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path("edgepose-demo"),
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="What to look at; a drawn scene if not said.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path(
+        "edgepose-demo"
+    ),
     as_json: Json = False,
     threshold: Threshold = 0.3,
 ) -> None:
@@ -184,10 +205,16 @@ def train(
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")
+    ],
     to: Annotated[str, typer.Option("--to", help="Format: onnx.")] = "onnx",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; NAME.onnx beside the checkpoint if not said.")] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store the weights as float16: half the size, same speed.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; NAME.onnx beside the checkpoint if not said.")
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights as float16: half the size, same speed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a trained network as a file that `edgepose.load` runs, after comparing its results with torch's."""
@@ -199,14 +226,20 @@ def export(
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
-    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Model name or file; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Model name or file; may be repeated.")
+    ] = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of the pictures.")] = None,
-    predictions: Annotated[Path | None, typer.Option("--predictions", help="A COCO results file instead of a model.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="A COCO results file instead of a model.")
+    ] = None,
     boxes: Annotated[str, typer.Option("--boxes", help="gt, detector, or a COCO detection file.")] = "gt",
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="coco, crowdpose or wholebody.", show_default="by the labels")
     ] = None,
-    flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")] = False,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
+    ] = False,
     pck: Annotated[
         str | None, typer.Option("--pck", help="Also PCK@0.2, AUC, EPE, NME; sizes: torso, box or head.")
     ] = None,
@@ -221,7 +254,9 @@ def evaluate(
     --boxes gt gives a per-person model the labelled boxes, detector those of the whole pipeline.
     """
     if (predictions is None) == (not model):
-        raise typer.BadParameter("name --model MODEL or --predictions RESULTS.json, one of the two", param_hint="--model")
+        raise typer.BadParameter(
+            "name --model MODEL or --predictions RESULTS.json, one of the two", param_hint="--model"
+        )
     from edgepose.commands import evaluate as command
 
     measures = command.Measures(protocol, pck)
@@ -230,14 +265,63 @@ def evaluate(
         return
     if images is None:
         raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
-    from edgepose import load
 
-    options = {"detector": detector, "backend": backend.value, "threads": threads}
-    estimators = {name: command.prepared(load(name, **options), flip_test) for name in model or []}
-    unreadable = command.evaluate_models(
-        estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json
-    )
+    estimators = {name: command.prepared(_load(name, detector, backend, threads), flip_test) for name in model or []}
+    unreadable = command.evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json)
     if unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    people: Annotated[
+        str | None,
+        typer.Option("--people", help="Counts, such as 1,4,8,30, looked at whatever the detector finds."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="Time for each row.")] = 3.0,
+    detector: Detector = "default",
+    backend: Runner = Backend.onnxruntime,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Time models on this machine: the whole frame, and how much of it each stage takes.
+
+    The picture is the drawn scene of `edgepose demo` at 1280x720. A machine that is busy is slower: look at p95.
+    """
+    from edgepose.commands import bench as command
+
+    try:
+        counts = [] if people is None else command.parse_counts(people)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--people") from None
+    estimators = {name: _load(name, detector, backend, threads) for name in names}
+    command.bench_models(estimators, counts, seconds=seconds, backend=backend.value, as_json=as_json)
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show the card of this one.")] = None,
+    fetch: Annotated[str | None, typer.Option("--fetch", help="Download this published model into the cache.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List models: in the package, published (fetched or not), and recipes to train. Only --fetch uses the network."""
+    from edgepose.commands import models as command
+
+    if fetch is not None:
+        command.fetch_model(fetch, as_json)
+    elif name is not None:
+        command.show_model(name, as_json)
+    else:
+        command.list_models(as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what works on this machine and what to do about what does not. Writes nothing; status 1 when broken."""
+    from edgepose.commands.doctor import doctor as run
+
+    if not run(as_json):
         raise typer.Exit(1)
 
 

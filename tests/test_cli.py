@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.tiny import write_tiny_model
 from typer.testing import CliRunner, Result
 
 from edgepose.cli import app
 from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.video import Frame, VideoWriter
+from tests.tiny import write_tiny_model
 
 COMMANDS = ("predict", "demo", "train", "evaluate", "export", "bench", "models", "doctor")
 
@@ -119,7 +119,13 @@ def test_bad_pictures_are_named_and_the_others_done(model: Path, picture: Path, 
     (folder / "4.jpg").write_bytes(good[: len(good) // 2])
     (folder / "5.jpg").write_bytes(good)
     result = run("predict", folder, "--model", model, "--out", tmp_path / "out")
-    assert [name in errors(result) for name in ("1.jpg", "2.jpg", "3.png", "4.jpg", "5.jpg")] == [False, True, True, True, False]
+    assert [name in errors(result) for name in ("1.jpg", "2.jpg", "3.png", "4.jpg", "5.jpg")] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
     assert result.stderr.count("error: ") == 3 == result.stderr.count("\n")
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     assert [Path(json.loads(line)["source"]).name for line in lines] == ["1.jpg", "5.jpg"]
@@ -209,7 +215,10 @@ def test_a_reader_that_leaves_ends_quietly(model: Path, picture: Path, tmp_path:
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "edgepose", "predict", str(tmp_path / "none.jpg")], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "edgepose", "predict", str(tmp_path / "none.jpg")],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert result.returncode == 1 and result.stdout == "" and result.stderr.startswith("error: ")
     assert "Traceback" not in result.stderr

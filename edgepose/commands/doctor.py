@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import platform
 import sys
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -106,6 +108,53 @@ def _instructions() -> Check:
         found = [word.strip("*") for word in cv2.getCPUFeaturesLine().split() if not word.endswith("?")]
     slow = "no vector instructions are known here: expect a few frames per second"
     return Check("instructions", True if found else None, " ".join(found) or slow)
+
+
+def _models() -> list[Check]:
+    """The models in the package: what they should be, and that each backend runs them on a picture with people."""
+    from edgepose.runtime.load import DEFAULT_DETECTOR, DEFAULT_POSE, WEIGHTS, embedded
+
+    found = embedded()
+    cure = "pip install --force-reinstall edgepose"
+    missing = [name for name in (DEFAULT_POSE, DEFAULT_DETECTOR) if name not in found]
+    checks = [Check(f"model {name}", False, f"not in {WEIGHTS}", cure) for name in missing]
+    known = _hashes(WEIGHTS / "SHA256SUMS")
+    for name, path in found.items():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        stated = known.get(path.name)
+        detail = f"{path.stat().st_size / 1e6:.1f} MB, sha256 {digest[:12]}"
+        if stated is None:
+            checks.append(Check(f"model {name}", False, f"{detail}, and SHA256SUMS does not list it", cure))
+        else:
+            wrong = "" if digest == stated else f", expected {stated[:12]}"
+            checks.append(Check(f"model {name}", not wrong, detail + wrong, cure))
+    return checks if missing else [*checks, *map(_backend, ("onnxruntime", "openvino"))]
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    """File name -> sha256, as `sha256sum` writes them."""
+    lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
+    return {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
+
+
+def _backend(name: str) -> Check:
+    """The default pipeline on the drawn scene."""
+    from edgepose.runtime.load import load
+    from edgepose.runtime.scene import draw_scene
+
+    image, people = draw_scene()
+    try:
+        estimator = load(backend=name)
+        estimator(image)
+        start = time.perf_counter()
+        count = len(estimator(image))
+    except ModuleNotFoundError as error:
+        return Check(f"backend {name}", None, f"{error.name} is not installed")
+    except (ValueError, OSError, ImportError) as error:
+        return Check(f"backend {name}", False, _short(error), f"pip install --force-reinstall {name}")
+    milliseconds = (time.perf_counter() - start) * 1000
+    found = f"{milliseconds:.0f} ms for the drawn scene, {count} of {len(people)} people found"
+    return Check(f"backend {name}", count > 0, found, "report it with the output of edgepose doctor --json")
 
 
 def _version(package: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def prepared(estimator: Estimator, flip_test: bool) -> Estimator:
 
 
 def evaluate_models(
-    estimators: dict[str, Estimates],
+    estimators: Mapping[str, Estimates],
     annotations: Path,
     images: Path,
     measures: Measures,

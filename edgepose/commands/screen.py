@@ -72,7 +72,7 @@ class Task:
         """How much is done, and a few words on it."""
         self._progress.update(self._id, completed=done, facts=facts, description=description)
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int | None) -> None:
         """How much is done, for those who count both."""
         self._progress.update(self._id, completed=done, total=total)
 
@@ -81,7 +81,8 @@ def show_table(columns: list[str], rows: list[list[str]], left: int = 1) -> None
     """Aligned columns on stdout, the first `left` of them to the left; never cut, whatever the width."""
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     for row in [columns, *rows] if any(columns) else rows:
-        cells = [cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        pairs = enumerate(zip(row, widths, strict=True))
+        cells = [cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in pairs]
         print("  ".join(cells).rstrip())
 
 

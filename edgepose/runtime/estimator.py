@@ -9,11 +9,11 @@ from typing import cast
 import numpy as np
 
 from edgepose.codec import codec_of
-from edgepose.geometry import area, clip_boxes, fixed_aspect, invert, transform
+from edgepose.geometry import area, clip_boxes, fixed_aspect
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
-from edgepose.runtime.people import Views
+from edgepose.runtime.people import Views, back
 from edgepose.runtime.pictures import check_image
 from edgepose.skeleton import BOX, Skeleton
 from edgepose.spec import ModelSpec
@@ -61,7 +61,7 @@ class Estimator:
         self.min_box_score = min_box_score
         self.detector = _detector(detector, network.spec, min_box_score)
         if flip_test and not hasattr(self.codec, "merge_flipped"):
-            raise ValueError(f"{network.spec.name} has no flip test, expected flip_test=False for codec {network.spec.codec}")
+            raise ValueError(f"{network.spec.name} (codec {network.spec.codec}) has no flip test, expected False")
         if chunk < 1 or (max_people is not None and max_people < 0):
             raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {chunk} and {max_people}")
         if self.min_box_score is None and network.spec.codec == "boxes":
@@ -131,7 +131,7 @@ class Estimator:
         parts = []
         for chunk in _even(len(sources), self.chunk):
             parts.append(self.codec.decode(self._outputs(self.views.crops(sources[chunk], matrices[chunk]))))
-        keypoints = transform(np.concatenate([part.keypoints for part in parts]), invert(matrices))
+        keypoints = back(np.concatenate([part.keypoints for part in parts]), matrices)
         scores = np.concatenate([part.scores for part in parts])
         sure = np.concatenate([part.person_scores for part in parts])
         start = 0
@@ -145,14 +145,14 @@ class Estimator:
         batch, matrix = self.views.whole(image)
         poses = self.codec.decode(self._outputs(batch))
         size = (image.shape[1], image.shape[0])
-        back = invert(matrix)
+        corners = poses.boxes.reshape(-1, 2, 2)
         if self.spec.warp == "letterbox":  # published detectors scale edges, not pixel centres
-            boxes = poses.boxes * np.array([back[0, 0], back[1, 1]] * 2)
+            corners = corners / matrix[[0, 1], [0, 1]]
         else:
-            boxes = poses.mapped(back).boxes
-        boxes = clip_boxes(boxes, size)
+            corners = back(corners, matrix)
+        boxes = clip_boxes(corners.reshape(-1, 4), size)
         kept = (poses.person_scores >= (self.min_box_score or 0)) & (area(boxes) > 0)
-        keypoints = transform(poses.keypoints[kept], back) if len(self.skeleton) else poses.keypoints[kept]
+        keypoints = back(poses.keypoints[kept], matrix)
         return Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
 
     def _outputs(self, batch: np.ndarray) -> list[np.ndarray]:

@@ -16,6 +16,12 @@ from edgepose.geometry import crop_matrices, letterbox_matrix, letterbox_size
 from edgepose.spec import ModelSpec
 
 
+def back(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Points (N, K, 2) of views (2, 3) or (N, 2, 3) to pixels of the picture. Views are upright: nothing to invert."""
+    scales = matrices[..., [0, 1], [0, 1]]  # (N, 2)
+    return (points - matrices[..., None, :, 2]) / scales[..., None, :]
+
+
 class Views:
     """What the network of a spec sees of pictures. Threads may share it."""
 

@@ -1,4 +1,4 @@
-"""Results as files: JSON lines, COCO results, CSV, OpenPose. Written frame by frame; a file appears whole or not at all.
+"""Results as files: JSON lines, COCO results, CSV, OpenPose; written frame by frame, and whole or not at all.
 
 Coordinates are rounded to 0.01 pixel, scores to 0.0001, times to 1 microsecond. Every number is finite: a coordinate
 that is not is written as 0, and its score too.
@@ -165,7 +165,9 @@ class Csv(_TextFile):
             self._rows.writerow((*self.HEADER, *points))
         if result.poses.skeleton != self._skeleton:
             expected, found = self._skeleton.name, result.poses.skeleton.name
-            raise ValueError(f"{self.path} has columns for {expected}, got people of {found}: use one file per skeleton")
+            raise ValueError(
+                f"{self.path} has columns for {expected}, got people of {found}: use one file per skeleton"
+            )
         time = "" if result.time is None else round(result.time, 6)
         frame = (result.source, result.frame, time, result.width, result.height)
         for person, (identity, score, box, keypoints) in enumerate(_people(result.poses)):
@@ -260,7 +262,7 @@ def _openpose_person(
     by_name = dict(zip(skeleton.names, keypoints, strict=True))
     body: list[float] = []
     for name in BODY_25:
-        a, b = ([by_name.get(n, [0.0, 0.0, 0.0]) for n in ((name, name) if isinstance(name, str) else name)])
+        a, b = [by_name.get(n, [0.0, 0.0, 0.0]) for n in ((name, name) if isinstance(name, str) else name)]
         certain = min(a[2], b[2])
         middle = [round((a[0] + b[0]) / 2, 2), round((a[1] + b[1]) / 2, 2), certain]
         body += middle if certain > 0 else [0.0, 0.0, 0.0]

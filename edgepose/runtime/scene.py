@@ -17,6 +17,7 @@ from edgepose.skeleton import COCO
 Colour = tuple[int, int, int]
 Joints = dict[str, np.ndarray]
 
+DOWN = np.array([0.0, 1.0])
 _SCALE = 2
 _SHIFT = 4
 
@@ -117,7 +118,7 @@ def _extent(joints: Joints, unit: float) -> np.ndarray:
     """Box around the body: its joints, with a margin for hair, hands and shoes."""
     points = np.array(list(joints.values()))
     margin = unit * 0.06
-    return np.concatenate([points.min(axis=0) - (margin, margin), points.max(axis=0) + (margin, 0.045 * unit)])
+    return np.concatenate([points.min(axis=0) - margin, points.max(axis=0) + np.array([margin, 0.045 * unit])])
 
 
 def _background(width: int, height: int) -> np.ndarray:
@@ -156,8 +157,8 @@ def _background(width: int, height: int) -> np.ndarray:
         near_x = width * (0.5 + k * 0.24)
         cv2.line(image, (int(far_x), horizon), (int(near_x), height), (120, 130, 138), 2, cv2.LINE_AA)
     for depth in (0.03, 0.08, 0.16, 0.28, 0.46, 0.72):
-        y = int(horizon + depth * (height - horizon))
-        cv2.line(image, (0, y), (width, y), (120, 130, 138), 2, cv2.LINE_AA)
+        row = int(horizon + depth * (height - horizon))
+        cv2.line(image, (0, row), (width, row), (120, 130, 138), 2, cv2.LINE_AA)
     return cv2.GaussianBlur(image, (0, 0), 4.0)
 
 
@@ -174,7 +175,7 @@ def _draw_shadow(canvas: np.ndarray, joints: Joints, unit: float) -> None:
 def _draw_figure(canvas: np.ndarray, figure: Figure, joints: Joints, unit: float) -> None:
     """From the back to the front: hair, legs, trunk, arms, head."""
     if figure.long_hair:
-        _limb(canvas, joints["head"], joints["neck"] - (0, 0.005 * unit), 0.058 * unit, 0.06 * unit, figure.hair)
+        _limb(canvas, joints["head"], joints["neck"] - DOWN * 0.005 * unit, 0.058 * unit, 0.06 * unit, figure.hair)
     for side in ("right", "left"):
         _draw_leg(canvas, figure, joints, side, unit)
     _draw_trunk(canvas, figure, joints, unit)
@@ -186,8 +187,8 @@ def _draw_figure(canvas: np.ndarray, figure: Figure, joints: Joints, unit: float
 def _draw_leg(canvas: np.ndarray, figure: Figure, joints: Joints, side: str, unit: float) -> None:
     hip, knee, ankle = (joints[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
     outward = 0.03 if side == "left" else -0.03
-    toe = ankle + (outward * unit, 0.022 * unit)
-    _limb(canvas, ankle + (0, 0.012 * unit), toe, 0.022 * unit, 0.020 * unit, (52, 48, 58))
+    toe = ankle + np.array([outward, 0.022]) * unit
+    _limb(canvas, ankle + DOWN * 0.012 * unit, toe, 0.022 * unit, 0.020 * unit, (52, 48, 58))
     lower = figure.skin if figure.shorts else figure.trousers
     _limb(canvas, knee, ankle, 0.036 * unit, 0.024 * unit, lower)
     _limb(canvas, hip, knee, 0.056 * unit, 0.039 * unit, figure.skin if figure.shorts else figure.trousers)
@@ -199,9 +200,9 @@ def _draw_trunk(canvas: np.ndarray, figure: Figure, joints: Joints, unit: float)
     _limb(canvas, joints["neck"], joints["chin"], 0.030 * unit, 0.028 * unit, _shaded(figure.skin, 0.88))
     hips = [(joints[f"{side}_hip"], 0.050 * unit) for side in ("left", "right")]
     waist = [(joints["waist"] + (sign * 0.045 * unit, 0), 0.045 * unit) for sign in (-1, 1)]
-    shoulders = [(joints[f"{side}_shoulder"] + (0, 0.012 * unit), 0.040 * unit) for side in ("left", "right")]
+    shoulders = [(joints[f"{side}_shoulder"] + DOWN * 0.012 * unit, 0.040 * unit) for side in ("left", "right")]
     _hull(canvas, [*hips, *waist], figure.trousers)
-    belt = [(point + (0, 0.055 * unit), radius) for point, radius in waist]
+    belt = [(point + DOWN * 0.055 * unit, radius) for point, radius in waist]
     _hull(canvas, [*belt, *waist, *shoulders], _shaded(figure.shirt, 0.9))
     light = np.array([-0.012, -0.004]) * unit
     _hull(canvas, [(p + light, r * 0.8) for p, r in (*belt, *waist, *shoulders)], figure.shirt)
@@ -231,11 +232,11 @@ def _draw_head(canvas: np.ndarray, figure: Figure, joints: Joints, unit: float) 
         eye = joints[f"{side}_eye"]
         _capsule(canvas, eye, eye, 0.0068 * unit, 0.0068 * unit, (236, 238, 240))
         _capsule(canvas, eye, eye, 0.0044 * unit, 0.0044 * unit, (40, 36, 40))
-        brow = eye + 0.014 * unit * up
-        _capsule(canvas, brow - (0.008 * unit, 0), brow + (0.008 * unit, 0), 0.0028 * unit, 0.0028 * unit, figure.hair)
+        brow, half = eye + 0.014 * unit * up, np.array([0.008 * unit, 0])
+        _capsule(canvas, brow - half, brow + half, 0.0028 * unit, 0.0028 * unit, figure.hair)
     _capsule(canvas, joints["nose"] + 0.010 * unit * up, joints["nose"], 0.004 * unit, 0.0065 * unit, dark)
     mouth = head - 0.026 * unit * up
-    lip = (0.012 * unit, 0.0)
+    lip = np.array([0.012 * unit, 0])
     _capsule(canvas, mouth - lip, mouth + lip, 0.0036 * unit, 0.0036 * unit, (92, 88, 168))
 
 

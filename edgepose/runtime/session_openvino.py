@@ -53,7 +53,7 @@ class OpenVinoSession:
         self._source = label(model)
         core = openvino.Core()
         if precision not in (None, "bf16", "f32"):
-            raise ValueError(f"precision is {precision!r}, expected 'bf16', 'f32' or None for the best of this processor")
+            raise ValueError(f"precision is {precision!r}, expected 'bf16', 'f32' or None for the best here")
         able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bf16" if able else "f32")
         options = {

@@ -38,7 +38,13 @@ def test_json_lines_are_the_documented_object(tmp_path: Path) -> None:
     path = write("jsonl", tmp_path, result(poses, "clip.mp4", 3, 0.12), result(Poses.nobody(), "clip.mp4", 4, 0.16))
     first, second = (json.loads(line) for line in path.read_text().splitlines())
     assert list(first) == ["source", "frame", "time", "width", "height", "people"]
-    assert (first["source"], first["frame"], first["time"], first["width"], first["height"]) == ("clip.mp4", 3, 0.12, 640, 480)
+    assert (first["source"], first["frame"], first["time"], first["width"], first["height"]) == (
+        "clip.mp4",
+        3,
+        0.12,
+        640,
+        480,
+    )
     assert [list(person) for person in first["people"]] == [["id", "score", "box", "keypoints"]] * 2
     assert [person["id"] for person in first["people"]] == [4, 9]
     np.testing.assert_allclose([p["box"] for p in first["people"]], poses.boxes, atol=0.0051)
@@ -62,7 +68,9 @@ def test_numbers_are_short_and_finite() -> None:
 
 def test_coco_results_are_what_coco_tools_read(tmp_path: Path) -> None:
     poses = people()
-    path = write("coco", tmp_path, result(poses), result(Poses.nobody(), "b/12.png"), result(people(count=1), "b/x.png"))
+    path = write(
+        "coco", tmp_path, result(poses), result(Poses.nobody(), "b/12.png"), result(people(count=1), "b/x.png")
+    )
     entries = json.loads(path.read_text())
     assert [e["image_id"] for e in entries] == [785, 785, 1]
     assert all(set(e) == {"image_id", "category_id", "keypoints", "score"} for e in entries)

@@ -1,0 +1,77 @@
+"""`edgepose models`: what is in the package, what was fetched or can be, what can be trained; and each one's card."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from edgepose.commands.screen import Screen, show_json, show_table
+from edgepose.runtime.fetch import PUBLISHED, cached, fetch
+from edgepose.runtime.load import WEIGHTS, embedded, open_model
+from edgepose.spec import ModelSpec
+from edgepose.train.recipes import RECIPES
+
+
+def list_models(as_json: bool) -> None:
+    """Every name that `edgepose.load` or `edgepose train` takes."""
+    rows = [_row(name, "in the package", open_model(name).spec, str(path)) for name, path in embedded().items()]
+    for name, entry in PUBLISHED.items():
+        path = cached(name)
+        where = f"edgepose models --fetch {name}" if path is None else "fetched"
+        rows.append(_row(name, where, entry.spec, None if path is None else str(path)))
+    rows += [
+        {
+            "name": name,
+            "where": f"edgepose train {name}",
+            "finds": recipe.model,
+            "input": None,
+            "licence": None,
+            "path": None,
+        }
+        for name, recipe in RECIPES.items()
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    cells = [[row["name"], row["finds"], row["input"] or "", row["licence"] or "", row["where"]] for row in rows]
+    show_table(["name", "finds", "input", "licence", "how to get it"], cells, left=5)
+
+
+def show_model(name: str, as_json: bool) -> None:
+    """The card of one model: what it is, what it learnt from, how well it does, under which terms."""
+    if name in RECIPES and name not in PUBLISHED and name not in embedded():
+        facts = {"name": name, "recipe": dataclasses.asdict(RECIPES[name])}
+        _print(facts, "", as_json)
+        return
+    spec = PUBLISHED[name].spec if name in PUBLISHED else open_model(name).spec
+    card = WEIGHTS / f"{name}.md"
+    text = card.read_text(encoding="utf-8") if name in embedded() and card.is_file() else ""
+    _print(dataclasses.asdict(spec), text, as_json)
+
+
+def fetch_model(name: str, as_json: bool) -> None:
+    """Get a published model into the cache."""
+    with Screen() as screen, screen.task(f"fetching {name}", None) as bar:
+        path = fetch(name, progress=bar.progress)
+    if as_json:
+        show_json({"name": name, "path": str(path)})
+    else:
+        print(f"{name} is at {path}; run it: edgepose predict SOURCE --model {name}")
+
+
+def _row(name: str, where: str, spec: ModelSpec, path: str | None) -> dict[str, Any]:
+    width, height = spec.input_size
+    finds = "boxes" if len(spec.keypoints) == 0 else f"{len(spec.keypoints)} keypoints ({spec.skeleton})"
+    size = f"{width}x{height}"
+    return {"name": name, "where": where, "finds": finds, "input": size, "licence": spec.licence or None, "path": path}
+
+
+def _print(facts: dict[str, Any], card: str, as_json: bool) -> None:
+    if as_json:
+        show_json(facts | {"card": card or None})
+        return
+    if card:
+        print(card.strip() + "\n")
+    for key, value in facts.items():
+        if value not in (None, "", (), {}):
+            print(f"{key}: {value}")

@@ -1,0 +1,95 @@
+"""A model name or file -> an Estimator that is ready to run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgepose.runtime.estimator import Detector, Estimator
+from edgepose.runtime.fetch import PUBLISHED, cached
+from edgepose.runtime.network import Network
+from edgepose.spec import ModelSpec
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+DEFAULT_POSE = "default-pose"
+DEFAULT_DETECTOR = "default-detector"
+BACKENDS = ("onnxruntime", "openvino")
+SUFFIXES = (".onnx", ".xml")
+
+
+def load(
+    model: str | Path | bytes | None = None,
+    *,
+    detector: str | Path | Network | Detector | None = "default",
+    spec: ModelSpec | None = None,
+    backend: str = "onnxruntime",
+    threads: int | None = None,
+) -> Estimator:
+    """An estimator of a model; nothing is downloaded.
+
+    Args:
+        model: a name (`edgepose models` lists them), a model file or its bytes; None: the default in the package.
+        detector: finds the people for models that look at one person at a time: "default" is the one in the package, or
+            a name, a file, an Estimator, or anything that makes Poses of a picture. None: the whole picture is one
+            person's. Models that find people by themselves need none.
+        spec: what the model file is, where it does not say so itself.
+        backend: "onnxruntime", or "openvino" (an extra; about twice as fast where the processor has bfloat16).
+        threads: of each network; by default EDGEPOSE_THREADS, or the cores that the process may use.
+
+    Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit.
+    """
+    network = open_model(DEFAULT_POSE if model is None else model, spec, backend, threads)
+    if not network.spec.per_person:
+        if detector is not None and detector != "default":
+            raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")
+        return Estimator(network)
+    if detector == "default":
+        detector = DEFAULT_DETECTOR
+    if isinstance(detector, (str, Path)):
+        detector = Estimator(open_model(detector, None, backend, threads))
+    return Estimator(network, detector)
+
+
+def open_model(
+    model: str | Path | bytes, spec: ModelSpec | None = None, backend: str = "onnxruntime", threads: int | None = None
+) -> Network:
+    """The network of a name, a file or its bytes, as a session of `backend`."""
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}, expected one of {list(BACKENDS)}")
+    if isinstance(model, bytes):
+        source: Path | bytes = model
+    else:
+        source, known = find(model)
+        spec = spec or known
+    if backend == "openvino":
+        from edgepose.runtime.session_openvino import OpenVinoSession
+
+        return OpenVinoSession(source, spec, threads=threads)
+    from edgepose.runtime.session import Session
+
+    return Session(source, spec, threads=threads)
+
+
+def embedded() -> dict[str, Path]:
+    """Models in the package: name -> file."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
+
+
+def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
+    """The file of a model name or path, and its spec where a table knows it rather than the file."""
+    if isinstance(model, Path) or model.endswith(SUFFIXES) or os.sep in model or "/" in model:
+        return Path(model), None
+    inside = embedded()
+    if model in inside:
+        return inside[model], None
+    if model in PUBLISHED:
+        path = cached(model)
+        if path is None:
+            raise ValueError(f"{model} is not on this machine yet: get it with `edgepose models --fetch {model}`")
+        return path, PUBLISHED[model].spec
+    if model in (DEFAULT_POSE, DEFAULT_DETECTOR):
+        raise FileNotFoundError(f"{model} is missing from {WEIGHTS}: install edgepose again, or name a model file")
+    raise ValueError(
+        f"unknown model {model!r}, expected a file ending in {' or '.join(SUFFIXES)}, one in the package "
+        f"{sorted(inside)} or a published one {sorted(PUBLISHED)}"
+    )
