@@ -34,6 +34,8 @@ class _Commands(TyperGroup):
             raise typer.Exit(1) from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
+            if error.name is None:  # raised by ourselves, with a sentence
+                _fail(_sentence(error))
             if package not in EXTRAS:
                 raise
             _fail(f"{package} is not installed, which this needs: pip install 'edgepose[{EXTRAS[package]}]'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -235,3 +236,83 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, model: Path, picture: Path
 def test_passwords_in_urls_are_not_shown(model: Path) -> None:
     result = run("predict", "rtsp://user:secret@127.0.0.1:9/cam", "--model", model)
     assert "secret" not in result.output and result.exit_code == 1
+
+
+def test_bench_prints_an_object_per_row(model: Path) -> None:
+    result = run("bench", model, "--seconds", "0.05", "--json")
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)
+    assert {"model", "ms_median", "ms_p95", "fps", "stages", "people"} <= set(row) and row["ms_median"] > 0
+    pose = write_tiny_model(model.with_name("pose.onnx"), per_person=True)
+    result = run("bench", pose, "--detector", "none", "--people", "1,3", "--seconds", "0.05")
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 3
+
+
+def test_models_are_listed_and_described() -> None:
+    names = {row["name"] for row in json.loads(run("models", "--json").stdout)}
+    assert {"rtmpose-t", "rtmdet-nano", "rtmpose-x"} <= names
+    assert json.loads(run("models", "rtmpose-s", "--json").stdout)["skeleton"] == "coco"
+    assert "skeleton: coco" in run("models", "rtmpose-s").stdout
+    assert "rtmpose-s" in run("models").stdout
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of default models as the package has it, made of tiny ones."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    files = [write_tiny_model(folder / "default-detector.onnx"), write_tiny_model(folder / "default-pose.onnx", True)]
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    (folder / "default-pose.md").write_text("# The card\n")
+    monkeypatch.setattr("edgepose.runtime.load.WEIGHTS", folder)
+    monkeypatch.setattr("edgepose.commands.models.WEIGHTS", folder, raising=False)
+    return folder
+
+
+def test_doctor_is_content_and_writes_nothing(weights: Path) -> None:
+    before = sorted(weights.iterdir())
+    result = run("doctor", "--json")
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0 and report["ok"], result.stdout
+    assert {"python", "onnxruntime", "threads", "model default-pose", "backend onnxruntime"} <= {
+        check["what"] for check in report["checks"]
+    }
+    assert sorted(weights.iterdir()) == before
+    assert "everything needed works" in run("doctor").stdout
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "unlisted"])
+def test_doctor_finds_damaged_weights(damage: str, weights: Path) -> None:
+    path = weights / "default-pose.onnx"
+    if damage == "change":
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    elif damage == "remove":
+        path.unlink()
+    else:
+        (weights / "SHA256SUMS").unlink()
+    result = run("doctor")
+    assert result.exit_code == 1 and "BROKEN" in result.stdout
+    assert "model default-pose: pip install" in result.stdout
+
+
+def test_the_card_of_a_model_in_the_package(weights: Path) -> None:
+    assert run("models", "default-pose").stdout.startswith("# The card\n\nname: tiny\n")
+    assert json.loads(run("models", "default-pose", "--json").stdout)["card"] == "# The card\n"
+
+
+def test_demo_needs_nothing(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("demo")
+    assert result.exit_code == 0, result.output
+    _, overlay, results = result.stdout.splitlines()
+    assert cv2.imread(overlay).shape == (720, 1280, 3)
+    assert len(json.loads(Path(results).read_text())["people"]) == 1
+
+
+def test_demo_of_a_picture_and_a_video(weights: Path, picture: Path, clip: Path, tmp_path: Path) -> None:
+    for source, names in ((picture, {"scene_overlay.png", "scene.json"}), (clip, {"clip_overlay.mp4", "clip.jsonl"})):
+        result = run("demo", source, "--out", tmp_path / "out" / source.stem, "--json")
+        assert result.exit_code == 0, result.output
+        assert {Path(json.loads(result.stdout)[key]).name for key in ("overlay", "results")} == names
+        assert {path.name for path in (tmp_path / "out" / source.stem).iterdir()} == names

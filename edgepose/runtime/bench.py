@@ -118,7 +118,7 @@ def _instrumented(
         detector = _instrumented(detector, spent)
     if detector is not None:
         detector = _Timed(detector, spent, "detect")
-    timed.detector = detector if people is None else _Rehearsed(detector, people, boxes)
+    timed.detector = detector if people is None else Rehearsed(detector, people, boxes)
     return cast(Estimator, timed)
 
 
@@ -159,7 +159,7 @@ class _Timed:
 
 
 @dataclass(frozen=True)
-class _Rehearsed:
+class Rehearsed:
     """A detector that is run, and then answers with boxes known beforehand."""
 
     detector: Any

@@ -145,12 +145,9 @@ class Estimator:
         batch, matrix = self.views.whole(image)
         poses = self.codec.decode(self._outputs(batch))
         size = (image.shape[1], image.shape[0])
-        corners = poses.boxes.reshape(-1, 2, 2)
-        if self.spec.warp == "letterbox":  # published detectors scale edges, not pixel centres
-            corners = corners / matrix[[0, 1], [0, 1]]
-        else:
-            corners = back(corners, matrix)
-        boxes = clip_boxes(corners.reshape(-1, 4), size)
+        # published detectors scale the edges of boxes, not the centres of pixels
+        edges = matrix * [1, 1, 0] if self.spec.warp == "letterbox" else matrix
+        boxes = clip_boxes(back(poses.boxes.reshape(-1, 2, 2), edges).reshape(-1, 4), size)
         kept = (poses.person_scores >= (self.min_box_score or 0)) & (area(boxes) > 0)
         keypoints = back(poses.keypoints[kept], matrix)
         return Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)

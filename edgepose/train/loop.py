@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
+from edgepose.train.depthwise import quicken
 from edgepose.train.optimiser import Average, adamw, lr_factor
 from edgepose.train.recipes import Recipe
 
@@ -109,6 +110,8 @@ def train(
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     plan = Plan(samples, recipe, process, processes)
     network.to(device)
+    if device == "cpu":
+        quicken(network)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, extra).to(device)

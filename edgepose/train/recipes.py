@@ -79,11 +79,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
-        "rtmdet-nano", epochs=7, batch=24, lr=1.5e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, stage2=0,
-        average=False, threads=1, validate_every=1, views=(0.6, 2.0),
+        "rtmdet-nano", epochs=3, batch=24, lr=1.5e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, flat=1.0,
+        stage2=0, average=False, threads=1, validate_every=1, views=(0.6, 2.0),
     ),
     "default-detector": Recipe(
-        "rtmdet-nano", epochs=4, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
+        "rtmdet-nano", epochs=5, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
         validate_every=1,
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the

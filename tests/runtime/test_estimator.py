@@ -1,0 +1,310 @@
+"""The estimator: where results land, who is counted, and that nothing depends on threads, batches or order."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.geometry import iou
+from edgepose.poses import Poses
+from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.session import Session
+from edgepose.skeleton import BOX, COCO
+from tests.runtime.small import (
+    FOUND,
+    RTMDET,
+    SIMCC,
+    YOLOX,
+    BrightSpot,
+    detector_model,
+    model,
+    picture,
+    pose_model,
+    shared,
+)
+
+
+def spot(x: int, y: int, size: tuple[int, int] = (300, 200)) -> np.ndarray:
+    """A dark picture with one bright spot."""
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    cv2.circle(image, (x, y), 3, (255, 255, 255), -1, cv2.LINE_AA)
+    return cv2.GaussianBlur(image, (0, 0), 3)
+
+
+def boxes_at(*corners: tuple[float, float, float, float]) -> np.ndarray:
+    return np.array(corners, np.float32).reshape(-1, 4)
+
+
+def equal(a: Poses, b: Poses) -> bool:
+    parts = ("keypoints", "scores", "boxes", "person_scores")
+    return len(a) == len(b) and all(np.array_equal(getattr(a, p), getattr(b, p)) for p in parts)
+
+
+@pytest.mark.parametrize("warp", ["box", "udp"])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_keypoints_land_where_the_picture_shows_them(warp: str, layout: str) -> None:
+    estimator = Estimator(BrightSpot(dataclasses.replace(SIMCC, warp=warp, layout=layout)))
+    boxes = boxes_at((20, 20, 120, 180), (60, 10, 290, 190), (90, 60, 110, 80))
+    poses = estimator(spot(100, 70), boxes)
+    assert isinstance(poses, Poses) and poses.skeleton is COCO is estimator.skeleton
+    magnification = np.maximum((boxes[:, 2] - boxes[:, 0]) * 1.25 / 48, (boxes[:, 3] - boxes[:, 1]) * 1.25 / 64)
+    off = np.abs(poses.keypoints - (100, 70)).max(axis=(1, 2))
+    assert (off <= magnification).all(), off  # half a network pixel, and the published warp's half-pixel
+    assert (poses.boxes == boxes).all() and (poses.scores == 0.5).all()
+    np.testing.assert_allclose(poses.person_scores, 0.5)
+
+
+def test_person_score_is_box_score_times_keypoint_score() -> None:
+    boxes = boxes_at((20, 20, 120, 180), (60, 10, 290, 190))
+    poses = Estimator(BrightSpot())(spot(100, 70), boxes, np.array([0.5, 0.25]))
+    np.testing.assert_allclose(poses.person_scores, [0.25, 0.125])
+
+
+def test_without_a_detector_the_whole_picture_is_the_box() -> None:
+    poses = Estimator(BrightSpot())(spot(210, 140))
+    assert len(poses) == 1 and (poses.boxes == [[0, 0, 300, 200]]).all()
+    assert np.abs(poses.keypoints - (210, 140)).max() < 300 * 1.25 / 48
+
+
+def test_a_detector_alone_gives_boxes() -> None:
+    detector = Estimator(Session(detector_model()))
+    poses = detector(picture(size=(256, 128)))  # four times the network's pixels
+    assert poses.skeleton is BOX is detector.skeleton and poses.keypoints.shape == (2, 0, 2)
+    np.testing.assert_allclose(poses.boxes, np.minimum(FOUND[:2, :4] * 4, [256, 128] * 2), rtol=1e-6)
+    np.testing.assert_allclose(poses.person_scores, FOUND[:2, 4])
+    assert len(Estimator(Session(detector_model()), min_box_score=0.1)(picture())) == 3
+    assert len(detector.with_min_box_score(0.7)(picture())) == 1
+    assert len(Estimator(Session(detector_model()), max_people=1)(picture())) == 1
+
+
+def test_boxes_in_the_border_are_no_people() -> None:
+    """The picture fills the upper half of the letterbox; a box below it is cut to nothing."""
+    found = np.array([[8, 40, 24, 60, 0.9], [8, 20, 24, 60, 0.8]], np.float32)
+    poses = Estimator(Session(detector_model(found=found)))(picture(size=(128, 64)))
+    np.testing.assert_allclose(poses.boxes, [[16, 40, 48, 64]])
+
+
+def test_detector_and_pose_together() -> None:
+    network, image = BrightSpot(), picture(size=(256, 256))
+    for detector in (
+        Session(detector_model()),
+        Estimator(Session(detector_model())),
+        lambda _: Estimator(Session(detector_model()))(image),
+    ):
+        poses = Estimator(network, detector)(image)
+        assert len(poses) == 2
+        np.testing.assert_allclose(poses.boxes, FOUND[:2, :4] * 4, rtol=1e-6)
+        np.testing.assert_allclose(poses.person_scores, FOUND[:2, 4] * 0.5)
+    assert len(Estimator(network, Session(detector_model()), min_box_score=0.1)(image)) == 3
+    assert len(Estimator(network, Estimator(Session(detector_model())), min_box_score=0.7)(image)) == 1
+    assert len(Estimator(network, Session(detector_model()), max_people=1)(image)) == 1
+    assert len(Estimator(network, Session(detector_model()), max_people=0)(image)) == 0
+
+
+def test_empty_is_a_value() -> None:
+    network = BrightSpot()
+    nobody = Estimator(network, Session(detector_model()), min_box_score=0.95)
+    for poses in (
+        nobody(picture()),
+        Estimator(network)(picture(), np.zeros((0, 4))),
+        Estimator(network)(picture(), []),
+    ):
+        assert len(poses) == 0 and poses.keypoints.shape == (0, 17, 2) and poses.boxes.shape == (0, 4)
+    assert nobody.batch([]) == [] and Estimator(Session(detector_model())).batch([]) == []
+    assert [len(poses) for poses in nobody.batch([picture(), picture(1)])] == [0, 0]
+    given = [boxes_at((1, 1, 9, 9)), np.zeros((0, 4))]
+    assert [len(poses) for poses in Estimator(network).batch([picture()] * 2, given)] == [1, 0]
+    assert network.batches == [1], "an empty batch is never run"
+
+
+def test_sixty_people_go_through_in_even_chunks() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (60, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (60, 2))], axis=1)
+    network = BrightSpot()
+    poses = Estimator(network)(spot(80, 70), boxes)
+    assert len(poses) == 60 and max(network.batches) - min(network.batches) <= 1 and max(network.batches) == 8
+    np.testing.assert_array_equal(poses.boxes, boxes.astype(np.float32))
+    alone = [Estimator(BrightSpot())(spot(80, 70), box[None]) for box in boxes]
+    assert np.array_equal(poses.keypoints, np.concatenate([each.keypoints for each in alone]))
+    large = BrightSpot()
+    Estimator(large, chunk=64)(spot(80, 70), boxes)
+    assert large.batches == [60]
+
+
+def test_a_batch_is_what_its_pictures_are_alone() -> None:
+    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    images = [picture(seed, (100 + 40 * seed, 150 - 10 * seed)) for seed in range(7)]
+    for together, image in zip(estimator.batch(images), images, strict=True):
+        alone = estimator(image)
+        assert len(together) == len(alone) == 2
+        np.testing.assert_allclose(together.keypoints, alone.keypoints, atol=1e-3)
+        np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
+        assert np.array_equal(together.boxes, alone.boxes)
+    network = BrightSpot()
+    Estimator(network, Session(detector_model())).batch(images)
+    assert network.batches == [7, 7], "fourteen people of seven pictures share two runs"
+
+
+def test_sixteen_threads_get_the_same_bits() -> None:
+    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    images = [picture(seed, (90 + 37 * seed, 200 - 9 * seed)) for seed in range(16)]
+    expected = [estimator(image) for image in images]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for k in range(8):
+            j = (i + k) % 16
+            if not equal(estimator(images[j]), expected[j]):
+                wrong.append(j)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_results_outlive_the_next_call() -> None:
+    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    first = estimator(picture(0))
+    kept = first.keypoints.copy()
+    estimator(picture(1))
+    assert np.array_equal(first.keypoints, kept)
+
+
+def test_flip_test_averages_with_the_mirror_image() -> None:
+    session = Session(pose_model())
+    image, boxes = picture(), boxes_at((10, 10, 90, 110))
+    plain, both = Estimator(session), Estimator(session, flip_test=True)
+    views = plain.views.crops([image], plain.views.matrices(boxes)).copy()
+    expected = plain.codec.merge_flipped(session(views), session(np.ascontiguousarray(views[:, :, ::-1])))
+    poses = both(image, boxes)
+    np.testing.assert_allclose(poses.scores, plain.codec.decode(expected).scores, rtol=1e-6)
+    assert not np.array_equal(poses.scores, plain(image, boxes).scores)
+    floats = Session(pose_model(dataclasses.replace(SIMCC, layout="nchw")))
+    np.testing.assert_allclose(Estimator(floats, flip_test=True)(image, boxes).scores, poses.scores, rtol=1e-4)
+    with pytest.raises(ValueError, match="has no flip test"):
+        Estimator(Session(detector_model()), flip_test=True)
+
+
+def test_duplicates_go_when_asked() -> None:
+    boxes = boxes_at((20, 20, 120, 180), (150, 20, 250, 180), (21, 20, 120, 180))
+    scores = np.array([0.5, 0.6, 0.9])
+    image = spot(100, 70)
+    assert len(Estimator(BrightSpot())(image, boxes, scores)) == 3
+    poses = Estimator(BrightSpot(), duplicate_oks=0.9)(image, boxes, scores)
+    np.testing.assert_allclose(poses.person_scores, [0.3, 0.45])
+
+
+def test_a_whole_picture_network_finds_people_by_itself() -> None:
+    spec = dataclasses.replace(SIMCC, codec="heatmap", codec_args={"kind": "msra"}, per_person=False, warp="letterbox")
+
+    def nodes(helper: Any) -> list[Any]:
+        return [
+            helper.make_node("MaxPool", ["planes"], ["small"], kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("Conv", ["small", "weights"], ["heatmaps"]),
+        ]
+
+    weights = np.full((17, 3, 1, 1), 1 / 765, np.float32)
+    estimator = Estimator(Session(model(spec, nodes, {"heatmaps": ["batch", 17, 16, 12]}, {"weights": weights})))
+    poses = estimator(spot(150, 100))
+    assert len(poses) == 1 and np.abs(poses.keypoints - (150, 100)).max() < 300 / 48 * 4
+    for call in (
+        lambda: estimator(spot(1, 1), boxes_at((1, 2, 3, 4))),
+        lambda: Estimator(estimator.network, Session(detector_model())),
+    ):
+        with pytest.raises(ValueError, match="finds people by itself"):
+            call()
+
+
+BAD_BOXES = {
+    "shape": (np.zeros((2, 5)), r"expected boxes \(N, 4\).* got shape \(2, 5\)"),
+    "flat": (np.array([1, 2, 3, 4]), r"got shape \(4,\)"),
+    "nan": (np.array([[0, 0, np.nan, 4]]), "not finite"),
+    "xywh": (np.array([[0, 0, 5, 5], [100, 100, 20, 30]]), "ends before it starts; is it x, y, w, h"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BOXES)
+def test_bad_boxes_are_one_sentence(case: str) -> None:
+    boxes, message = BAD_BOXES[case]
+    with pytest.raises(ValueError, match=message):
+        Estimator(BrightSpot())(picture(), boxes)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0, 0), (5, 5, 5, 50), (-1e6, -1e6, 1e6, 1e6), (1e9, 1e9, 2e9, 2e9), (5, 5, 5.1, 5.1)]
+)
+def test_odd_boxes_are_still_people(box: tuple[float, float, float, float]) -> None:
+    poses = Estimator(BrightSpot())(picture(), boxes_at(box))
+    assert len(poses) == 1 and np.isfinite(poses.keypoints).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [(np.zeros((5, 5)), TypeError), (np.zeros((5, 5, 4), np.uint8), ValueError), ("a.jpg", TypeError), (0, TypeError)],
+)
+def test_what_is_no_picture_is_one_sentence(image: Any, error: type[Exception]) -> None:
+    estimator = Estimator(BrightSpot())
+    for call in (lambda: estimator(image), lambda: estimator.batch([picture(), image])):
+        with pytest.raises(error, match=r"expected an image \(H, W, 3\) uint8 BGR"):
+            call()
+
+
+def test_wrong_use_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="cannot detect"):
+        Estimator(BrightSpot(), BrightSpot())
+    with pytest.raises(ValueError, match="expected chunk >= 1"):
+        Estimator(BrightSpot(), chunk=0)
+    with pytest.raises(ValueError, match="expected the boxes of 1 pictures, got those of 2"):
+        Estimator(BrightSpot()).batch([picture()], [np.zeros((0, 4))] * 2)
+    with pytest.raises(ValueError, match="expected one score per box"):
+        Estimator(BrightSpot())(picture(), boxes_at((1, 2, 3, 4)), np.ones(2))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (5000, 3), (33000, 2)])
+def test_pictures_of_any_shape(size: tuple[int, int]) -> None:
+    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    poses = estimator(np.full((size[1], size[0], 3), 9, np.uint8))
+    assert np.isfinite(poses.keypoints).all() and (poses.boxes <= [*size, *size]).all()
+
+
+@pytest.mark.parametrize(("name", "spec"), [("rtmdet-nano.onnx", RTMDET), ("yolox_nano.onnx", YOLOX)])
+def test_published_detectors_find_the_people(name: str, spec: Any) -> None:
+    """Of the large, uncrowded people of coco_mini val: most found, and few boxes where nobody is."""
+    labels = json.loads(shared("coco_mini", "annotations", "person_keypoints_val2017.json").read_text())
+    folder = shared("coco_mini", "val2017")
+    detector = Estimator(Session(shared("weights", name), spec))
+    people = [a for a in labels["annotations"] if a["category_id"] == 1]
+    found = wanted = loose = boxes = 0
+    for entry in labels["images"][:50]:
+        rows = [a for a in people if a["image_id"] == entry["id"]]
+        truth = np.array([a["bbox"] for a in rows], float).reshape(-1, 4)
+        truth[:, 2:] += truth[:, :2]
+        large = np.array([not a["iscrowd"] and a["area"] > 96**2 for a in rows], bool)
+        poses = detector(cv2.imread(str(folder / entry["file_name"])))
+        overlaps = iou(truth, poses.boxes.astype(float))
+        wanted += large.sum()
+        found += (overlaps.max(axis=1, initial=0) > 0.5)[large].sum()
+        sure = poses.person_scores > 0.6
+        boxes += sure.sum()
+        loose += (overlaps.max(axis=0, initial=0) < 0.3)[sure].sum()
+    assert wanted >= 20 and found / wanted > 0.85, (found, wanted)
+    assert loose <= 0.1 * boxes, (loose, boxes)
+
+
+def test_detectors_of_dark_pictures_find_nobody() -> None:
+    detector = Estimator(Session(shared("weights", "rtmdet-nano.onnx"), RTMDET))
+    assert len(detector(np.zeros((480, 640, 3), np.uint8))) == 0
+    pose = Estimator(Session(pose_model()), detector)
+    assert len(pose(np.zeros((480, 640, 3), np.uint8))) == 0
+
+

@@ -1,0 +1,148 @@
+"""`edgepose.load`: names, files, bytes, detectors and backends; and what importing the package costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgepose
+from edgepose.runtime import fetch as fetching
+from edgepose.runtime import load as loading
+from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.load import embedded, find, load
+from edgepose.runtime.session import Session
+from tests.runtime.small import DETECTOR, SIMCC, detector_model, picture, pose_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with small models in it, and an empty cache."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "default-pose.onnx").write_bytes(pose_model())
+    (weights / "default-detector.onnx").write_bytes(detector_model())
+    (weights / "other-detector.onnx").write_bytes(detector_model(found=np.array([[1, 1, 9, 9, 0.9]], np.float32)))
+    monkeypatch.setattr(loading, "WEIGHTS", weights)
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    return weights
+
+
+def test_the_default_pair(package: Path) -> None:
+    assert list(embedded()) == ["default-detector", "default-pose", "other-detector"]
+    estimator = edgepose.load()
+    assert isinstance(estimator, edgepose.Estimator) and estimator.spec == SIMCC
+    poses = estimator(picture())
+    assert isinstance(poses, edgepose.Poses) and len(poses) == 2
+    assert load("default-detector").spec == DETECTOR and len(load("default-detector")(picture())) == 2
+
+
+def test_every_way_to_name_a_detector(package: Path, tmp_path: Path) -> None:
+    file = tmp_path / "det.onnx"
+    file.write_bytes(detector_model(found=np.array([[1, 1, 9, 9, 0.9]], np.float32)))
+    ready = Estimator(Session(file))
+    for detector in ("other-detector", str(file), file, ready, ready.network, ready.__call__):
+        assert len(load(detector=detector)(picture())) == 1, detector
+    assert len(load(detector=None)(picture())) == 1
+    assert (load(detector=None)(picture()).boxes == [[0, 0, 160, 120]]).all()
+    with pytest.raises(ValueError, match="finds people by itself"):
+        load("default-detector", detector="other-detector")
+    with pytest.raises(ValueError, match="cannot detect"):
+        load(detector="default-pose")
+
+
+def test_files_bytes_and_stated_specs(package: Path, tmp_path: Path) -> None:
+    floats = dataclasses.replace(SIMCC, name="foreign", layout="nchw")
+    path = tmp_path / "foreign.onnx"
+    path.write_bytes(pose_model(floats, inside=False))
+    assert load(path, spec=floats).spec == floats
+    path.with_suffix(".json").write_text(floats.to_json(), encoding="utf-8")
+    assert load(str(path)).spec == load(path).spec == floats
+    assert load(pose_model()).spec == SIMCC
+
+
+def test_backends(package: Path) -> None:
+    pytest.importorskip("openvino")
+    from edgepose.runtime.session_openvino import OpenVinoSession
+
+    estimator = load(backend="openvino", threads=1)
+    assert isinstance(estimator.network, OpenVinoSession) and isinstance(estimator.detector, Estimator)
+    assert isinstance(estimator.detector.network, OpenVinoSession) and len(estimator(picture())) == 2
+    with pytest.raises(ValueError, match="unknown backend 'tensorrt', expected one of"):
+        load(backend="tensorrt")
+
+
+def test_names_that_are_not_there(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown model 'nonsense'.*default-pose.*rtmpose-t"):
+        load("nonsense")
+    with pytest.raises(ValueError, match=r"rtmpose-t is not on this machine yet.*edgepose models --fetch rtmpose-t"):
+        load("rtmpose-t")
+    for path in ("nowhere.onnx", "no/where", tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match="no model at"):
+            load(path)
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="default-pose is missing"):
+        load()
+
+
+def test_a_fetched_model_brings_its_spec(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    floats = dataclasses.replace(SIMCC, name="rtmpose-x", layout="nchw")
+    monkeypatch.setitem(fetching.PUBLISHED, "rtmpose-x", fetching.Published("rtmpose-x.zip", floats))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    file = cache / "rtmpose-x.onnx"
+    file.write_bytes(pose_model(floats, inside=False))
+    fetching._record("rtmpose-x", fetching._sha256(file), cache)
+    assert find("rtmpose-x") == (file, floats) and load("rtmpose-x").spec == floats
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match="is not what was fetched"):
+        load("rtmpose-x")
+
+
+def test_every_published_entry_is_sound() -> None:
+    from edgepose.codec import codec_of
+
+    for name, entry in fetching.PUBLISHED.items():
+        assert name == entry.spec.name and entry.archive.endswith(".zip") and entry.spec.licence
+        assert entry.spec.layout == "nchw" and codec_of(entry.spec)
+        assert entry.sha256 is None or (len(entry.sha256) == 64 and int(entry.sha256, 16))
+        assert (entry.spec.skeleton == "box") != entry.spec.per_person
+    hashes = [entry.sha256 for entry in fetching.PUBLISHED.values() if entry.sha256]
+    assert len(set(hashes)) == len(hashes) >= 7
+
+
+def python(script: str) -> str:
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_importing_is_cheap_and_lazy() -> None:
+    script = """
+import sys, time
+start = time.perf_counter()
+import edgepose
+print(time.perf_counter() - start)
+heavy = {"torch", "cv2", "numpy", "onnxruntime", "openvino", "av"} & set(sys.modules)
+assert not heavy, heavy
+edgepose.load, edgepose.Estimator, edgepose.skeleton.COCO
+heavy = {"torch", "onnxruntime", "openvino", "av"} & set(sys.modules)
+assert not heavy, heavy
+assert edgepose.runtime.people.Views
+"""
+    assert min(float(python(script)) for _ in range(3)) < 0.25
+
+
+def test_the_public_names() -> None:
+    for name in edgepose.__all__:
+        assert getattr(edgepose, name) is not None and name in dir(edgepose)
+    with pytest.raises(AttributeError, match="edgepose has no 'nothing'"):
+        _ = edgepose.nothing
+    with pytest.raises(AttributeError, match="no module 'nothing'"):
+        _ = edgepose.runtime.nothing
