@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.commands.screen import Screen, show_json, show_table
+from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS
 from edgepose.evaluate.keypoints import keypoint_metrics
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
@@ -16,7 +17,6 @@ from edgepose.evaluate.run import Estimates, run
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.estimator import Estimator
 
-MIN_BOX_SCORE = 0.05  # AP looks at the whole curve; 0.3, the threshold of daily use, would cut its end off
 COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
 
 
@@ -36,15 +36,24 @@ class Measures:
         if self.pck is not None:
             of_keypoints = keypoint_metrics(rows, labels, size=self.pck)
             figures |= {name: of_keypoints[name] for name in ("PCK", "per_joint", "AUC", "EPE", "NME")}
-        return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
+        return _rounded(figures)
+
+    def of_boxes(self, model: str, rows: Sequence[Row], labels: Labels) -> dict[str, Any]:
+        """The figures of one detector."""
+        return _rounded({"model": model, "task": "boxes"} | box_ap(rows, labels))
+
+
+def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 def prepared(estimator: Estimator, flip_test: bool) -> Estimator:
     """The estimator as papers evaluate: boxes from a score of 0.05, and the mirrored picture where asked for."""
+    detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
     return Estimator(
         estimator.network,
         estimator.detector,
-        min_box_score=MIN_BOX_SCORE if estimator.detector is not None else None,
+        min_box_score=MIN_BOX_SCORE if detects else None,
         flip_test=flip_test,
     )
 
@@ -60,6 +69,9 @@ def evaluate_models(
     as_json: bool = False,
 ) -> int:
     """Every model over the data set; prints the figures and returns how many pictures could not be read."""
+    detectors = [name for name, estimator in estimators.items() if len(estimator.spec.keypoints) == 0]
+    if detectors and (measures.protocol is not None or measures.pck is not None):
+        raise ValueError(f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol and --pck")
     labels = read_labels(annotations)
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
@@ -68,7 +80,10 @@ def evaluate_models(
             with screen.task(name, len(labels["images"])) as bar:
                 outcome = run(estimator, labels, images, boxes, progress=bar.progress)
             unreadable |= outcome.unreadable
-            figures = measures.of(name, outcome.results, labels) | {"boxes": boxes}
+            if name in detectors:
+                figures = measures.of_boxes(name, outcome.results, labels)
+            else:
+                figures = measures.of(name, outcome.results, labels) | {"boxes": boxes}
             rows.append(figures)
             if as_json:
                 show_json(figures)
@@ -97,7 +112,7 @@ def _protocol_of(labels: Labels) -> str:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    extra = [name for name in ("AP_easy", "AP_medium", "AP_hard", "PCK", "AUC", "EPE", "NME") if name in rows[0]]
+    extra = [name for name in ("APS", "AP_easy", "AP_medium", "AP_hard", "PCK", "AUC", "EPE", "NME") if name in rows[0]]
     columns = [*COLUMNS[:-2], *extra, *COLUMNS[-2:]]
     show_table(["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows])
 

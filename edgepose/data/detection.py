@@ -116,7 +116,8 @@ class Detections:
     """Augmented samples of `size` x `size` pixels; the same (seed, row, stage) always gives the same sample.
 
     A picture is decoded once and kept, reduced where its longer side exceeds twice the size: 4,000 of 320 pixels take
-    0.9 GB. Call `load` before worker processes fork, and they share that memory.
+    0.9 GB. A record that is listed several times is kept once. Call `load` before worker processes fork, and they share
+    that memory.
 
     Args:
         ratio: range of the random resize (published: nano .5-1.5, tiny and s .5-2, m, l and x .1-2).
@@ -131,6 +132,8 @@ class Detections:
         self.records = list(records)
         self.size, self.ratio, self.mixup = size, ratio, mixup
         self._sources = {path: Pictures(path, keep=0) for path in {record.images for record in self.records}}
+        first: dict[int, int] = {}
+        self._first = [first.setdefault(id(record), row) for row, record in enumerate(self.records)]
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -143,7 +146,7 @@ class Detections:
 
     def picture(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Picture (H, W, 3) uint8 BGR, never to be written into, its boxes (N, 4) and ignore (N,)."""
-        record = self.records[row]
+        record, row = self.records[row], self._first[row]
         if row not in self._kept:
             image = read_image(self._sources[record.images].data(record.name))
             self._kept[row] = _reduced(image, clip_boxes(record.boxes, (image.shape[1], image.shape[0])), 2 * self.size)

@@ -39,18 +39,24 @@ def read_labels(source: str | Path | Labels, image_ids: Collection[int] | None =
 
 
 def read_results(
-    source: str | Path | Sequence[Row], labels: Labels, image_ids: Collection[int] | None = None
+    source: str | Path | Sequence[Row],
+    labels: Labels,
+    image_ids: Collection[int] | None = None,
+    content: str = "keypoints",
 ) -> list[Row]:
-    """Rows of a COCO keypoint result file, checked; rows of pictures outside `image_ids` are left out where given."""
+    """Rows of a COCO result file, checked; rows of pictures outside `image_ids` are left out where given.
+
+    content: the field that holds the numbers, "keypoints" (x, y, score each) or "bbox" (x, y, w, h).
+    """
     rows = _read_json(source) if isinstance(source, (str, Path)) else list(source)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{_name(source)} is not a list of results: expected [{{image_id, keypoints, score}}, ...]")
+        raise ValueError(f"{_name(source)} is not a list of results: expected [{{image_id, {content}, score}}, ...]")
     for i, row in enumerate(rows):
-        missing = [key for key in ("image_id", "keypoints", "score") if key not in row]
+        missing = [key for key in ("image_id", content, "score") if key not in row]
         if missing:
-            raise ValueError(f"{_name(source)}: row {i} lacks {missing}, expected image_id, keypoints and score")
+            raise ValueError(f"{_name(source)}: row {i} lacks {missing}, expected image_id, {content} and score")
         try:
-            finite = math.isfinite(row["score"]) and all(map(math.isfinite, row["keypoints"]))
+            finite = math.isfinite(row["score"]) and all(map(math.isfinite, row[content]))
         except TypeError:
             finite = False
         if not finite:
@@ -65,8 +71,10 @@ def read_results(
             f"{_name(source)} has {len(strangers)} rows of pictures that the annotations lack, such as {strangers[0]}: "
             "give the annotations that they were made for"
         )
-    lengths = {len(row["keypoints"]) for row in rows}
-    if len(lengths) > 1 or any(n % 3 for n in lengths):
+    lengths = {len(row[content]) for row in rows}
+    if content == "bbox" and lengths - {4}:
+        raise ValueError(f"{_name(source)} has boxes of {sorted(lengths)} numbers, expected x, y, w, h")
+    if content == "keypoints" and (len(lengths) > 1 or any(n % 3 for n in lengths)):
         raise ValueError(f"{_name(source)} has rows of {sorted(lengths)} numbers, expected x, y, score per keypoint")
     return rows
 

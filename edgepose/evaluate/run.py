@@ -1,4 +1,7 @@
-"""An estimator over a labelled data set: COCO result rows, made the way the published evaluations make them."""
+"""An estimator over a labelled data set: COCO result rows, made the way the published evaluations make them.
+
+A detector (skeleton "box") gives rows {image_id, category_id, bbox: x y w h, score}, any other model keypoint rows.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class Run:
 def results_of(
     estimator: Estimates, annotations: str | Path | Labels, images: str | Path, boxes: str | Path = "gt"
 ) -> list[Row]:
-    """COCO rows {image_id, category_id, keypoints: x y score each, score} of every picture; see `run`."""
+    """COCO rows {image_id, category_id, keypoints: x y score each (or bbox), score} of every picture; see `run`."""
     return run(estimator, annotations, images, boxes).results
 
 
@@ -77,7 +80,7 @@ def run(
     pictures = Pictures(images, keep=0)
     per_person = estimator.spec.per_person and str(boxes) != "detector"
     given = _boxes(labels, boxes) if per_person else None
-    skeleton = row_skeleton(labels, estimator.spec.keypoints)
+    skeleton = row_skeleton(labels, estimator.spec.keypoints) if len(estimator.spec.keypoints) else None
     outcome = Run()
     for done, image in enumerate(labels["images"]):
         if progress is not None:
@@ -184,14 +187,19 @@ def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
     return annotated
 
 
-def _rows(poses: Poses, image_id: Any, skeleton: Skeleton) -> list[Row]:
-    """COCO rows; keypoints that the model lacks are 0, 0 with score 0."""
+def _rows(poses: Poses, image_id: Any, skeleton: Skeleton | None) -> list[Row]:
+    """COCO rows: of boxes where there is no skeleton, else of keypoints, 0, 0 with score 0 where the model lacks one."""
+    person = {"image_id": image_id, "category_id": 1}
+    if skeleton is None:
+        boxes = np.concatenate([poses.boxes[:, :2], poses.boxes[:, 2:] - poses.boxes[:, :2]], axis=1)  # x, y, w, h
+        scored = zip(boxes, poses.person_scores, strict=True)
+        return [person | {"bbox": box.tolist(), "score": float(score)} for box, score in scored]
     table = np.zeros((len(poses), len(skeleton), 3))
     pairs = shared(poses.skeleton, skeleton)
     source, target = [i for i, _ in pairs], [j for _, j in pairs]
     table[:, target, :2] = poses.keypoints[:, source]
     table[:, target, 2] = poses.scores[:, source]
     return [
-        {"image_id": image_id, "category_id": 1, "keypoints": person.ravel().tolist(), "score": float(score)}
-        for person, score in zip(table, poses.person_scores, strict=True)
+        person | {"keypoints": points.ravel().tolist(), "score": float(score)}
+        for points, score in zip(table, poses.person_scores, strict=True)
     ]

@@ -96,8 +96,12 @@ class SimCCHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h/32, w/32) -> (B, K, w*split), (B, K, h*split)."""
-        tokens = self.final_layer(features).flatten(2)  # (B, K, cells), row by row
-        tokens = self.gau(self.mlp(tokens))  # (B, K, dim)
+        return self.classify(self.final_layer(features))
+
+    def classify(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """One map per keypoint (B, K, h/32, w/32) -> (B, K, w*split), (B, K, h*split)."""
+        tokens = self.mlp(maps.flatten(2))  # (B, K, cells), row by row -> (B, K, dim)
+        tokens = self.gau(tokens)
         return self.cls_x(tokens), self.cls_y(tokens)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
+from typing import cast
 
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.fetch import PUBLISHED, cached
@@ -13,7 +15,10 @@ from edgepose.spec import ModelSpec
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT_POSE = "default-pose"
 DEFAULT_DETECTOR = "default-detector"
-BACKENDS = ("onnxruntime", "openvino")
+BACKENDS = {  # module and class of the session; what is not onnxruntime is an extra of the same name
+    "onnxruntime": ("edgepose.runtime.session", "Session"),
+    "openvino": ("edgepose.runtime.session_openvino", "OpenVinoSession"),
+}
 SUFFIXES = (".onnx", ".xml")
 
 
@@ -61,13 +66,15 @@ def open_model(
     else:
         source, known = find(model)
         spec = spec or known
-    if backend == "openvino":
-        from edgepose.runtime.session_openvino import OpenVinoSession
-
-        return OpenVinoSession(source, spec, threads=threads)
-    from edgepose.runtime.session import Session
-
-    return Session(source, spec, threads=threads)
+    module, session = BACKENDS[backend]
+    try:
+        make = getattr(importlib.import_module(module), session)
+    except ModuleNotFoundError as error:
+        if error.name != backend:
+            raise
+        needed = f"backend {backend!r} is not installed: pip install 'edgepose[{backend}]'"
+        raise ModuleNotFoundError(needed, name=backend) from None
+    return cast(Network, make(source, spec, threads=threads))
 
 
 def embedded() -> dict[str, Path]:

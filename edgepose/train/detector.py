@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,25 +22,7 @@ from edgepose.train.detection_loss import detection_loss, teacher_loss
 from edgepose.train.recipes import Recipe
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
-
-
-def detector_task(recipe: Recipe, data: list[tuple[Path, Path]]) -> tuple[ModelSpec, nn.Module, Any, Loss]:
-    """Spec, network, samples and loss of a detector's recipe."""
-    spec, network = build(recipe.model, input_size=recipe.input_size)
-    records = [record for annotations, pictures in data for record in read_boxes(annotations, pictures)]
-    ratio, mixup = DETECTOR_VIEWS[recipe.model.removeprefix("rtmdet-")]
-    samples = Detections(records, spec.input_size[0], ratio, mixup)
-    codec = codec_of(spec)
-    teacher = Teacher(Path(recipe.teacher)) if recipe.teacher else None
-
-    def loss_of(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
-        losses = detection_loss(outputs, targets, codec)
-        if teacher is not None:
-            losses |= teacher_loss(outputs, teacher(targets["images"]), codec)
-        return losses
-
-    return spec, network, WithImages(samples) if teacher else samples, loss_of
-
+Size = tuple[int, int]  # w, h
 
 # Random resize and probability of mix-up per size, as published (facts 2.4).
 DETECTOR_VIEWS = {
@@ -50,6 +33,35 @@ DETECTOR_VIEWS = {
     "l": ((0.1, 2.0), 1.0),
     "x": ((0.1, 2.0), 1.0),
 }
+
+
+def detector_task(
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]]
+) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss]:
+    """Spec, network, samples and loss of a detector's recipe.
+
+    data: (annotations, pictures, how often the set is listed) per data set.
+    """
+    spec, network = build(recipe.model, input_size=recipe.input_size)
+    width, height = spec.input_size
+    if width != height:
+        raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
+    sets = [read_boxes(annotations, pictures) * repeat for annotations, pictures, repeat in data]
+    published, mixup = DETECTOR_VIEWS[recipe.model.removeprefix("rtmdet-")]
+    samples = Detections([record for records in sets for record in records], width, recipe.views or published, mixup)
+    if len(samples) == 0:
+        raise ValueError("the training data names no picture: check the files in data=")
+    codec = codec_of(spec)
+    if not recipe.teacher or not recipe.teacher_weight:
+        return spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec)
+    teacher = Teacher(Path(recipe.teacher), spec.input_size, recipe.threads or None)
+
+    def loss_of(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
+        taught = teacher_loss(outputs, teacher(targets["images"]), codec)
+        weighted = {name: recipe.teacher_weight * value for name, value in taught.items()}
+        return detection_loss(outputs, targets, codec) | weighted
+
+    return spec, network, WithImages(samples), loss_of
 
 
 @dataclass(frozen=True)
@@ -68,19 +80,71 @@ class WithImages:
 
 
 class Teacher:
-    """Another detector's maps, from a model file with a spec beside it, as targets."""
+    """Another detector's maps as targets: an ONNX file with RTMDet's outputs, run at the size of the training views.
 
-    def __init__(self, path: Path) -> None:
-        self.session = Session(path)
-        if self.session.spec.codec != "boxes" or codec_of(self.session.spec).format not in ("rtmdet", "rtmdet-nhwc"):
-            raise ValueError(f"{path} cannot teach: expected a detector whose outputs are RTMDet's maps")
+    Args:
+        path: the file; its spec is inside or beside it.
+        size: of the views (w, h); the file's own may be another.
+        threads: of onnxruntime; by default as many as help.
+    """
+
+    def __init__(self, path: Path, size: Size, threads: int | None = None) -> None:
+        spec = Session(path, threads=threads).spec  # which says what is wrong with the file, if anything is
+        self.codec = codec_of(spec)
+        formats = ("rtmdet", "rtmdet-nhwc")
+        if spec.codec != "boxes" or self.codec.format not in formats:
+            raise ValueError(f"{path} cannot teach: expected a detector whose outputs are RTMDet's, format {formats}")
+        spec = dataclasses.replace(spec, input_size=size)
+        self.views = Views(spec)
+        try:
+            self.session = Session(_resized(path, spec), spec, threads=threads)
+            self._check()
+        except ValueError as error:
+            raise ValueError(f"{path} cannot teach at {size[0]}x{size[1]}: {error}") from error
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """(B, S, S, 3) uint8 BGR -> logits of every level, then distances in input pixels of every level."""
-        spec = self.session.spec
-        maps = [self.session(network_input(spec, image[None].numpy())) for image in images.cpu()]
-        levels = [torch.from_numpy(np.concatenate(level)) for level in zip(*maps, strict=True)]
-        if codec_of(spec).format == "rtmdet-nhwc":
-            planes = [level.permute(0, 3, 1, 2) for level in levels]
-            levels = [part for plane in planes for part in (plane[:, :-4], plane[:, -4:])]
-        return [level.to(images.device) for level in (*levels[0::2], *levels[1::2])]
+        """(B, S, S, 3) uint8 BGR -> logits (B, 1, h, w) of every level, then distances (B, 4, h, w) of every level.
+
+        The logits are those of people, whatever else the teacher knows; distances are in input pixels.
+        """
+        pixels = images.cpu().numpy()
+        as_they_are = np.tile(np.eye(2, 3), (len(pixels), 1, 1))
+        maps = [torch.from_numpy(level) for level in self.session(self.views.crops(list(pixels), as_they_are))]
+        if self.codec.format == "rtmdet-nhwc":
+            classes = self.codec.classes
+            planes = [level.permute(0, 3, 1, 2) for level in maps]  # (B, h, w, C + 4) -> (B, C + 4, h, w)
+            maps = [part for plane in planes for part in (plane[:, :classes], plane[:, classes:])]
+        person = slice(self.codec.person, self.codec.person + 1)
+        logits = [level[:, person] for level in maps[0::2]]
+        return [level.to(images.device) for level in (*logits, *maps[1::2])]
+
+    def _check(self) -> None:
+        """A graph that is tied to its own size or batch may run and yet give something else: compare two pictures."""
+        width, height = self.session.spec.input_size
+        noise = np.random.default_rng(0).integers(0, 128, (2, height, width, 3), np.uint8)
+        noise[1, :, : width // 2] += 128  # one is dark, the other has a bright half
+        images = torch.from_numpy(noise)
+        together, alone = self(images), [torch.cat(parts) for parts in zip(*map(self, images.split(1)), strict=True)]
+        shapes = [(height // stride, width // stride) for stride in self.codec.strides]
+        if [tuple(level.shape[2:]) for level in together] != shapes * 2:
+            raise ValueError("its maps have another size; it is tied to the one that it was exported with")
+        if not all(torch.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in zip(together, alone, strict=True)):
+            raise ValueError("it gives other maps for two pictures at once; it is tied to a batch of one")
+
+
+def _resized(path: Path, spec: ModelSpec) -> bytes:
+    """The model for any batch of the spec's input size; what it says of shapes further on is no longer true."""
+    import onnx
+
+    model = onnx.load(str(path))
+    width, height = spec.input_size
+    sides = (height, width, 3) if spec.layout == "nhwc" else (3, height, width)
+    shape = model.graph.input[0].type.tensor_type.shape
+    del shape.dim[:]
+    shape.dim.add().dim_param = "batch"
+    for side in sides:
+        shape.dim.add().dim_value = side
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    return bytes(model.SerializeToString())

@@ -120,7 +120,7 @@ def train(
     path = folder / "last.safetensors"
     start = _resume(path, recipe, learner, optimiser, average) if path.is_file() else 0
     if start == 0 and recipe.init:
-        initialise(network, recipe.init)
+        initialise(network, recipe.init, extra)
         average = Average(network) if recipe.average else None
     model = DistributedDataParallel(learner) if processes > 1 else learner
     normalise = Normalise(spec).to(device)
@@ -196,16 +196,22 @@ class Normalise(nn.Module):
         return ((planes.flip(1) if self.rgb else planes).float() - self.mean) / self.std
 
 
-def initialise(network: nn.Module, path: str) -> None:
+def initialise(network: nn.Module, path: str, extra: nn.Module | None = None) -> None:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone."""
     parts, _ = checkpoint.load(path)
     found = parts.get("average") or parts["network"]
-    own = network.state_dict()
-    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-    missing = [name for name in own if name.startswith("backbone.") and name not in fitting]
+    fitting = _fitting(network, found)
+    missing = [name for name in network.state_dict() if name.startswith("backbone.") and name not in fitting]
     if missing or not fitting:
         raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {max(len(missing) - 3, 0)} more are missing")
     network.load_state_dict(fitting, strict=False)
+    if extra is not None:
+        extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
+
+
+def _fitting(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    own = module.state_dict()
+    return {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
 
 
 @contextlib.contextmanager
@@ -251,11 +257,12 @@ def _resume(
     path: Path, recipe: Recipe, learner: Learner, optimiser: torch.optim.Optimizer, average: Average | None
 ) -> int:
     parts, facts = checkpoint.load(path)
-    then, now = facts["recipe"], checkpoint.plain(dataclasses.asdict(recipe))
+    now = checkpoint.plain(dataclasses.asdict(recipe))
+    then = checkpoint.plain(dataclasses.asdict(Recipe("", 1, 1, 1.0))) | facts["recipe"]  # newer settings had no effect
     free = ("threads", "workers", "validate_every")  # change nothing but the speed
     changed = [name for name in now if name not in free and now[name] != then.get(name)]
     if changed:
-        raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same settings")
+        raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same")
     learner.network.load_state_dict(parts["network"])
     if learner.extra is not None:
         learner.extra.load_state_dict(parts["extra"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edgepose.data.augment import MILD, STRONG, Strength
 
@@ -35,8 +36,10 @@ class Recipe:
     average: bool = True  # keep and validate the moving average of the weights
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
-    heatmap_weight: float = 0.0  # of an auxiliary heat-map head on the backbone, dropped after training
-    teacher: str = ""  # detector file (ONNX with spec) whose maps are learnt from as well
+    heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
+    inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
+    teacher: str = ""  # detector file (ONNX, its spec inside or beside it) whose maps are learnt from as well
+    teacher_weight: float = 1.0  # of what is learnt from it
     seed: int = 21
     precision: str = "bf16"  # of convolutions and products; losses and weights stay float32
     channels_last: bool = True
@@ -51,6 +54,8 @@ class Recipe:
                 raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected at least 1")
         if self.lr <= 0:
             raise ValueError(f"recipe {self.model}: lr={self.lr}, expected a positive learning rate")
+        if self.teacher_weight < 0:
+            raise ValueError(f"recipe {self.model}: teacher_weight={self.teacher_weight}, expected 0 or more")
         if not 0 <= self.flat <= 1:
             raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
         if self.precision not in PRECISIONS:
@@ -73,9 +78,13 @@ RECIPES: dict[str, Recipe] = {
         "cspnext-lateral-t", epochs=10, batch=64, lr=2e-3, skeleton="coco19", warmup=100, flat=1.0, stage2=0,
         strong=_LIGHT, mild=_LIGHT, average=False, threads=1, validate_every=2,
     ),
+    "default-pose-start": Recipe(
+        "rtmpose-t", epochs=8, batch=64, lr=1.5e-3, warmup=150, flat=1.0, stage2=0, strong=_LIGHT, mild=_LIGHT,
+        average=False, clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
+    ),
     "default-pose": Recipe(
-        "rtmpose-t", epochs=28, batch=64, lr=1.5e-3, warmup=150, stage2=0, strong=_LIGHT, mild=_LIGHT, average=False,
-        clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
+        "rtmpose-t", epochs=15, batch=64, lr=1e-3, warmup=50, flat=0.3, stage2=0, strong=_LIGHT, mild=_LIGHT,
+        average=False, clip=35.0, threads=1, heatmap_weight=0.03, inner_weight=0.15, validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
@@ -116,7 +125,7 @@ def override(recipe: Recipe, words: list[str]) -> Recipe:
     """The recipe with `key=value` words applied; unknown keys and values of the wrong type are refused."""
     types = typing.get_type_hints(Recipe)
     names = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("strong", "mild", "views")]
-    changes = {}
+    changes: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or key not in names:

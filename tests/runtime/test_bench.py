@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from edgepose.runtime.bench import bench, noise, spread
+from edgepose.runtime.bench import _split, bench, noise, spread
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session
 from tests.runtime.small import BrightSpot, detector_model, picture, pose_model
@@ -24,9 +24,16 @@ def test_stages_add_up(people: int | None) -> None:
     assert timing.people == (2 if people is None else people) and timing.image_size == (320, 200)
     assert timing.calls >= 1 and 0 < timing.ms_median <= timing.ms_p95
     assert timing.fps == pytest.approx(1e3 / timing.ms_median, rel=0.01)
-    assert sum(timing.stages.values()) == pytest.approx(timing.ms_median, rel=0.3)
+    assert 0 < sum(timing.stages.values()) < 2 * timing.ms_p95, "medians of parts, so not exactly the median"
     values = json.loads(json.dumps(timing.as_dict()))
     assert {"model", "people", "ms_median", "ms_p95", "fps", "stages"} <= set(values)
+
+
+def test_parts_of_one_call_add_up_exactly() -> None:
+    spent = {"detect": 5.0, "detect pre": 1.0, "detect run": 3.0, "pose pre": 2.0, "pose run": 7.0}
+    stages = _split(spent, 20.0, "pose")
+    assert list(stages) == STAGES and list(stages.values()) == [1, 3, 1, 2, 7, 6] and sum(stages.values()) == 20
+    assert list(_split({"detect pre": 1.0}, 4.0, "detect").values()) == [1, 0, 3]
 
 
 def test_time_is_put_where_it_is_spent() -> None:
@@ -35,8 +42,8 @@ def test_time_is_put_where_it_is_spent() -> None:
             time.sleep(0.02)
             return super().__call__(batch)
 
-    timing = bench(Estimator(Slow(), Session(detector_model())), people=9, seconds=0.2)
-    assert timing.stages["pose run"] == pytest.approx(40, rel=0.5), "nine people are two runs"
+    timing = bench(Estimator(Slow(), Session(detector_model())), people=17, seconds=0.2)
+    assert timing.stages["pose run"] == pytest.approx(40, rel=0.5), "seventeen people are two runs"
     assert timing.stages["pose run"] > 0.7 * timing.ms_median
 
 

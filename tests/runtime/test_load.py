@@ -78,6 +78,14 @@ def test_backends(package: Path) -> None:
         load(backend="tensorrt")
 
 
+def test_a_backend_that_is_not_installed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "edgepose.runtime.session_openvino", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'edgepose\[openvino\]'") as caught:
+        load(backend="openvino")
+    assert caught.value.name == "openvino"
+
+
 def test_names_that_are_not_there(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown model 'nonsense'.*default-pose.*rtmpose-t"):
         load("nonsense")
