@@ -192,7 +192,11 @@ def train(
 
     data=ANNOTATIONS.json:PICTURES[,more]  COCO-style labels and a folder or zip; several sets join by keypoint name
 
-    val=ANNOTATIONS.json:PICTURES  validate with the deployed estimator on true boxes
+    data='A.json:PICTURES*4,B.json:PICTURES'  the same with the first set listed 4 times, read and decoded once
+
+    val=ANNOTATIONS.json:PICTURES  validate with the deployed estimator: poses in true boxes, or a detector's boxes
+
+    teacher=FILE.onnx  for a detector: learn from another one's outputs too (teacher_weight=1)
 
     out=FOLDER  checkpoint, log.jsonl (runs/RECIPE if not said); a run found there goes on
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,13 @@ from typer.testing import CliRunner
 
 from edgepose.cli import app
 from edgepose.runtime.scene import draw_scene
+from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
+from edgepose.commands.train import parse, quicken_process
+from edgepose.train.recipes import RECIPES, override
+from edgepose.train.task import prepare
+
 pytestmark = pytest.mark.torch
 
 
@@ -37,9 +43,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{folder / 'labels.json'}:{folder / 'pictures'}"
 
 
-def train(data: str, out: Path, *words: str) -> dict[str, object]:
+def train(data: str, out: Path, *words: str, recipe: str = "rtmpose-t") -> dict[str, object]:
     settings = ["epochs=1", "batch=4", "overfit=4", "input_size=64x64", "precision=fp32", "threads=1", *words]
-    result = CliRunner().invoke(app, ["train", "rtmpose-t", f"data={data}", f"out={out}", "--json", *settings])
+    result = CliRunner().invoke(app, ["train", recipe, f"data={data}", f"out={out}", "--json", *settings])
     assert result.exit_code == 0, result.output
     return dict(json.loads(result.stdout))
 
@@ -51,6 +57,47 @@ def test_a_run_and_the_same_run_again(data: str, tmp_path: Path) -> None:
     assert len(rows) == 1 and {"epoch", "iteration", "lr", "simcc", "AP", "AR", "PCK", "seconds"} <= set(rows[0])
     assert last == {"checkpoint": str(tmp_path / "run" / "last.safetensors"), **rows[0]}
     assert train(data, tmp_path / "run", f"val={data}") == last, "a finished run has nothing left to do"
+
+
+def test_a_detector_with_a_teacher_is_validated_by_its_boxes(data: str, tmp_path: Path) -> None:
+    (tmp_path / "teacher.onnx").write_bytes(teacher_model(teacher_spec(96)))
+    words = [f"val={data}", f"teacher={tmp_path / 'teacher.onnx'}", "teacher_weight=0.5"]
+    last = train(f"{data}*3", tmp_path / "run", *words, recipe="rtmdet-nano")
+    assert {"quality", "box", "teacher_quality", "teacher_box", "AP", "AP50", "AP75", "AR"} <= last.keys()
+
+
+def test_a_set_may_be_listed_several_times(data: str) -> None:
+    annotations, _, pictures = data.partition(".json:")
+    pair = Path(annotations + ".json"), Path(pictures)
+    for words, listed in ((data, 1), (f"{data}*4", 4), (f"{data}*2,{data}", 3)):
+        settings, rest = parse("rtmpose-t", [f"data={words}", "epochs=1"])
+        assert settings.data == [(*pair, listed)] and rest == ["epochs=1"]
+    for words in (f"{data}*0", f"{data}*", f"{data}*x", f"{data}*-1", f"{data},", data.replace(".json", "")):
+        with pytest.raises((ValueError, FileNotFoundError), match=r"data=.*(expected ANNOTATIONS|does not exist)"):
+            parse("rtmpose-t", [f"data={words}"])
+
+
+def test_people_of_a_set_listed_twice_count_twice(data: str) -> None:
+    recipe = override(RECIPES["rtmpose-t"], ["input_size=64x64"])
+    (once,), (twice,) = (parse("rtmpose-t", [f"data={words}"])[0].data for words in (data, f"{data}*2"))
+    samples = prepare(recipe, [twice]).samples
+    assert len(samples) == 2 * len(prepare(recipe, [once]).samples)
+    assert len(samples.people.pictures) == 1, "decoded once"
+
+
+def test_val_is_one_set(data: str, tmp_path: Path) -> None:
+    for val in (f"{data}*2", f"{data},{data}"):
+        words = ["train", "rtmpose-t", f"data={data}", f"val={val}", f"out={tmp_path}", "input_size=64x64"]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 1 and "val= lists 2 data sets, expected one" in result.stderr
+
+
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_memory_settings_are_skipped_without_glibc(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # as musl: no mallopt
+    quicken_process()
+    assert cv2.getNumThreads() == 1
 
 
 def test_other_settings_in_the_same_folder_are_refused(data: str, tmp_path: Path) -> None:

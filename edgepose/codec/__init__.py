@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgepose.codec.boxes import Boxes
+from edgepose.codec.distribution import Distribution
 from edgepose.codec.heatmap import Heatmap
 from edgepose.codec.simcc import SimCC
 from edgepose.poses import Poses
 from edgepose.spec import ModelSpec
 
-CODECS: dict[str, Any] = {"simcc": SimCC, "heatmap": Heatmap, "boxes": Boxes}
+CODECS: dict[str, Any] = {"simcc": SimCC, "heatmap": Heatmap, "distribution": Distribution, "boxes": Boxes}
 
 
 class Codec(Protocol):

@@ -38,10 +38,10 @@ def box_ap(
         if row.get("category_id", 1) == 1
     ]
     precision, recall = _curves(labels, rows)
-    figures: dict[str, np.ndarray] = {"AP": precision[..., 0], "AP50": precision[:1, ..., 0], "AP75": precision[5:6, ..., 0]}
-    figures |= {f"AP{area}": precision[..., i] for area, i in AREAS.items() if area}
-    figures["AR"] = recall[..., 0]
-    means = {name: float(v[v > -1].mean()) if (v > -1).any() else -1.0 for name, v in figures.items()}
+    tables = {"AP": precision[..., 0], "AP50": precision[:1, ..., 0], "AP75": precision[5:6, ..., 0]}
+    tables |= {f"AP{area}": precision[..., i] for area, i in AREAS.items() if area}
+    tables["AR"] = recall[..., 0]
+    means = {name: float(v[v > -1].mean()) if (v > -1).any() else -1.0 for name, v in tables.items()}
     people = sum(not a["iscrowd"] for a in labels["annotations"])
     return means | {"images": len(labels["images"]), "people": people}
 
@@ -55,16 +55,16 @@ def _people(labels: Labels) -> Labels:
     chosen = [a for a in labels["annotations"] if a.get("category_id", 1) in named]
     people = []
     for i, annotation in enumerate(chosen, start=1):
-        box = annotation.get("bbox") or ()
+        box = list(annotation.get("bbox") or [])
         if len(box) != 4:
-            raise ValueError(f"annotation {annotation.get('id')} has the bbox {list(box)}, expected x, y, w, h")
+            raise ValueError(f"annotation {annotation.get('id')} has the bbox {box}, expected x, y, w, h")
         people.append(
             {
                 "id": i,
                 "image_id": annotation["image_id"],
                 "category_id": 1,
                 "iscrowd": int(annotation.get("iscrowd") or 0),
-                "bbox": list(box),
+                "bbox": box,
                 "area": annotation.get("area", box[2] * box[3]),
             }
         )

@@ -188,7 +188,7 @@ def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
 
 
 def _rows(poses: Poses, image_id: Any, skeleton: Skeleton | None) -> list[Row]:
-    """COCO rows: of boxes where there is no skeleton, else of keypoints, 0, 0 with score 0 where the model lacks one."""
+    """COCO rows, of boxes where there is no skeleton; keypoints that the model lacks are 0, 0 with score 0."""
     person = {"image_id": image_id, "category_id": 1}
     if skeleton is None:
         boxes = np.concatenate([poses.boxes[:, :2], poses.boxes[:, 2:] - poses.boxes[:, :2]], axis=1)  # x, y, w, h

@@ -202,8 +202,8 @@ class CSPNeXtLateral(nn.Module):
 def build_cspnext_lateral(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
     """A lateral pre-training network and its spec; 96x128 unless stated."""
     width, depth = SIZES[size]
-    codec_args = {"kind": "dark", "sigma": 1.0, "stride": 8, "blur": 5}
-    spec = _spec(f"cspnext-lateral-{size}", "heatmap", codec_args, skeleton, input_size or (96, 128), "box")
+    codec_args = {"stride": 8, "sigma": 1.0}
+    spec = _spec(f"cspnext-lateral-{size}", "distribution", codec_args, skeleton, input_size or (96, 128), "box")
     return spec, CSPNeXtLateral(len(SKELETONS[skeleton].names), width, depth)
 
 

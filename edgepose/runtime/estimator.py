@@ -23,10 +23,7 @@ Detector = Callable[[np.ndarray], Poses]
 # On coco_mini's training pictures, F1 of boxes above 0.2, 0.3, 0.35, 0.4 and 0.5: RTMDet-nano 0.31, 0.46, 0.49, 0.49,
 # 0.35; YOLOX-nano 0.54, 0.57, 0.54, 0.54, 0.53.
 MIN_BOX_SCORE = 0.3
-# Crops per run. Whole calls with 30 people (RTMDet-nano, RTMPose-s, 2 cores), in ms, for 1, 2, 4, 8, 15 and 30 crops:
-# onnxruntime 186, 171, 153, 141, 141, 141; OpenVINO 124, 106, 102, 93, 84, 83. One-thread sessions side by side and
-# asynchronous requests gain nothing over one batch on all threads.
-CHUNK = 16
+CHUNK = 16  # crops per run of a network that does not say what it likes best
 
 
 class Estimator:
@@ -44,7 +41,7 @@ class Estimator:
         max_people: of those found, only so many with the highest scores.
         flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
         duplicate_oks: of two people in boxes more alike than this OKS the one scored lower goes (papers take 0.9).
-        chunk: crops per run of the network.
+        chunk: crops per run of the network; by default what its session is fastest with.
     """
 
     def __init__(
@@ -56,18 +53,19 @@ class Estimator:
         max_people: int | None = None,
         flip_test: bool = False,
         duplicate_oks: float | None = None,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
     ) -> None:
         self.network = network
         self.codec = codec_of(network.spec)
         self.views = Views(network.spec)
-        self.max_people, self.flip_test, self.duplicate_oks, self.chunk = max_people, flip_test, duplicate_oks, chunk
+        self.max_people, self.flip_test, self.duplicate_oks = max_people, flip_test, duplicate_oks
+        self.chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk
         self.min_box_score = min_box_score
         self.detector = _detector(detector, network.spec, min_box_score)
         if flip_test and not hasattr(self.codec, "merge_flipped"):
             raise ValueError(f"{network.spec.name} (codec {network.spec.codec}) has no flip test, expected False")
-        if chunk < 1 or (max_people is not None and max_people < 0):
-            raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {chunk} and {max_people}")
+        if self.chunk < 1 or (max_people is not None and max_people < 0):
+            raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {self.chunk} and {max_people}")
         if self.min_box_score is None and network.spec.codec == "boxes":
             self.min_box_score = MIN_BOX_SCORE
         if network.spec.codec == "boxes" and self.min_box_score:  # low scores never win, so they need not be decoded

@@ -25,15 +25,18 @@ from edgepose.spec import ModelSpec
 
 ERRORS = (RuntimeError, MemoryError, UnicodeDecodeError, TypeError)  # OpenVINO has no kinds of its own
 
+# Crops per run. Whole calls with 30 people on 2 cores, in ms, with 4, 6, 8, 10, 15 and 30 at a time: 95, 85, 88, 80,
+# 79, 79. Sizes that change from run to run cost a little too.
+CHUNK = 16
+
 
 class OpenVinoSession:
     """An ONNX file, or an OpenVINO one (.xml), as a `Network`. Threads may share it.
 
     Arithmetic is bfloat16 where the processor has it (1.3-2.0x faster, RTMDet-nano's AP .427 -> .425), else float32;
-    `precision` says which. One request at a time, all threads in it: several requests of fewer threads each, and
-    asynchronous queues, measured within 5 % of it and no faster (RTMPose-s, 8 people on 2 cores, detector included:
-    batch of 8 20.6 ms, two asynchronous requests 21.8, one by one 22.5). A batch size seen for the first time takes
-    some 45 ms longer. OpenVINO's runtime sends no telemetry.
+    `precision` says which. One request at a time, all threads in it: two requests of one thread each in an asynchronous
+    queue were no faster (RTMDet-nano, then RTMPose-s on 8 people, 2 cores: one batch 20.6 ms, queue 21.8, one by one
+    22.5). A batch size seen for the first time takes some 45 ms longer. OpenVINO's runtime sends no telemetry.
 
     Args:
         precision: "bf16" or "f32"; by default what the processor is best at.
@@ -70,6 +73,7 @@ class OpenVinoSession:
                 f"{self._source} is no model that OpenVINO can run: expected an ONNX or .xml file, but {_detail(error)}"
             ) from error
         self.spec = spec_for(model, spec, inside)
+        self.chunk = CHUNK
         self._fixed = fixed_batch(inputs, self.spec, self._source)
         self._requests = threading.local()  # a request holds one run's tensors
         try_out(self, self._source)

@@ -45,7 +45,7 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
                 part, _, name = key.partition("/")
                 parts.setdefault(part, {})[name] = file.get_tensor(key)
     except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read as safetensors ({error}): the file is damaged or of another kind") from error
+        raise ValueError(f"{path} is no whole safetensors file ({error}): it is damaged or of another kind") from error
     return parts, json.loads(metadata["facts"])
 
 

@@ -75,7 +75,7 @@ def _input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) ->
 
 
 def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The kernel's gradient in windows of 3x3 taps, for which torch is quick; windows overlap where k is no multiple."""
+    """The kernel's gradient in windows of 3x3 taps, for which torch is quick; where k is no multiple they overlap."""
     kernel = weight.shape[-1]
     if kernel == 3:
         return _taps(gradient, x, len(weight), 1, stride)

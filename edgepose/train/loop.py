@@ -197,13 +197,17 @@ class Normalise(nn.Module):
 
 
 def initialise(network: nn.Module, path: str, extra: nn.Module | None = None) -> None:
-    """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone."""
+    """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
+
+    A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own.
+    """
     parts, _ = checkpoint.load(path)
-    found = parts.get("average") or parts["network"]
+    found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
     fitting = _fitting(network, found)
     missing = [name for name in network.state_dict() if name.startswith("backbone.") and name not in fitting]
     if missing or not fitting:
-        raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {max(len(missing) - 3, 0)} more are missing")
+        more = max(len(missing) - 3, 0)
+        raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
     network.load_state_dict(fitting, strict=False)
     if extra is not None:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)

@@ -52,3 +52,9 @@ def spatial_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
     return {"spatial": (entropy * weights).sum() / weights.sum().clamp(min=1)}
 
 
+# By the codec's name; a detector's loss needs its codec too and lives in detection_loss.py.
+LOSSES: dict[str, Callable[[tuple[Tensor, ...], Targets], Losses]] = {
+    "simcc": simcc_loss,
+    "heatmap": heatmap_loss,
+    "distribution": spatial_loss,
+}

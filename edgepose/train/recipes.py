@@ -36,6 +36,7 @@ class Recipe:
     average: bool = True  # keep and validate the moving average of the weights
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
+    blur: float = 1.0  # factor on the width of SimCC's targets: wider ones need less data, and forgive sloppy labels
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
     inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
     teacher: str = ""  # detector file (ONNX, its spec inside or beside it) whose maps are learnt from as well
@@ -83,8 +84,8 @@ RECIPES: dict[str, Recipe] = {
         average=False, clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
     ),
     "default-pose": Recipe(
-        "rtmpose-t", epochs=15, batch=64, lr=1e-3, warmup=50, flat=0.3, stage2=0, strong=_LIGHT, mild=_LIGHT,
-        average=False, clip=35.0, threads=1, heatmap_weight=0.03, inner_weight=0.15, validate_every=1,
+        "cspnext-lateral-t", epochs=12, batch=32, lr=1e-3, input_size=(192, 256), warmup=100, flat=0.1, stage2=0,
+        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(

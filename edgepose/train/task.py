@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.codec import codec_of
+from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
 from edgepose.data.people import read_coco, union
 from edgepose.models import build
@@ -21,7 +23,7 @@ from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
-from edgepose.train.losses import heatmap_loss, simcc_loss, spatial_loss
+from edgepose.train.losses import LOSSES
 from edgepose.train.recipes import Recipe
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -53,11 +55,10 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
     sets = [read_coco(annotations, pictures) for annotations, pictures, _ in data]
     people = union(sets, SKELETONS[recipe.skeleton], [repeat for _, _, repeat in data])
     codec = codec_of(spec)
+    if isinstance(codec, SimCC):
+        codec = dataclasses.replace(codec, sigma=tuple(recipe.blur * side for side in codec.sigmas))
     if (recipe.heatmap_weight or recipe.inner_weight) and isinstance(network, RTMPose):
         samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
         return Task(spec, network, samples, loss_of, WithHeatmaps(network))
-    losses: dict[str, Loss] = {"simcc": simcc_loss, "heatmap": heatmap_loss}
-    lateral = recipe.model.startswith("cspnext-lateral")
-    chosen = spatial_loss if lateral else losses[spec.codec]
-    return Task(spec, network, Crops(people, spec, codec, recipe.strong, recipe.mild), chosen)
+    return Task(spec, network, Crops(people, spec, codec, recipe.strong, recipe.mild), LOSSES[spec.codec])

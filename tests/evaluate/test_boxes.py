@@ -167,7 +167,8 @@ def test_a_detectors_rows_are_boxes_of_the_picture(data: Path) -> None:
 
 
 def test_the_command_measures_detectors(data: Path) -> None:
-    words = ["evaluate", "--model", data / "detector.onnx", "--data", data / "labels.json", "--images", data / "pictures"]
+    model, labels = data / "detector.onnx", data / "labels.json"
+    words = ["evaluate", "--model", model, "--data", labels, "--images", data / "pictures"]
     result = CliRunner().invoke(app, [*map(str, words), "--json", "--out", str(data / "rows.json")])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)

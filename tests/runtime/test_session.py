@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgepose.runtime.cores import _quota, thread_count, usable_cores
+from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
 from tests.runtime.small import DETECTOR, SIMCC, detector_model, model, pose_model
@@ -60,6 +61,12 @@ def test_any_number_of_crops(make: Any, batch: int | str, count: int) -> None:
         assert output.shape == (count, *whole.shape[1:])
         spread = 0.02 * whole.std() if make is openvino_session else 1e-5  # bfloat16
         np.testing.assert_allclose(output, whole[:count], atol=spread, rtol=0)
+
+
+def test_sessions_say_how_many_crops_they_like() -> None:
+    assert Estimator(Session(pose_model())).chunk == Session(pose_model()).chunk == 8
+    assert Estimator(openvino_session(pose_model())).chunk == 16
+    assert Estimator(Session(pose_model()), chunk=3).chunk == 3
 
 
 def test_openvino_says_its_precision_and_can_be_told() -> None:
@@ -159,6 +166,7 @@ def test_what_is_no_model_is_one_sentence(make: Any, tmp_path: Path) -> None:
 MUTATE = """
 import sys
 import numpy as np
+from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session
 whole = open(sys.argv[1], "rb").read()
 rng = np.random.default_rng(0)

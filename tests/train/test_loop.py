@@ -142,7 +142,8 @@ def test_a_backbone_is_taken_from_a_checkpoint_and_a_foreign_one_refused(tmp_pat
     path = tmp_path / "a" / "last.safetensors"
     fresh = Tiny()
     initialise(fresh, str(path))
-    assert torch.equal(fresh.state_dict()["backbone.0.weight"], checkpoint.load(path)[0]["average"]["backbone.0.weight"])
+    trained = checkpoint.load(path)[0]["average"]
+    assert torch.equal(fresh.state_dict()["backbone.0.weight"], trained["backbone.0.weight"])
     other = Tiny()
     other.backbone[0] = nn.Conv2d(3, 5, 3)
     with pytest.raises(ValueError, match="does not fit the backbone"):

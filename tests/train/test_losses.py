@@ -15,7 +15,8 @@ pytestmark = pytest.mark.torch
 @pytest.mark.parametrize("case", ["c00", "c01", "c02"])
 def test_simcc_loss_and_gradient_are_the_published(case: str) -> None:
     arrays = golden("algo/kl_discret_loss").arrays
-    read = {name: torch.from_numpy(arrays[f"{case}.in.{name}"]) for name in ("pred_x", "pred_y", "target_x", "target_y")}
+    names = ("pred_x", "pred_y", "target_x", "target_y")
+    read = {name: torch.from_numpy(arrays[f"{case}.in.{name}"]) for name in names}
     outputs = (read["pred_x"].requires_grad_(), read["pred_y"].requires_grad_())
     weights = torch.from_numpy(arrays[f"{case}.in.weight"])
     loss = simcc_loss(outputs, {"simcc_x": read["target_x"], "simcc_y": read["target_y"], "weights": weights})["simcc"]
@@ -50,6 +51,7 @@ def test_spatial_loss_prefers_the_right_cell_and_skips_the_unlabelled() -> None:
     right, wrong = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
     right[0, 0, 1, 2] = wrong[0, 0, 3, 0] = 9.0
     targets = {"heatmaps": target, "weights": torch.tensor([[1.0, 0.0]])}
-    assert spatial_loss((right,), targets)["spatial"].item() < 0.01 < 8 < spatial_loss((wrong,), targets)["spatial"].item()
+    good, bad = (spatial_loss((maps,), targets)["spatial"].item() for maps in (right, wrong))
+    assert good < 0.01 and bad > 8
     nobody = {"heatmaps": torch.zeros_like(target), "weights": torch.zeros(1, 2)}
     assert spatial_loss((right,), nobody)["spatial"].item() == 0

@@ -1,0 +1,86 @@
+"""Each keypoint as a probability distribution over the cells of a map: a soft-max, trained with cross-entropy.
+
+Against regressed heat-maps there is no all-zero map to fall into, so small networks learn from little data, and the
+mass around the peak is an honest score. SimCC (Li et al., 2022) does the same along each axis by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgepose.codec.simcc import confidence
+from edgepose.poses import Poses
+from edgepose.skeleton import COCO, Skeleton
+
+REACH = 2  # cells on each side of the peak that are averaged
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Logits at 1/stride of the input; cell i covers the pixels from i * stride. sigma: of the targets, in cells."""
+
+    input_size: tuple[int, int]  # w, h
+    skeleton: Skeleton = COCO
+    stride: int = 8
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.stride < 1 or self.sigma <= 0:
+            raise ValueError(f"expected a positive stride and sigma, got stride={self.stride}, sigma={self.sigma}")
+        if self.input_size[0] % self.stride or self.input_size[1] % self.stride:
+            raise ValueError(f"expected an input_size that stride {self.stride} divides, got {self.input_size}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(w, h) of the maps."""
+        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
+
+    def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
+        """(N, K, 2) input pixels and (N, K) -> heatmaps (N, K, h, w) of sum 1, weights (N, K), float32.
+
+        A keypoint outside the input has no target and weight 0.
+        """
+        (width, height), cells = self.size, (np.asarray(keypoints, np.float32) + 0.5) / self.stride - 0.5
+        inside = ((cells > -0.5) & (cells < np.array([width, height]) - 0.5)).all(-1)
+        labelled = (visible >= 0.5) & inside
+        gx = np.exp(-((np.arange(width) - cells[..., 0, None]) ** 2) / (2 * self.sigma**2))  # (N, K, w)
+        gy = np.exp(-((np.arange(height) - cells[..., 1, None]) ** 2) / (2 * self.sigma**2))  # (N, K, h)
+        gx /= np.maximum(gx.sum(-1, keepdims=True), 1e-12)
+        gy /= np.maximum(gy.sum(-1, keepdims=True), 1e-12)
+        maps = gy[..., :, None] * (gx * labelled[..., None])[..., None, :]  # (N, K, h, w)
+        weights = np.where(labelled, np.minimum(visible, 1), 0)
+        return {"heatmaps": maps.astype(np.float32), "weights": weights.astype(np.float32)}
+
+    def decode(self, outputs: list[np.ndarray]) -> Poses:
+        """Logits (B, K, h, w) -> B people in input pixels.
+
+        The peak is the 5x5 window with the most probability, the score that probability, and the place the mean
+        over the window.
+        """
+        k, (width, height) = len(self.skeleton), self.size
+        if len(outputs) != 1 or outputs[0].shape[1:] != (k, height, width):
+            raise ValueError(f"Distribution decodes one output (B, {k}, {height}, {width}), got {[o.shape for o in outputs]}")
+        logits = np.asarray(outputs[0], np.float32)
+        people = len(logits)
+        mass = np.exp(logits - logits.max(axis=(2, 3), keepdims=True))
+        mass /= mass.sum(axis=(2, 3), keepdims=True)
+        padded = np.pad(mass, ((0, 0), (0, 0), (REACH, REACH), (REACH, REACH)))
+        across = sum(padded[..., i : i + width] for i in range(2 * REACH + 1))
+        window = sum(across[:, :, i : i + height] for i in range(2 * REACH + 1))  # (B, K, h, w)
+        peaks = np.reshape(window, (people, k, width * height)).argmax(-1)
+        y, x = peaks // width, peaks % width  # (B, K)
+        reach = np.arange(2 * REACH + 1)
+        rows = np.arange(people)[:, None, None, None], np.arange(k)[None, :, None, None]
+        patch = padded[(*rows, y[..., None, None] + reach[:, None], x[..., None, None] + reach)]  # (B, K, 5, 5)
+        scores = patch.sum(axis=(2, 3))
+        offsets = np.stack([(patch.sum(axis=2) @ (reach - REACH)), (patch.sum(axis=3) @ (reach - REACH))], axis=-1)
+        cells = np.stack([x, y], axis=-1) + offsets / np.maximum(scores, 1e-12)[..., None]
+        keypoints = (cells + 0.5) * self.stride - 0.5
+        boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (people, 1))
+        return Poses(keypoints, scores, boxes, confidence(scores), self.skeleton)
+
+    def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
+        """Mean of the logits of an input and of its mirror image (flip test)."""
+        return [(outputs[0] + flipped[0][:, self.skeleton.flip, :, ::-1]) / 2]

@@ -1,0 +1,209 @@
+"""Export: what the file holds and gives, what is refused, and that nothing is left behind then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+import edgepose  # noqa: E402
+from edgepose import export as exporting  # noqa: E402
+from edgepose.codec import codec_of  # noqa: E402
+from edgepose.export import export_onnx, output_names, random_views  # noqa: E402
+from edgepose.models import build, load_reference  # noqa: E402
+from edgepose.models.deployed import TorchNetwork, deployed_spec  # noqa: E402
+from edgepose.runtime.session import Session  # noqa: E402
+from edgepose.spec import ModelSpec  # noqa: E402
+from edgepose.train.detector import Teacher  # noqa: E402
+from tests.goldens import golden  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+SPEC = ModelSpec(
+    "tiny", "simcc", (48, 64), per_person=True, layout="nchw", colour="rgb", mean=(120, 110, 100), std=(50, 60, 70),
+    licence="none",
+)  # fmt: skip
+
+
+class TinyPose(nn.Module):
+    """SimCC of a few layers, with what is hard to export right: pooling of the whole map, a free batch, padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 5, stride=4, padding=2)
+        self.gate = nn.Conv2d(32, 32, 1)
+        self.maps = nn.Conv2d(32, 17, 1)
+        self.x, self.y = nn.Linear(12 * 16, 96), nn.Linear(12 * 16, 128)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.silu(self.stem(images))
+        x = x * F.hardsigmoid(self.gate(F.adaptive_avg_pool2d(x, 1)))
+        flat = self.maps(x).flatten(2)
+        return self.x(flat), self.y(flat)
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    network = TinyPose()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="linear")
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "tiny.onnx"
+    report = export_onnx(SPEC, network, path)
+    assert report.path == path and (report.pictures, report.points) == (8, 8 * 17)
+    assert report.mean <= 0.01 and report.scores < 1e-4
+    return path
+
+
+def decoded(spec: ModelSpec, run: Callable[[np.ndarray], list[np.ndarray]], views: np.ndarray) -> np.ndarray:
+    return np.asarray(codec_of(spec).decode(run(views)).keypoints)
+
+
+def test_the_file_tells_what_it_is(exported: Path) -> None:
+    model = onnx.load(str(exported))
+    (entry,) = model.metadata_props
+    assert entry.key == "edgepose" and ModelSpec.from_json(entry.value) == deployed_spec(SPEC)
+    (images,) = model.graph.input
+    shape = [side.dim_value or side.dim_param for side in images.type.tensor_type.shape.dim]
+    assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert isinstance(shape[0], str) and shape[1:] == [64, 48, 3]
+    assert [output.name for output in model.graph.output] == output_names(SPEC) == ["simcc_x", "simcc_y"]
+    assert not model.graph.value_info and not any(node.metadata_props for node in model.graph.node)
+    kinds = {node.op_type for node in model.graph.node}
+    assert not kinds & {"Gather", "Range", "Shape"}, "pooling is exported as pooling"
+
+
+def test_it_gives_what_torch_gives_whatever_the_batch(exported: Path, network: nn.Module) -> None:
+    views = random_views(SPEC, 7)
+    session, reference = Session(exported), TorchNetwork(SPEC, network)
+    for ours, theirs in zip(reference(views), session(views), strict=True):
+        assert ours.std() > 0.1
+        np.testing.assert_allclose(theirs, ours, atol=1e-4)
+    points = decoded(session.spec, session, views)
+    assert np.linalg.norm(points - decoded(session.spec, reference, views), axis=-1).mean() <= 0.1
+    assert np.ptp(points, axis=0).max() > 5, "views differ in their results"
+    alone = np.concatenate([decoded(session.spec, session, view[None]) for view in views])
+    assert np.linalg.norm(points - alone, axis=-1).mean() <= 0.1
+    assert len(edgepose.load(exported, detector=None)(views[0])) == 1
+
+
+def test_half_the_size_and_the_same_results(exported: Path, network: nn.Module, tmp_path: Path, capfd) -> None:
+    half = tmp_path / "half.onnx"
+    report = export_onnx(SPEC, network, half, half=True)
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", ""), "torch's exporter talks to itself"
+    assert report.mean <= 0.1 and list(tmp_path.iterdir()) == [half]
+    views = random_views(SPEC, 7)
+    a, b = Session(exported), Session(half)
+    assert np.linalg.norm(decoded(SPEC, a, views) - decoded(SPEC, b, views), axis=-1).mean() <= 0.1
+    weights = 2 * sum(p.numel() for p in network.parameters())
+    assert exported.stat().st_size - half.stat().st_size == pytest.approx(weights, rel=0.05)
+
+
+@pytest.fixture
+def written(exported: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Let the exporter write this file instead of exporting anew."""
+
+    def write(content: bytes) -> None:
+        monkeypatch.setattr(exporting, "_write", lambda module, spec, path, half: path.write_bytes(content))
+
+    return write
+
+
+def test_nothing_is_written_when_results_differ(
+    exported: Path, network: nn.Module, written: Callable[[bytes], None], tmp_path: Path
+) -> None:
+    model = onnx.load(str(exported))
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("maps.weight"):
+            values = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values[::-1].copy(), tensor.name))  # keypoints change places
+    written(model.SerializeToString())
+    before = tmp_path / "old.onnx"
+    before.write_bytes(b"as it was")
+    for target in (before, tmp_path / "new.onnx"):
+        with pytest.raises(ValueError, match=r"was not written: the exported graph moves results by \d+\.\d+ px"):
+            export_onnx(SPEC, network, target)
+    assert list(tmp_path.iterdir()) == [before] and before.read_bytes() == b"as it was"
+
+
+def test_the_limits_are_the_stated_ones(
+    exported: Path, network: nn.Module, written: Callable[[bytes], None], tmp_path: Path, monkeypatch
+) -> None:
+    written(exported.read_bytes())
+    export_onnx(SPEC, network, tmp_path / "kept.onnx")
+    for name in ("TOLERANCE", "SCORE_TOLERANCE"):
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match="was not written") as caught:
+            patch.setattr(exporting, name, -1.0)
+            export_onnx(SPEC, network, tmp_path / "refused.onnx")
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.onnx"]
+
+
+def test_what_does_not_fit_is_refused_in_one_sentence(network: nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected pictures \(N, 64, 48, 3\) uint8, got"):
+        export_onnx(SPEC, network, tmp_path / "a.onnx", np.zeros((2, 48, 64, 3), np.uint8))
+    with pytest.raises(FileNotFoundError, match="which is not there; create it"):
+        export_onnx(SPEC, network, tmp_path / "nowhere" / "a.onnx")
+    with pytest.raises(ValueError, match="already takes uint8 pictures"):
+        export_onnx(deployed_spec(SPEC), network, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Undecided(TinyPose):
+    """What it computes depends on what it sees, which no graph can say."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(images if images.sum() > 0 else -images)
+
+
+@pytest.mark.slow
+def test_what_torch_cannot_export_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="torch cannot export tiny to ONNX: ") as caught:
+        export_onnx(SPEC, Undecided().eval(), tmp_path / "a.onnx")
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "case"), [("rtmpose-t", "rtmpose_t_256x192_k17"), ("rtmdet-nano", "rtmdet_nano_320_person")]
+)
+def test_published_networks(name: str, case: str, tmp_path: Path) -> None:
+    spec, network = build(name)
+    load_reference(network, golden(f"nets/{case}").state())
+    report = export_onnx(spec, network.eval(), tmp_path / "whole.onnx")
+    assert report.mean <= 0.01 and report.scores < 1e-4
+    session = Session(tmp_path / "whole.onnx")
+    assert session.spec == deployed_spec(spec)
+    model = onnx.load(str(tmp_path / "whole.onnx"))
+    assert [output.name for output in model.graph.output] == output_names(spec)
+    for view in random_views(spec, 2):
+        ours, theirs = (codec_of(spec).decode(run(view[None])) for run in (TorchNetwork(spec, network), session))
+        assert len(ours) == len(theirs) > 0
+        points = (ours.keypoints, theirs.keypoints) if spec.per_person else (ours.boxes, theirs.boxes)
+        assert np.abs(points[0] - points[1]).mean() <= 0.1
+    half = onnx.ModelProto.FromString((tmp_path / "whole.onnx").read_bytes())
+    exporting.store_half(half.graph)
+    (tmp_path / "half.onnx").write_bytes(half.SerializeToString())
+    sizes = [(tmp_path / f"{kind}.onnx").stat().st_size for kind in ("half", "whole")]
+    assert sizes[0] < 0.55 * sizes[1]
+    narrow = Session(tmp_path / "half.onnx")
+    for a, b in zip(session(random_views(spec, 1)), narrow(random_views(spec, 1)), strict=True):
+        assert np.abs(a - b).mean() < 0.01 * a.std()
+    if not spec.per_person:
+        Teacher(tmp_path / "whole.onnx", (192, 192))  # which checks that neither size nor batch is in the graph
