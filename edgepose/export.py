@@ -145,7 +145,7 @@ def output_names(spec: ModelSpec) -> list[str]:
     """Names of the graph's outputs, in the network's order."""
     if spec.codec == "boxes":
         return [f"{kind}_{stride}" for stride in spec.codec_args["strides"] for kind in ("logits", "distances")]
-    return {"simcc": ["simcc_x", "simcc_y"], "heatmap": ["heatmaps"]}[spec.codec]
+    return {"simcc": ["simcc_x", "simcc_y"], "heatmap": ["heatmaps"], "distribution": ["heatmaps"]}[spec.codec]
 
 
 def slim(graph: Any) -> None:

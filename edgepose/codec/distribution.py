@@ -61,14 +61,15 @@ class Distribution:
         """
         k, (width, height) = len(self.skeleton), self.size
         if len(outputs) != 1 or outputs[0].shape[1:] != (k, height, width):
-            raise ValueError(f"Distribution decodes one output (B, {k}, {height}, {width}), got {[o.shape for o in outputs]}")
+            shapes = [o.shape for o in outputs]
+            raise ValueError(f"Distribution decodes one output (B, {k}, {height}, {width}), got {shapes}")
         logits = np.asarray(outputs[0], np.float32)
         people = len(logits)
         mass = np.exp(logits - logits.max(axis=(2, 3), keepdims=True))
         mass /= mass.sum(axis=(2, 3), keepdims=True)
         padded = np.pad(mass, ((0, 0), (0, 0), (REACH, REACH), (REACH, REACH)))
-        across = sum(padded[..., i : i + width] for i in range(2 * REACH + 1))
-        window = sum(across[:, :, i : i + height] for i in range(2 * REACH + 1))  # (B, K, h, w)
+        across = np.sum([padded[..., i : i + width] for i in range(2 * REACH + 1)], axis=0)
+        window = np.sum([across[:, :, i : i + height] for i in range(2 * REACH + 1)], axis=0)  # (B, K, h, w)
         peaks = np.reshape(window, (people, k, width * height)).argmax(-1)
         y, x = peaks // width, peaks % width  # (B, K)
         reach = np.arange(2 * REACH + 1)

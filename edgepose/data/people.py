@@ -134,5 +134,7 @@ def _skeleton_of(content: dict[str, Any], path: str | Path) -> Skeleton:
             if names == skeleton.names:
                 return skeleton
         if names:
-            raise ValueError(f"{path} labels {list(names)}, expected the keypoints of COCO-17, or those, neck, head_top")
+            raise ValueError(
+                f"{path} labels {list(names)}, expected the keypoints of COCO-17, or those and neck, head_top"
+            )
     raise ValueError(f"{path} has no category with keypoint names")

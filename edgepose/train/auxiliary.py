@@ -29,10 +29,9 @@ class WithHeatmaps(nn.Module):
 
     def __init__(self, network: RTMPose) -> None:
         super().__init__()
-        stages = [network.backbone.get_submodule(f"stage{i}") for i in (2, 3, 4)]
-        channels = tuple(next(iter(stage.children())).conv.out_channels for stage in stages)  # type: ignore[union-attr]
         network.backbone.out = (2, 3, 4)  # RTMPose's own head goes on reading the last one
-        self.head = LateralHead(channels, network.head.final_layer.out_channels)
+        last = network.head.final_layer
+        self.head = LateralHead((last.in_channels // 4, last.in_channels // 2, last.in_channels), last.out_channels)
 
     def forward(self, network: RTMPose, images: Tensor) -> tuple[Tensor, ...]:
         """simcc_x, simcc_y, maps (B, K, h/8, w/8), the head's maps (B, K, h/32, w/32)."""

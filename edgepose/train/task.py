@@ -56,7 +56,8 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
     people = union(sets, SKELETONS[recipe.skeleton], [repeat for _, _, repeat in data])
     codec = codec_of(spec)
     if isinstance(codec, SimCC):
-        codec = dataclasses.replace(codec, sigma=tuple(recipe.blur * side for side in codec.sigmas))
+        x, y = codec.sigmas
+        codec = dataclasses.replace(codec, sigma=(recipe.blur * x, recipe.blur * y))
     if (recipe.heatmap_weight or recipe.inner_weight) and isinstance(network, RTMPose):
         samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)

@@ -36,7 +36,8 @@ def dataset(path: Path, names: tuple[str, ...] = COCO.names, **extra: Any) -> tu
     cv2.imwrite(str(pictures / "a.png"), image)
     keypoints = [[*place, 2] for place in PLACES] + [[60.0, 10.0, 2]] * (len(names) - 17)
     keypoints[3] = [0, 0, 0]
-    person = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [10, 10, 70, 80], "keypoints": [v for k in keypoints for v in k]}
+    flat = [value for keypoint in keypoints for value in keypoint]
+    person = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [10, 10, 70, 80], "keypoints": flat}
     crowd = person | {"id": 2, "iscrowd": 1}
     bare = person | {"id": 3, "keypoints": [0] * 3 * len(names)}
     content = {
@@ -95,7 +96,7 @@ def test_sets_meet_by_name_and_what_one_lacks_has_no_weight(tmp_path: Path) -> N
         ("{", "is not JSON"),
         ("[]", "lacks `images`"),
         ('{"images": [], "annotations": []}', "no category with keypoint names"),
-        ('{"images": [], "annotations": [], "categories": [{"keypoints": ["tail"]}]}', "expected the keypoints of COCO-17"),
+        ('{"images": [], "annotations": [], "categories": [{"keypoints": ["tail"]}]}', "the keypoints of COCO-17"),
     ],
 )
 def test_files_of_another_kind_are_refused_in_one_sentence(tmp_path: Path, content: str, message: str) -> None:
