@@ -44,9 +44,10 @@ class Report:
 def network_of(path: Path) -> tuple[ModelSpec, nn.Module]:
     """The network that a checkpoint of `edgepose train` holds (the averaged weights where there are any)."""
     parts, facts = checkpoint.load(path)
-    spec = ModelSpec.from_json(facts["spec"], str(path))
-    classes = spec.codec_args.get("classes", 1) if spec.skeleton == "box" else 1
-    _, network = build(facts["recipe"]["model"], skeleton=spec.skeleton, input_size=spec.input_size, classes=classes)
+    then = ModelSpec.from_json(facts["spec"], str(path))
+    classes = then.codec_args.get("classes", 1) if then.skeleton == "box" else 1
+    # Today's spec: what a codec's arguments are called may have changed since.
+    spec, network = build(facts["recipe"]["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
     network.load_state_dict(parts.get("average") or parts["network"])
     return spec, network.eval()
 

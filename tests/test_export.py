@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,11 +103,29 @@ def test_it_gives_what_torch_gives_whatever_the_batch(exported: Path, network: n
     assert len(edgepose.load(exported, detector=None)(views[0])) == 1
 
 
-def test_half_the_size_and_the_same_results(exported: Path, network: nn.Module, tmp_path: Path, capfd) -> None:
-    half = tmp_path / "half.onnx"
-    report = export_onnx(SPEC, network, half, half=True)
-    printed = capfd.readouterr()
-    assert (printed.out, printed.err) == ("", ""), "torch's exporter talks to itself"
+class Heard(logging.Handler):
+    """Messages of a logger and those below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def test_half_the_size_and_the_same_results_without_a_word(
+    exported: Path, network: nn.Module, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    half, logger, heard = tmp_path / "half.onnx", logging.getLogger("torch.onnx"), Heard()
+    level = logger.level
+    logger.addHandler(heard)
+    try:
+        report = export_onnx(SPEC, network, half, half=True)
+    finally:
+        logger.removeHandler(heard)
+    assert heard.messages == [] and logger.level == level
+    assert capfd.readouterr() == ("", "")
     assert report.mean <= 0.1 and list(tmp_path.iterdir()) == [half]
     views = random_views(SPEC, 7)
     a, b = Session(exported), Session(half)

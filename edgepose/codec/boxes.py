@@ -21,7 +21,6 @@ class Boxes:
             rtmdet-nhwc one (1, h, w, C + 4) per level: logits, then distances in input pixels
             yolox       one (1, cells, 5 + C): centre, log size, objectness, class probabilities, level by level
             detections  (1, N, 5) x1 y1 x2 y2 score and optionally (1, N) labels: suppression is inside the graph
-    exp:    distances are exp(output) (RTMDet m, l, x), else the output itself
     person: the class to keep
     score, iou, candidates, limit: threshold, suppression, boxes per level before and boxes after it
     """
@@ -30,7 +29,6 @@ class Boxes:
     skeleton: Skeleton = BOX
     format: str = "rtmdet"
     strides: tuple[int, ...] = (8, 16, 32)
-    exp: bool = False
     classes: int = 1
     person: int = 0
     score: float = 0.05

@@ -144,7 +144,7 @@ def build_rtmdet(size: str, classes: int, input_size: tuple[int, int] | None) ->
         codec="boxes",
         input_size=input_size or ((320, 320) if size == "nano" else (640, 640)),
         skeleton="box",
-        codec_args={"format": "rtmdet", "strides": list(STRIDES), "exp": exp, "classes": classes},
+        codec_args={"format": "rtmdet", "strides": list(STRIDES), "classes": classes},
         warp="letterbox",
         border=114,
         layout="nchw",

@@ -83,8 +83,12 @@ RECIPES: dict[str, Recipe] = {
         "rtmpose-t", epochs=8, batch=64, lr=1.5e-3, warmup=150, flat=1.0, stage2=0, strong=_LIGHT, mild=_LIGHT,
         average=False, clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
     ),
+    "default-pose-middle": Recipe(
+        "cspnext-lateral-t", epochs=2, batch=32, lr=1e-3, input_size=(192, 256), warmup=100, flat=1.0, stage2=0,
+        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
+    ),
     "default-pose": Recipe(
-        "cspnext-lateral-t", epochs=12, batch=32, lr=1e-3, input_size=(192, 256), warmup=100, flat=0.1, stage2=0,
+        "cspnext-lateral-t", epochs=16, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
