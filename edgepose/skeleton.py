@@ -6,6 +6,7 @@ Orders, flips and sigmas are those of the data sets' published metadata. Two ske
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -212,3 +213,11 @@ BOX = Skeleton("box", (), (), ())
 SKELETONS: dict[str, Skeleton] = {
     s.name: s for s in (COCO, CROWDPOSE, MPII, AIC, LSP, COCO19, HALPE26, AP10K, WHOLEBODY, BOX)
 }
+
+
+def named_skeleton(names: Sequence[str]) -> Skeleton | None:
+    """The known skeleton with these keypoint names (or synonyms of them) in this order."""
+    plain = [name.lower().replace(" ", "_") for name in names]  # AI Challenger writes "Head top"
+    wanted = [SYNONYMS.get(name, name) for name in plain]
+    matches = (s for s in SKELETONS.values() if [SYNONYMS.get(name, name) for name in s.names] == wanted)
+    return next(matches, None) if wanted else None

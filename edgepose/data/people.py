@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.data.pictures import Pictures
-from edgepose.skeleton import COCO, COCO19, Skeleton, shared
+from edgepose.skeleton import SKELETONS, Skeleton, named_skeleton, shared
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class People:
 def read_coco(annotations: str | Path, pictures: str | Path) -> People:
     """People of a COCO-style keypoint file (json) and its folder or zip of pictures.
 
-    The skeleton is found by the category's keypoint names: COCO-17, or COCO-17 with neck and head top. People without
+    The skeleton is found by the category's keypoint names (COCO, AI Challenger, CrowdPose, AP-10K ...). People without
     labelled keypoints and crowds are left out, and so are pictures marked `near_dup_of_val`, which would leak the
     validation set. Boxes are clipped to the picture, as RTMPose's loader does.
     """
@@ -130,11 +130,9 @@ def _read_json(path: str | Path) -> dict[str, Any]:
 def _skeleton_of(content: dict[str, Any], path: str | Path) -> Skeleton:
     for category in content.get("categories", ()):
         names = tuple(category.get("keypoints", ()))
-        for skeleton in (COCO, COCO19):
-            if names == skeleton.names:
-                return skeleton
+        skeleton = named_skeleton(names)
+        if skeleton is not None:
+            return skeleton
         if names:
-            raise ValueError(
-                f"{path} labels {list(names)}, expected the keypoints of COCO-17, or those and neck, head_top"
-            )
+            raise ValueError(f"{path} labels {list(names)}, expected the keypoints of one of {list(SKELETONS)}")
     raise ValueError(f"{path} has no category with keypoint names")

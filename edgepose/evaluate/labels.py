@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepose.skeleton import COCO, SKELETONS, SYNONYMS, WHOLEBODY, Skeleton
+from edgepose.skeleton import COCO, WHOLEBODY, Skeleton, named_skeleton
 
 Labels = dict[str, Any]  # images, annotations, categories
 Row = dict[str, Any]  # image_id, keypoints, score and perhaps category_id, annotation_id
@@ -88,14 +88,6 @@ def skeleton_of(labels: Labels) -> Skeleton | None:
         if found is not None:
             return found
     return None
-
-
-def named_skeleton(names: Sequence[str]) -> Skeleton | None:
-    """The known skeleton with these keypoint names (or synonyms of them) in this order."""
-    plain = [name.lower().replace(" ", "_") for name in names]  # AI Challenger writes "Head top"
-    wanted = [SYNONYMS.get(name, name) for name in plain]
-    matches = (s for s in SKELETONS.values() if [SYNONYMS.get(name, name) for name in s.names] == wanted)
-    return next(matches, None) if wanted else None
 
 
 def result_skeleton(labels: Labels, rows: Sequence[Row]) -> Skeleton:

@@ -96,7 +96,7 @@ def test_sets_meet_by_name_and_what_one_lacks_has_no_weight(tmp_path: Path) -> N
         ("{", "is not JSON"),
         ("[]", "lacks `images`"),
         ('{"images": [], "annotations": []}', "no category with keypoint names"),
-        ('{"images": [], "annotations": [], "categories": [{"keypoints": ["tail"]}]}', "the keypoints of COCO-17"),
+        ('{"images": [], "annotations": [], "categories": [{"keypoints": ["tail"]}]}', "the keypoints of one of"),
     ],
 )
 def test_files_of_another_kind_are_refused_in_one_sentence(tmp_path: Path, content: str, message: str) -> None:
@@ -148,6 +148,20 @@ def test_the_same_seed_gives_the_same_batch_and_another_another(tmp_path: Path) 
     np.testing.assert_array_equal(first[1]["simcc_x"], again[1]["simcc_x"])
     assert (first[0] != other[0]).any()
     assert first[0].shape == (2, 128, 96, 3) and first[0].dtype == np.uint8
+
+
+def test_real_files_of_other_conventions_join_by_name() -> None:
+    scraps = folder().parent / "data" / "scraps"
+    if not scraps.is_dir():
+        pytest.skip(f"the original annotation files are not in {scraps}")
+    files = {"coco": "test_coco", "aic": "test_aic", "crowdpose": "test_crowdpose", "ap10k": "test_ap10k"}
+    sets = [read_coco(scraps / name / f"{file}.json", scraps / name) for name, file in files.items()]
+    assert [people.skeleton.name for people in sets] == list(files)
+    joined = union(sets[:3], COCO19)
+    assert len(joined) == sum(map(len, sets[:3])) and joined.image(0).ndim == 3
+    aic = joined[len(sets[0]) : len(sets[0]) + len(sets[1])]
+    assert aic.visible[:, :5].sum() == 0 and aic.visible[:, 17:].sum() > 0, "AI Challenger has no face, but a neck"
+    np.testing.assert_array_equal(aic.keypoints[:, 6], sets[1].keypoints[:, 0] * sets[1].visible[:, :1])
 
 
 def test_the_real_sets_have_the_people_that_their_readme_counts() -> None:
