@@ -11,7 +11,7 @@ from edgepose.geometry import area, boxes_of, transform
 from edgepose.skeleton import COCO, Skeleton
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Poses:
     """N people found in one picture, in pixels of that picture.
 

@@ -78,8 +78,7 @@ class SimCC:
                     f"SimCC expects {name} of shape (B, {k}, {expected}), got {output.shape}: check the spec"
                 )
         where = np.stack([output.argmax(-1) for output in outputs], axis=-1)  # (B, K, 2)
-        peaks = [np.take_along_axis(o, where[..., i, None], -1)[..., 0] for i, o in enumerate(outputs)]
-        scores = np.minimum(*peaks)  # (B, K)
+        scores = np.minimum(*(output.max(-1) for output in outputs))  # (B, K)
         keypoints = np.where(scores[..., None] > 0, where, -1) / self.split
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (len(scores), 1))
         return Poses(keypoints, scores, boxes, confidence(scores), self.skeleton)

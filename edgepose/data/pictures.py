@@ -27,6 +27,7 @@ class Pictures:
         self._kept: dict[str, np.ndarray] = {}
         self._bytes = 0
         self._zip: zipfile.ZipFile | None = None
+        self._members: dict[str, str] = {}
         if self.source.is_file() and not zipfile.is_zipfile(self.source):
             raise ValueError(f"{self.source} is a file but not a zip: expected a folder or a zip of pictures")
 
@@ -46,10 +47,15 @@ class Pictures:
             return (self.source / name).read_bytes()
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.source)
+            # Official archives hold val2017/x.jpg where their annotations say x.jpg.
+            self._members = {Path(member).name: member for member in self._zip.namelist()}
         try:
             return self._zip.read(name)
         except KeyError:
-            raise FileNotFoundError(f"{self.source} holds no picture {name!r}") from None
+            member = self._members.get(name)
+        if member is None:
+            raise FileNotFoundError(f"{self.source} holds no picture {name!r}")
+        return self._zip.read(member)
 
     def __getstate__(self) -> dict[str, object]:
         # An open zip cannot cross into a worker process; it is opened again there.
