@@ -40,7 +40,8 @@ class Estimator:
             is one. By default 0.3 for detectors; published evaluations take 0.05.
         max_people: of those found, only so many with the highest scores.
         flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
-        duplicate_oks: of two people in boxes more alike than this OKS the one scored lower goes (papers take 0.9).
+        duplicate_oks: of two detected people more alike than this OKS the one scored lower goes (papers take 0.9).
+            People in boxes given by the caller all stay.
         chunk: crops per run of the network; by default what its session is fastest with.
     """
 
@@ -116,7 +117,8 @@ class Estimator:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
             return [self._limited(self._whole(image)) for image in images]
         found = given if given is not None else [self._detected(image) for image in images]
-        return [self._distinct(poses) for poses in self._persons(images, found)]
+        people = self._persons(images, found)
+        return list(people) if given is not None else [self._distinct(poses) for poses in people]
 
     def _detected(self, image: np.ndarray) -> Poses:
         if self.detector is None:

@@ -200,8 +200,13 @@ def test_duplicates_go_when_asked() -> None:
     boxes = boxes_at((20, 20, 120, 180), (150, 20, 250, 180), (21, 20, 120, 180))
     scores = np.array([0.5, 0.6, 0.9])
     image = spot(100, 70)
-    assert len(Estimator(BrightSpot())(image, boxes, scores)) == 3
-    poses = Estimator(BrightSpot(), duplicate_oks=0.9)(image, boxes, scores)
+
+    def detector(picture: np.ndarray) -> Poses:
+        return Poses(np.zeros((3, 0, 2)), np.zeros((3, 0)), boxes, scores, BOX)
+
+    assert len(Estimator(BrightSpot(), detector)(image)) == 3
+    assert len(Estimator(BrightSpot(), duplicate_oks=0.9)(image, boxes, scores)) == 3, "given boxes all stay"
+    poses = Estimator(BrightSpot(), detector, duplicate_oks=0.9)(image)
     np.testing.assert_allclose(poses.person_scores, [0.3, 0.45])
 
 
