@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from edgepose.runtime.atomic import atomic_path
@@ -26,8 +26,9 @@ def save(path: str | Path, parts: dict[str, dict[str, Tensor]], facts: dict[str,
         for name, value in state.items():
             # clone: tensors that share memory (RTMDet's heads) are refused by the format, and cost little twice
             tensors[f"{part}/{name}"] = value.detach().to("cpu", copy=True).contiguous()
+    content = serialise(tensors, metadata={"edgepose": FORMAT, "facts": json.dumps(facts)})
     with atomic_path(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={"edgepose": FORMAT, "facts": json.dumps(facts)})
+        temporary.write_bytes(content)  # save_file would make it readable for its owner alone
 
 
 def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
