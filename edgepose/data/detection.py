@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgepose.data.augment import jitter_hsv
 from edgepose.data.pictures import Pictures
 from edgepose.geometry import area, clip_boxes, compose, iou
 from edgepose.runtime.pictures import read_image
@@ -27,7 +28,6 @@ POSITIVE = 0.5  # machine boxes of at least this score are people, the others re
 GREY = 114
 VISIBLE = 0.1  # a box with a smaller share of its area in view is ignored: neither person nor background
 SMALLEST = 3.0  # likewise a box with a side of fewer input pixels
-JITTER = (5, 30, 30)  # greatest change of hue, saturation, value
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,6 @@ def read_boxes(annotations: Path, images: Path) -> list[Record]:
             ignore = bool(a.get("iscrowd", 0)) or a.get("score", 1.0) < POSITIVE
             rows.setdefault(a["image_id"], []).append((a["bbox"], ignore))
     return _records(images, {i["id"]: i["file_name"] for i in data["images"]}, rows)
-
-
-def stanford40(folder: Path) -> list[Record]:
-    """Stanford 40 Actions with machine boxes."""
-    return read_boxes(folder / "annotations.json", folder / "images.zip")
-
-
-def coco_people(annotations: Path, images: Path) -> list[Record]:
-    """Persons of COCO."""
-    return read_boxes(annotations, images)
-
-
-def lspet(folder: Path) -> list[Record]:
-    """LSPET's training part with machine boxes."""
-    return read_boxes(folder / "machine_person_boxes.json", folder / "images.zip")
 
 
 def _machine_rows(machine: dict, labels: dict) -> tuple[dict[int, str], Rows]:
@@ -260,16 +245,12 @@ def _visible(seen: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> tu
 
 
 def _jitter(rng: np.random.Generator, image: np.ndarray, seen: np.ndarray) -> None:
-    """YOLOX's colour jitter, in place: hue, saturation and value each shifted by a random number, half of the time.
+    """Colour jitter, in place.
 
     What lies outside `seen` stays grey, as it is when the detector runs.
     """
-    shift = (rng.uniform(-1, 1, 3) * JITTER * rng.integers(0, 2, 3)).astype(int)
-    levels = np.arange(256)
-    table = np.stack([(levels + shift[0]) % 180, levels + shift[1], levels + shift[2]], axis=-1)  # (256, 3)
     part = image[: int(seen[3]), : int(seen[2])]
-    hsv = cv2.LUT(cv2.cvtColor(part, cv2.COLOR_BGR2HSV), np.clip(table, 0, 255).astype(np.uint8)[None])
-    part[...] = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+    part[...] = jitter_hsv(rng, part)
 
 
 def _reduced(image: np.ndarray, boxes: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:

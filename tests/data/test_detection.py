@@ -70,7 +70,7 @@ def test_boxes_frame_what_they_framed(tmp_path, stage, ratio):
 
 def test_edges_have_no_bias(tmp_path, monkeypatch):
     """Centre and size of what is drawn are those of the box, on average; one picture has the error of its sampling."""
-    monkeypatch.setattr(detection, "JITTER", (0, 0, 0))
+    monkeypatch.setattr(detection, "jitter_hsv", lambda rng, image: image)
     samples = Detections(coloured(tmp_path), 160)
     differences = []
     for seed in range(150):
