@@ -187,7 +187,7 @@ class LateralHead(nn.Module):
 
 
 class CSPNeXtLateral(nn.Module):
-    """The backbone with the lateral heat-map head: pre-training at any input size, on little data and no GPU."""
+    """The backbone with the lateral heat-map head, at any input size: for pre-training, and the package's default."""
 
     def __init__(self, keypoints: int, width: float, depth: float) -> None:
         super().__init__()

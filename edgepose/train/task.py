@@ -46,6 +46,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
     data: (COCO-style annotations, folder or zip of pictures, how often the set is listed) per data set; several are
     joined by keypoint name.
     """
+    _refuse_unused(recipe)
     torch.manual_seed(recipe.seed)
     if recipe.model.startswith("rtmdet"):
         from edgepose.train.detector import detector_task  # needs onnxruntime for a teacher, which poses do without
@@ -58,8 +59,21 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
     if isinstance(codec, SimCC):
         x, y = codec.sigmas
         codec = dataclasses.replace(codec, sigma=(recipe.blur * x, recipe.blur * y))
-    if (recipe.heatmap_weight or recipe.inner_weight) and isinstance(network, RTMPose):
+    if isinstance(network, RTMPose) and (recipe.heatmap_weight or recipe.inner_weight):
         samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
         return Task(spec, network, samples, loss_of, WithHeatmaps(network))
     return Task(spec, network, Crops(people, spec, codec, recipe.strong, recipe.mild), LOSSES[spec.codec])
+
+
+# Settings that only some models read, with the value that means nothing.
+_READ_BY = {"blur": ("rtmpose-", 1.0), "heatmap_weight": ("rtmpose-", 0.0), "inner_weight": ("rtmpose-", 0.0),
+            "teacher": ("rtmdet-", ""), "views": ("rtmdet-", None)}  # fmt: skip
+
+
+def _refuse_unused(recipe: Recipe) -> None:
+    """A setting that the model would ignore is a mistake of whoever set it."""
+    for name, (family, nothing) in _READ_BY.items():
+        if getattr(recipe, name) != nothing and not recipe.model.startswith(family):
+            value = getattr(recipe, name)
+            raise ValueError(f"{name}={value} is for {family}* models, {recipe.model} has no use for it: leave it out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
 from edgepose.train.loop import initialise
+from edgepose.train.recipes import Recipe
+from edgepose.train.task import prepare
 
 pytestmark = pytest.mark.torch
 
@@ -43,6 +46,15 @@ def test_every_parameter_learns_from_the_sum() -> None:
     torch.stack(list(losses.values())).sum().backward()
     missing = [name for m in (network, extra) for name, p in m.named_parameters() if p.grad is None]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("model", "setting"), [("cspnext-lateral-t", {"heatmap_weight": 0.1}), ("rtmdet-nano", {"blur": 2.0}),
+                           ("rtmpose-t", {"teacher": "t.onnx"}), ("rtmpose-t", {"views": (0.5, 1.0)})],
+)  # fmt: skip
+def test_a_setting_that_the_model_would_ignore_is_refused(model: str, setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{model} has no use for it"):
+        prepare(Recipe(model, epochs=1, batch=1, lr=1.0, **setting), [])
 
 
 def test_a_head_that_learnt_beside_can_become_a_networks_own(tmp_path: Path) -> None:
