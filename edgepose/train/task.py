@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from edgepose.codec import codec_of
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
-from edgepose.data.people import read_coco, union
+from edgepose.data.people import union
+from edgepose.data.read import read
 from edgepose.models import build
 from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
@@ -53,7 +54,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
 
         return Task(*detector_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
-    sets = [read_coco(annotations, pictures) for annotations, pictures, _ in data]
+    sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     people = union(sets, SKELETONS[recipe.skeleton], [repeat for _, _, repeat in data])
     codec = codec_of(spec)
     if isinstance(codec, SimCC):
