@@ -76,7 +76,7 @@ class Columns:
         boxes = self.boxes.copy()
         boxes[:, 2:] += boxes[:, :2]
         if problems is None and self.clip:
-            known = (sizes > 0).all(axis=1)[self.picture]
+            known = (sizes[self.picture] > 0).all(axis=1)
             limits = np.tile(sizes[self.picture] - 1, 2).astype(np.float32)
             boxes[known] = np.clip(boxes[known], 0, limits[known])
         if problems is None:  # nothing can be cut out of an empty box; the published loaders leave these people out too

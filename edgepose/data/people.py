@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.pictures import Pictures
+from edgepose.data.pictures import ON_BAD, Pictures
 from edgepose.skeleton import Skeleton, shared
 
 # Share of a box that its person fills, where no mask says it: CrowdPose's and AI Challenger's rule for OKS.
@@ -129,6 +129,30 @@ class People:
         if not self.pictures:
             raise ValueError(f"the labels of {name} were read without their pictures: give a folder or zip of them")
         return self.pictures[source].read(name)
+
+    def held(self, on_bad: str = "refuse") -> tuple[People, list[str]]:
+        """The people whose pictures are there, and the names of the pictures that are not; nothing is decoded.
+
+        on_bad: "refuse" raises FileNotFoundError where pictures are missing, "skip" leaves their people out.
+        """
+        if on_bad not in ON_BAD:
+            raise ValueError(f"on_bad={on_bad!r}: expected one of {list(ON_BAD)}")
+        used = np.zeros(len(self.files), bool)
+        used[self.picture] = True
+        gone = np.zeros(len(self.files), bool)
+        missing: list[str] = []
+        for number, source in enumerate(self.pictures):
+            rows = [i for i in np.flatnonzero(used) if self.files[i][0] == number]
+            lost = set(source.missing(self.files[i][1] for i in rows))
+            if lost and on_bad == "refuse":
+                some = ", ".join(sorted(lost)[:5])
+                raise FileNotFoundError(
+                    f"{source.source} lacks {len(lost)} of {len(rows)} labelled pictures, such as {some}: complete it, "
+                    "or leave their people out with on_bad=skip"
+                )
+            gone[[i for i in rows if self.files[i][1] in lost]] = True
+            missing += sorted(lost)
+        return (self[~gone[self.picture]] if missing else self), missing
 
     def load(self) -> None:
         """Decode every picture that somebody stands on, so that worker processes can share the memory."""
