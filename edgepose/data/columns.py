@@ -116,17 +116,16 @@ def tell(problems: Problems, sentence: str) -> None:
     problems.append(sentence)
 
 
-def load_json(path: str | Path) -> Any:
-    """The content of a JSON file, whose outlines (`segmentation`) become 0.
+def load_json(path: str | Path, outlines: bool = False) -> Any:
+    """The content of a JSON file. Without `outlines`, polygons (`segmentation`) become 0.
 
-    Nothing here uses them, and they are most of COCO's training file.
+    The readers do not use them, and they are most of COCO's training file.
     """
     collecting = gc.isenabled()
     gc.disable()  # a file of 10 million numbers sets it off all the time, for nothing: a third of the reading
     try:
         text = Path(path).read_text(encoding="utf-8").removeprefix("\ufeff")
-        text = OUTLINE.sub(r"\1 0", text)
-        return json.loads(text)
+        return json.loads(text if outlines else OUTLINE.sub(r"\1 0", text))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: expected an annotation file") from None
     except (ValueError, RecursionError) as error:
