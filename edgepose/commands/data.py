@@ -35,9 +35,8 @@ def check_command(
         raise typer.BadParameter("it shows pictures: add --images FOLDER_OR_ZIP", param_hint="--sheet")
     if images and len(images) not in (1, len(paths)):
         raise typer.BadParameter(f"given {len(images)} times for {len(paths)} files", param_hint="--images")
-    sources: list[Path | None] = [None] * len(paths)
-    if images:
-        sources = [*images] if len(images) == len(paths) else images * len(paths)
+    given = images or []
+    sources = [given[min(i, len(given) - 1)] if given else None for i in range(len(paths))]
     if check_files(paths, sources, sheet, as_json):
         raise typer.Exit(1)
 
