@@ -17,7 +17,7 @@ from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import listed, parse, quicken_process
+from edgepose.commands.train import parse, quicken_process, training_sets
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
 
@@ -90,7 +90,7 @@ def test_people_of_a_set_listed_twice_count_twice(data: str) -> None:
 def test_sets_of_a_mix_have_names(data: str, tmp_path: Path) -> None:
     other = f"{data}/"
     settings, _ = parse("x", [f"data=coco={data},aic={other}"])
-    often = [times for *_, times in listed("aic-coco", settings)]
+    often = [times for *_, times in training_sets("aic-coco", settings)]
     assert often == [1, 3] and settings.names == ["coco", "aic"], "in the order and as often as the mix says"
     for words, mix, message in (
         (f"coco={data}", "", "names of sets are for a mix"),
@@ -99,7 +99,7 @@ def test_sets_of_a_mix_have_names(data: str, tmp_path: Path) -> None:
         (f"coco={data}", "aic-coco", r"lacks \['aic'\]"),
     ):
         with pytest.raises(ValueError, match=message):
-            listed(mix, parse("x", [f"data={words}"])[0])
+            training_sets(mix, parse("x", [f"data={words}"])[0])
     with pytest.raises(ValueError, match="needs no name"):
         parse("x", [f"data={data}", f"val=coco={data}"])
     words = ["train", "rtmpose-t-aic-coco", f"data={data}", f"out={tmp_path}"]

@@ -59,7 +59,7 @@ def train(name: str, words: list[str], as_json: bool) -> None:
         device = stack.enter_context(processes_of_torchrun(settings.device))
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         screen = stack.enter_context(Screen())
-        task = prepare(recipe, listed(recipe.mix, settings), settings.on_bad)
+        task = prepare(recipe, training_sets(recipe.mix, settings), settings.on_bad)
         validate = validation(task.spec, settings.val) if settings.val and first else None
         log = Log(settings, screen, recipe) if first else None
         if log is not None:
@@ -150,7 +150,7 @@ def _sets(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
     return sets
 
 
-def listed(mix: str, settings: Settings) -> list[Set]:
+def training_sets(mix: str, settings: Settings) -> list[Set]:
     """The training sets, as often as they are written or as the recipe's mix lists them."""
     named = [name for name in settings.names if name]
     if not mix:
