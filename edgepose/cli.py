@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from edgepose.commands.data import data_app
+
 if TYPE_CHECKING:
     from edgepose.runtime.estimator import Estimator
 
 # Packages of the extras, and what to install for them.
 EXTRAS = {
     "torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
-    "openvino": "openvino", "hotcoco": "evaluate",
+    "openvino": "openvino", "hotcoco": "evaluate", "scipy": "train",
 }  # fmt: skip
 
 
@@ -190,9 +192,15 @@ def train(
 ) -> None:
     """Train a network, or go on with a run that was stopped.
 
-    data=ANNOTATIONS.json:PICTURES[,more]  COCO-style labels and a folder or zip; several sets join by keypoint name
+    data=ANNOTATIONS:PICTURES[,more]  labels (see `edgepose data check`) and a folder or zip; several sets join by
+    keypoint name
 
-    data='A.json:PICTURES*4,B.json:PICTURES'  the same with the first set listed 4 times, read and decoded once
+    data='A.json:PICTURES*4,B.json:PICTURES'  the same with the first set listed 4 times, read and decoded once; with
+    sampling=balanced these are weights: every set gets its share of each epoch, whatever its size
+
+    data='coco=A.json:PICTURES,aic=B.json:PICTURES'  the sets of a recipe with a mix, or of mix=aic-coco|body7|body8
+
+    on_bad=refuse|skip  pictures that are missing or cannot be read; what is skipped is named and in the log
 
     val=ANNOTATIONS.json:PICTURES  validate with the deployed estimator: poses in true boxes, or a detector's boxes
 
@@ -303,6 +311,9 @@ def bench(
         raise typer.BadParameter(str(error), param_hint="--people") from None
     estimators = {name: _load(name, detector, backend, threads) for name in names}
     command.bench_models(estimators, counts, seconds=seconds, backend=backend.value, as_json=as_json)
+
+
+app.add_typer(data_app, name="data")
 
 
 @app.command()

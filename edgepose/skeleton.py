@@ -163,6 +163,26 @@ HALPE26 = Skeleton(
     upper=(*range(11), 17, 18),
 )  # fmt: skip
 
+# As the sets are labelled for RTMPose's body-7 mix; sigmas as published ("adapted from COCO").
+JHMDB = Skeleton(
+    "jhmdb",
+    ("neck", "belly", "head", "right_shoulder", "left_shoulder", "right_hip", "left_hip", "right_elbow", "left_elbow",
+     "right_knee", "left_knee", "right_wrist", "left_wrist", "right_ankle", "left_ankle"),
+    ((13, 9), (9, 5), (5, 1), (1, 6), (6, 10), (10, 14), (1, 0), (0, 2), (0, 3), (3, 7), (7, 11), (0, 4), (4, 8),
+     (8, 12)),
+    (0.025, 0.107, 0.025, 0.079, 0.079, 0.107, 0.107, 0.072, 0.072, 0.087, 0.087, 0.062, 0.062, 0.089, 0.089),
+    upper=(0, 1, 2, 3, 4, 7, 8, 11, 12),
+)  # fmt: skip
+
+POSETRACK18 = Skeleton(
+    "posetrack18",
+    ("nose", "head_bottom", "head_top", "left_ear", "right_ear", *_BODY),
+    ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
+     (0, 1), (0, 2), (1, 5), (1, 6)),
+    _COCO_SIGMAS,
+    upper=tuple(range(11)),
+)  # fmt: skip
+
 AP10K = Skeleton(
     "ap10k",
     ("left_eye", "right_eye", "nose", "neck", "root_of_tail", "left_shoulder", "left_elbow", "left_front_paw",
@@ -207,11 +227,21 @@ WHOLEBODY = Skeleton(
     upper=(*range(11), *range(23, 133)),
 )
 
+# Halpe-26 with the face and hands of the whole-body set. The published file scores every face and hand point alike.
+HALPE136 = Skeleton(
+    "halpe136",
+    (*HALPE26.names, *WHOLEBODY.names[23:]),
+    (*HALPE26.limbs, *_hand_limbs(94), *_hand_limbs(115)),
+    (*_COCO_SIGMAS, 0.08, 0.08, 0.08, *[0.089] * 6, *[0.015] * 110),
+    upper=(*HALPE26.upper, *range(26, 136)),
+)
+
 # A detector's result: people as boxes, no keypoints.
 BOX = Skeleton("box", (), (), ())
 
 SKELETONS: dict[str, Skeleton] = {
-    s.name: s for s in (COCO, CROWDPOSE, MPII, AIC, LSP, COCO19, HALPE26, AP10K, WHOLEBODY, BOX)
+    s.name: s
+    for s in (COCO, CROWDPOSE, MPII, AIC, LSP, COCO19, HALPE26, AP10K, WHOLEBODY, BOX, JHMDB, POSETRACK18, HALPE136)
 }
 
 

@@ -7,15 +7,17 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
 from edgepose.runtime.scene import draw_scene
+from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse, quicken_process
+from edgepose.commands.train import parse, quicken_process, training_sets
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
 
@@ -83,6 +85,52 @@ def test_people_of_a_set_listed_twice_count_twice(data: str) -> None:
     samples = prepare(recipe, [twice]).samples
     assert len(samples) == 2 * len(prepare(recipe, [once]).samples)
     assert len(samples.people.pictures) == 1, "decoded once"
+
+
+def test_sets_of_a_mix_have_names(data: str, tmp_path: Path) -> None:
+    other = f"{data}/"
+    settings, _ = parse("x", [f"data=coco={data},aic={other}"])
+    often = [times for *_, times in training_sets("aic-coco", settings)]
+    assert often == [1, 3] and settings.names == ["coco", "aic"], "in the order and as often as the mix says"
+    for words, mix, message in (
+        (f"coco={data}", "", "names of sets are for a mix"),
+        (f"coco={data},{other}", "aic-coco", "needs the name of every set"),
+        (f"coco={data}*3,aic={other}", "aic-coco", "says how often"),
+        (f"coco={data}", "aic-coco", r"lacks \['aic'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            training_sets(mix, parse("x", [f"data={words}"])[0])
+    with pytest.raises(ValueError, match="needs no name"):
+        parse("x", [f"data={data}", f"val=coco={data}"])
+    words = ["train", "rtmpose-t-aic-coco", f"data={data}", f"out={tmp_path}"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1 and "needs the name of every set" in result.stderr
+
+
+def test_three_conventions_train_together(tmp_path: Path) -> None:
+    """COCO, AI Challenger and CrowdPose as they come, each with an equal share."""
+    scraps = folder().parent / "data" / "scraps"
+    if not scraps.is_dir():
+        pytest.skip(f"the original annotation files are not in {scraps}")
+    sets = ",".join(f"{scraps / name / f'test_{name}.json'}:{scraps / name}" for name in ("coco", "aic", "crowdpose"))
+    words = ["skeleton=coco19", "batch=8", "input_size=64x64", "precision=fp32", "threads=1", "sampling=balanced",
+             "stage2=0", "warmup=1"]  # fmt: skip
+    recipe = override(RECIPES["rtmpose-t"], words)
+    task = prepare(recipe, parse("x", [f"data={sets}"])[0].data)
+    assert len(task.samples) == 12 + 9 + 4
+    order = task.order(np.random.default_rng(0), len(task.samples))
+    shares = np.bincount(task.samples.people.sets[order], minlength=3)
+    assert shares.max() - shares.min() <= 1, "equal shares of 12, 9 and 4 people"
+    result = CliRunner().invoke(app, ["train", "rtmpose-t", f"data={sets}", f"out={tmp_path}", "epochs=1", *words])
+    assert result.exit_code == 0, result.output
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert row["iteration"] == 3 and np.isfinite(row["simcc"])
+
+
+def test_settings_of_poses_are_refused_for_a_detector(data: str) -> None:
+    for word in ("sampling=balanced", "mix=aic-coco"):
+        with pytest.raises(ValueError, match="is for poses"):
+            prepare(override(RECIPES["rtmdet-nano"], [word]), parse("x", [f"data={data}"])[0].data)
 
 
 def test_val_is_one_set(data: str, tmp_path: Path) -> None:

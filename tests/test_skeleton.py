@@ -10,8 +10,11 @@ from edgepose.skeleton import (
     COCO19,
     CROWDPOSE,
     HALPE26,
+    HALPE136,
+    JHMDB,
     LSP,
     MPII,
+    POSETRACK18,
     SKELETONS,
     WHOLEBODY,
     Skeleton,
@@ -28,9 +31,11 @@ FLIPS = {
     "lsp": [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13],
     "coco19": [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 17, 18],
     "box": [],
+    "jhmdb": [0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13],
+    "posetrack18": [0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15],
 }
 SIZES = {"coco": 17, "crowdpose": 14, "mpii": 16, "aic": 14, "lsp": 14, "coco19": 19, "halpe26": 26, "ap10k": 17,
-         "wholebody": 133, "box": 0}  # fmt: skip
+         "wholebody": 133, "box": 0, "jhmdb": 15, "posetrack18": 17, "halpe136": 136}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SKELETONS)
@@ -102,6 +107,9 @@ MAPS = {  # index maps of the published data-set mixes
     (MPII, COCO): {0: 16, 1: 14, 2: 12, 3: 11, 4: 13, 5: 15, 10: 10, 11: 8, 12: 6, 13: 5, 14: 7, 15: 9},
     (LSP, COCO): {0: 16, 1: 14, 2: 12, 3: 11, 4: 13, 5: 15, 6: 10, 7: 8, 8: 6, 9: 5, 10: 7, 11: 9},
     (HALPE26, COCO): {i: i for i in range(17)},
+    (JHMDB, COCO): {3: 6, 4: 5, 5: 12, 6: 11, 7: 8, 8: 7, 9: 14, 10: 13, 11: 10, 12: 9, 13: 16, 14: 15},
+    (POSETRACK18, COCO): {0: 0} | {i: i for i in range(3, 17)},
+    (HALPE136, HALPE26): {i: i for i in range(26)},
     (COCO, COCO19): {i: i for i in range(17)},
     (WHOLEBODY, HALPE26): {i: i for i in range(17)} | {17: 20, 18: 22, 19: 24, 20: 21, 21: 23, 22: 25},
 }
@@ -113,6 +121,8 @@ EXTRA = {  # head and neck, which COCO lacks
     (CROWDPOSE, COCO19): {12: 18, 13: 17},
     (MPII, COCO19): {8: 17, 9: 18},
     (LSP, COCO19): {12: 17, 13: 18},
+    (JHMDB, HALPE26): {0: 18, 2: 17},
+    (POSETRACK18, HALPE26): {2: 17},
 }
 
 

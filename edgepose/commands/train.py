@@ -9,7 +9,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ import torch
 from torch import nn
 
 from edgepose.commands.screen import Screen, Task, show_json
+from edgepose.data.mixes import MIXES, mixed
+from edgepose.data.pictures import ON_BAD
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
@@ -38,6 +40,8 @@ class Settings:
     val: list[Set] = field(default_factory=list)
     device: str = "cpu"
     tensorboard: bool = False
+    names: list[str] = field(default_factory=list)  # of the training sets, "" where one has none
+    on_bad: str = "refuse"
 
 
 def train(name: str, words: list[str], as_json: bool) -> None:
@@ -55,14 +59,15 @@ def train(name: str, words: list[str], as_json: bool) -> None:
         device = stack.enter_context(processes_of_torchrun(settings.device))
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         screen = stack.enter_context(Screen())
-        task = prepare(recipe, settings.data)
+        task = prepare(recipe, training_sets(recipe.mix, settings), settings.on_bad)
         validate = validation(task.spec, settings.val) if settings.val and first else None
         log = Log(settings, screen, recipe) if first else None
         if log is not None:
             stack.enter_context(log)
+            log.left_out(task.missing)
         checkpoint = run_loop(
             recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device, extra=task.extra,
-            validate=validate,
+            order=task.order, validate=validate,
             report=(lambda step: None) if log is None else log.report,
             record=(lambda row: None) if log is None else log.record,
         )  # fmt: skip
@@ -97,41 +102,69 @@ def parse(name: str, words: list[str]) -> tuple[Settings, list[str]]:
     rest = []
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key in ("data", "val", "out", "device", "tensorboard"):
+        if equals and key in ("data", "val", "out", "device", "tensorboard", "on_bad"):
             own[key] = value
         else:
             rest.append(word)
     if "data" not in own:
-        raise ValueError("no training data: add data=ANNOTATIONS.json:PICTURES, a COCO-style file and a folder or zip")
+        raise ValueError("no training data: add data=ANNOTATIONS.json:PICTURES, a file of labels and a folder or zip")
     device, tensorboard = own.get("device", "cpu"), own.get("tensorboard", "0")
+    on_bad = own.get("on_bad", "refuse")
+    if on_bad not in ON_BAD:
+        raise ValueError(f"on_bad={on_bad}: expected one of {list(ON_BAD)}")
     if device.partition(":")[0] not in ("cpu", "cuda"):
         raise ValueError(f"device={device}: expected cpu or cuda")
     if tensorboard not in ("0", "1", "true", "false"):
         raise ValueError(f"tensorboard={tensorboard}: expected true or false")
     out = Path(own.get("out", f"runs/{name}"))
+    data = _sets("data", own["data"])
+    val = _sets("val", own["val"]) if "val" in own else {}
+    if any(name for name, _, _ in val):
+        raise ValueError(f"val={own['val']}: its set needs no name, expected ANNOTATIONS.json:PICTURES")
     settings = Settings(
-        _sets("data", own["data"]), out, _sets("val", own["val"]) if "val" in own else [], device,
-        tensorboard in ("1", "true"),
+        [(labels, pictures, times) for (_, labels, pictures), times in data.items()], out,
+        [(labels, pictures, times) for (_, labels, pictures), times in val.items()],
+        device, tensorboard in ("1", "true"), [name for name, _, _ in data], on_bad,
     )  # fmt: skip
     return settings, rest
 
 
-def _sets(key: str, text: str) -> list[Set]:
-    """`a.json:folder,b.json:pictures.zip*4`; the colon of a Windows drive is no separator."""
-    sets: dict[tuple[Path, Path], int] = {}
+def _sets(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
+    """`a.json:folder,b.json:pictures.zip*4`, each with `name=` before it where a mix names its sets -> how often each
+    (name, annotations, pictures) is listed; the colon of a Windows drive is no separator.
+    """
+    sets: dict[tuple[str, Path, Path], int] = {}
     for part in text.split(","):
-        matched = re.fullmatch(r"(.+?\.json):(.+?)(?:\*(\d+))?", part)
-        if matched is None or matched[3] == "0":
+        matched = re.fullmatch(r"(?:([a-z0-9]+)=)?(.+?\.(?:json|mat)):(.+?)(?:\*(\d+))?", part)
+        if matched is None or matched[4] == "0":
             raise ValueError(
                 f"{key}={part}: expected ANNOTATIONS.json:PICTURES, or ANNOTATIONS.json:PICTURES*4 for a set that is "
                 "listed 4 times, several separated by commas"
             )
-        pair = Path(matched[1]), Path(matched[2])
+        pair = Path(matched[2]), Path(matched[3])
         for path in pair:
             if not path.exists():
                 raise FileNotFoundError(f"{key}={part}: {path} does not exist")
-        sets[pair] = sets.get(pair, 0) + int(matched[3] or 1)  # a set that is written twice is read once
-    return [(*pair, times) for pair, times in sets.items()]
+        listed = matched[1] or "", *pair
+        sets[listed] = sets.get(listed, 0) + int(matched[4] or 1)  # a set that is written twice is read once
+    return sets
+
+
+def training_sets(mix: str, settings: Settings) -> list[Set]:
+    """The training sets, as often as they are written or as the recipe's mix lists them."""
+    named = [name for name in settings.names if name]
+    if not mix:
+        if named:
+            raise ValueError(f"data={named[0]}=...: names of sets are for a mix; leave it out, or add mix=aic-coco")
+        return settings.data
+    if len(named) < len(settings.data):
+        names = list(MIXES[mix])
+        raise ValueError(f"the mix {mix} needs the name of every set: data=NAME=ANNOTATIONS:PICTURES with {names}")
+    often = [str(annotations) for annotations, _, times in settings.data if times != 1]
+    if often:
+        raise ValueError(f"the mix {mix} says how often each set is listed: leave the factor of {often[0]} out")
+    return [(annotations, pictures, factor) for (annotations, pictures, _), factor in
+            mixed(mix, settings.names, settings.data)]  # fmt: skip
 
 
 def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[str, float]]:
@@ -193,6 +226,7 @@ class Log:
         self.last: dict[str, Any] = json.loads(rows[-1]) if rows else {}
         self._screen, self._recipe = screen, recipe
         self._task: Task | None = None
+        self._skipped: list[str] = []
         self._stack = ExitStack()
         self._board: Any = None
         if settings.tensorboard:
@@ -213,6 +247,7 @@ class Log:
         """After every iteration."""
         if self._task is None:
             self._task = self._stack.enter_context(self._screen.task("training", step.total))
+        self.left_out(step.skipped)
         losses = " ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
         epoch = f"epoch {step.epoch + 1}/{self._recipe.epochs}"
         self._task.update(step.iteration, f"{losses}  {step.images_per_second:.0f} images/s", epoch)
@@ -221,10 +256,19 @@ class Log:
             for name, value in step.losses.items():
                 self._board.add_scalar(f"loss/{name}", value, step.iteration)
 
+    def left_out(self, pictures: Sequence[str]) -> None:
+        """Name pictures that could not be read, each once; every row of the log lists all of them so far."""
+        for name in pictures:
+            if name not in self._skipped:
+                self._skipped.append(name)
+                self._screen.complain(f"skipped {name}: missing, or no picture that can be read")
+
     def record(self, row: dict[str, Any]) -> None:
         """After every epoch."""
         seconds = time.perf_counter() - self._clock
         row = {key: _rounded(value) for key, value in row.items()} | {"seconds": round(seconds, 1)}
+        if self._skipped:
+            row |= {"skipped_count": len(self._skipped), "skipped": self._skipped}
         self.last = row
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -232,7 +276,8 @@ class Log:
             for key in row.keys() - {"iteration", "epoch", "lr", "seconds"}:
                 if isinstance(row[key], (int, float)):
                     self._board.add_scalar(f"epoch/{key}", row[key], row["iteration"])
-        facts = "  ".join(f"{key} {value}" for key, value in row.items() if key not in ("iteration", "epoch"))
+        hidden = ("iteration", "epoch", "skipped")
+        facts = "  ".join(f"{key} {value}" for key, value in row.items() if key not in hidden)
         self._screen.complain(f"epoch {row['epoch']}/{self._recipe.epochs}  {facts}")
 
 

@@ -16,13 +16,18 @@ from edgepose.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Crops:
-    """Views of people as a network of `spec` sees them, reproducible from (seed, epoch, batch)."""
+    """Views of people as a network of `spec` sees them, reproducible from (seed, epoch, batch).
+
+    on_bad: "refuse" raises when a picture is missing or cannot be read; "skip" takes the next person instead, whose
+        picture can be, and names the bad pictures of a batch in its targets ("skipped").
+    """
 
     people: People
     spec: ModelSpec
     codec: Any
     strong: Strength = STRONG
     mild: Strength = MILD
+    on_bad: str = "refuse"
 
     def __len__(self) -> int:
         return len(self.people)
@@ -36,14 +41,32 @@ class Crops:
         """
         rng = np.random.default_rng(seed)
         strength = (None, self.strong, self.mild)[stage]
-        views = [self.view(rng, int(row), strength) for row in rows]
+        skipped: list[str] = []
+        readable = (self._readable(int(row), skipped) for row in rows)
+        views = [self.view(rng, row, strength, image) for row, image in readable]
         images, keypoints, visible = (np.stack(column) for column in zip(*views, strict=True))
-        return images, self.codec.encode(keypoints, visible)
+        targets = self.codec.encode(keypoints, visible)
+        return images, targets | {"skipped": skipped} if skipped else targets
+
+    def _readable(self, row: int, skipped: list[str]) -> tuple[int, np.ndarray]:
+        """This person, or the next one whose picture can be read, and it; what cannot is added to `skipped`."""
+        for step in range(len(self)):
+            here = (row + step) % len(self)
+            try:
+                return here, self.people.image(here)
+            except (OSError, ValueError):
+                if self.on_bad == "refuse":
+                    raise
+                skipped.append(self.people.files[self.people.picture[here]][1])
+        raise ValueError(f"not one of the {len(set(skipped))} pictures can be read, such as {skipped[0]}")
 
     def view(
-        self, rng: np.random.Generator, row: int, strength: Strength | None
+        self, rng: np.random.Generator, row: int, strength: Strength | None, image: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One crop (h, w, 3) uint8, its keypoints (K, 2) in crop pixels, and which of them are labelled (K,)."""
+        """One crop (h, w, 3) uint8, its keypoints (K, 2) in crop pixels, and which of them are labelled (K,).
+
+        image: the person's picture, where it was read already.
+        """
         people, size, udp = self.people, self.spec.input_size, self.spec.warp == "udp"
         keypoints, visible = people.keypoints[row], people.visible[row]
         flipped = False
@@ -52,7 +75,7 @@ class Crops:
         else:
             skeleton = people.skeleton
             matrix, flipped = random_view(rng, people.boxes[row], keypoints, visible, skeleton, size, strength, udp)
-        image = cv2.warpAffine(people.image(row), matrix, size, flags=cv2.INTER_LINEAR)
+        image = cv2.warpAffine(people.image(row) if image is None else image, matrix, size, flags=cv2.INTER_LINEAR)
         keypoints = transform(keypoints[None], matrix)[0]
         if flipped:
             keypoints, visible = keypoints[people.skeleton.flip], visible[people.skeleton.flip]

@@ -20,9 +20,8 @@ import cv2
 import numpy as np
 
 from edgepose.data.augment import jitter_hsv
-from edgepose.data.pictures import Pictures
+from edgepose.data.pictures import ON_BAD, Pictures
 from edgepose.geometry import area, clip_boxes, compose, iou
-from edgepose.runtime.pictures import read_image
 
 POSITIVE = 0.5  # machine boxes of at least this score are people, the others regions to ignore
 GREY = 114
@@ -107,15 +106,26 @@ class Detections:
     Args:
         ratio: range of the random resize (published: nano .5-1.5, tiny and s .5-2, m, l and x .1-2).
         mixup: probability of blending two mosaics in stage 1 (published: nano 0, tiny .5, else 1).
+        on_bad: "refuse" raises when a picture is missing or cannot be read; "skip" takes the next one instead, and
+            names the bad pictures of a batch in its targets ("skipped").
     """
 
     def __init__(
-        self, records: Iterable[Record], size: int, ratio: tuple[float, float] = (0.5, 1.5), mixup: float = 0.0
+        self,
+        records: Iterable[Record],
+        size: int,
+        ratio: tuple[float, float] = (0.5, 1.5),
+        mixup: float = 0.0,
+        on_bad: str = "refuse",
     ) -> None:
         if size <= 0 or size % 32:
             raise ValueError(f"size is {size}, expected a multiple of 32, the detector's greatest stride")
         self.records = list(records)
-        self.size, self.ratio, self.mixup = size, ratio, mixup
+        if on_bad not in ON_BAD:
+            raise ValueError(f"on_bad={on_bad!r}: expected one of {list(ON_BAD)}")
+        self.size, self.ratio, self.mixup, self.on_bad = size, ratio, mixup, on_bad
+        self._bad: dict[int, str] = {}  # rows that cannot be read, by why
+        self._skipped: list[str] = []  # in the batch being made
         self._sources = {path: Pictures(path, keep=0) for path in {record.images for record in self.records}}
         first: dict[int, int] = {}
         self._first = [first.setdefault(id(record), row) for row, record in enumerate(self.records)]
@@ -132,21 +142,35 @@ class Detections:
     def picture(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Picture (H, W, 3) uint8 BGR, never to be written into, its boxes (N, 4) and ignore (N,)."""
         record, row = self.records[row], self._first[row]
+        if row not in self._kept and row not in self._bad:
+            try:
+                image = self._sources[record.images].read(record.name)
+            except (OSError, ValueError) as error:
+                if self.on_bad == "refuse":
+                    raise
+                self._bad[row] = str(error)
+        if row in self._bad:
+            self._skipped.append(record.name)
+            if len(self._bad) == len(set(self._first)):
+                raise ValueError(f"not one of the {len(self._bad)} pictures can be read: {self._bad[row]}")
+            return self.picture((row + 1) % len(self))
         if row not in self._kept:
-            image = read_image(self._sources[record.images].data(record.name))
             self._kept[row] = _reduced(image, clip_boxes(record.boxes, (image.shape[1], image.shape[0])), 2 * self.size)
         return *self._kept[row], record.ignore
 
     def batch(
         self, seed: Sequence[int], rows: Sequence[int] | np.ndarray, stage: int
-    ) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    ) -> tuple[np.ndarray, dict[str, list]]:
         """Images (B, S, S, 3) uint8 BGR and targets: boxes B times (n, 4), ignore B times (n,).
 
         Stage 1 is mosaics, 2 single pictures, 0 pictures as the detector sees them when it runs.
         """
         samples = [self.sample(np.random.default_rng([*seed, row]), row, stage) for row in map(int, rows)]
         images = np.stack([image for image, _, _ in samples])
-        return images, {"boxes": [boxes for _, boxes, _ in samples], "ignore": [ignore for _, _, ignore in samples]}
+        targets: dict[str, list] = {"boxes": [b for _, b, _ in samples], "ignore": [i for _, _, i in samples]}
+        if self._skipped:
+            targets["skipped"], self._skipped = self._skipped, []
+        return images, targets
 
     def sample(self, rng: np.random.Generator, row: int, stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Image (S, S, 3) uint8 BGR, boxes (n, 4), ignore (n,)."""

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from edgepose.data.pictures import Pictures
-from edgepose.skeleton import SKELETONS, Skeleton, named_skeleton, shared
+from edgepose.data.pictures import ON_BAD, Pictures
+from edgepose.skeleton import Skeleton, shared
+
+# Share of a box that its person fills, where no mask says it: CrowdPose's and AI Challenger's rule for OKS.
+FILLED = 0.53
+
+
+def _unset() -> np.ndarray:
+    return np.empty(0)
 
 
 @dataclass(frozen=True)
 class People:
-    """P people on M pictures.
+    """P people on M pictures. Columns after `boxes` may be left out: they then say that nothing is known.
 
-    pictures:  where the pixels are, one source per data set
+    pictures:  where the pixels are, one source per data set; none where only the labels were read
     files:     (M,) (index into `pictures`, file name)
     picture:   (P,) row of `files`
     keypoints: (P, K, 2) float32, pixels of the picture as stored
     visible:   (P, K) float32, 1 = labelled, 0 = not labelled: no target and no loss
     boxes:     (P, 4) float32 x1, y1, x2, y2
+    hidden:    (P, K) bool, labelled although something covers it
+    areas:     (P,) float32 square pixels as OKS wants them: the mask's, else FILLED x the box
+    ids:       (P,) int64 annotation ids as the file has them
+    heads:     (P,) float32 PCKh's head size in pixels, 0.6 x the diagonal of the head box; NaN where unknown
+    category:  (P,) int32 index into `categories` (AP-10K's species)
+    sets:      (P,) int32 which data set of a union
+    sizes:     (M, 2) int32 w, h as the file states them, 0 where it does not
+    image_ids: (M,) int64
+    crowding:  (M,) float32 CrowdPose's crowd index, NaN elsewhere
+    unlabelled, unlabelled_picture, crowd:  (U, 4) float32 boxes of crowds and of people without one labelled keypoint,
+               (U,) their rows of `files`, (U,) bool which are crowds: neither people to learn nor background
     """
 
     skeleton: Skeleton
@@ -33,19 +49,110 @@ class People:
     keypoints: np.ndarray
     visible: np.ndarray
     boxes: np.ndarray
+    hidden: np.ndarray = field(default_factory=_unset)
+    areas: np.ndarray = field(default_factory=_unset)
+    ids: np.ndarray = field(default_factory=_unset)
+    heads: np.ndarray = field(default_factory=_unset)
+    category: np.ndarray = field(default_factory=_unset)
+    sets: np.ndarray = field(default_factory=_unset)
+    sizes: np.ndarray = field(default_factory=_unset)
+    image_ids: np.ndarray = field(default_factory=_unset)
+    crowding: np.ndarray = field(default_factory=_unset)
+    unlabelled: np.ndarray = field(default_factory=lambda: np.empty((0, 4), np.float32))
+    unlabelled_picture: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    crowd: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+    categories: tuple[str, ...] = ("person",)
+
+    def __post_init__(self) -> None:
+        p, m, k = len(self.picture), len(self.files), len(self.skeleton)
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        unknown = {
+            "hidden": np.zeros((p, k), bool),
+            "areas": (FILLED * sides.prod(axis=1)).astype(np.float32),
+            "ids": np.arange(1, p + 1),
+            "heads": np.full(p, np.nan, np.float32),
+            "category": np.zeros(p, np.int32),
+            "sets": np.zeros(p, np.int32),
+            "sizes": np.zeros((m, 2), np.int32),
+            "image_ids": np.arange(1, m + 1),
+            "crowding": np.full(m, np.nan, np.float32),
+        }
+        for name, column in unknown.items():
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, column)
+        expected = {name: m if name in _OF_FILES else len(self.unlabelled) if name in _OF_REGIONS else p for name in
+                    (*_OF_PEOPLE, *_OF_FILES, *_OF_REGIONS)}  # fmt: skip
+        wrong = [name for name, n in expected.items() if len(getattr(self, name)) != n]
+        if wrong:
+            raise ValueError(f"columns of {p} people on {m} pictures have other lengths: {wrong}")
 
     def __len__(self) -> int:
         return len(self.picture)
 
     def __getitem__(self, rows: Any) -> People:
         """The people of an index array, mask or slice; pictures are kept."""
-        columns = ("picture", "keypoints", "visible", "boxes")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _OF_PEOPLE})
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(P, K) int8 as COCO writes them: 0 not labelled, 1 labelled but hidden, 2 labelled and seen."""
+        return (2 * (self.visible > 0) - (self.hidden & (self.visible > 0))).astype(np.int8)
+
+    def on(self, pictures: np.ndarray) -> People:
+        """The people on the pictures of a mask (M,); the pictures and regions that it leaves out are gone."""
+        row = np.cumsum(pictures) - 1
+        people, regions = pictures[self.picture], pictures[self.unlabelled_picture]
+        columns = {name: getattr(self, name)[people] for name in _OF_PEOPLE}
+        columns |= {name: getattr(self, name)[pictures] for name in _OF_FILES}
+        columns |= {name: getattr(self, name)[regions] for name in _OF_REGIONS}
+        columns["picture"] = row[columns["picture"]]
+        columns["unlabelled_picture"] = row[columns["unlabelled_picture"]]
+        files = tuple(file for file, kept in zip(self.files, pictures, strict=True) if kept)
+        return replace(self, files=files, **columns)
+
+    def crowded(self, level: str) -> People:
+        """The people on CrowdPose's easy, medium or hard pictures: crowd index below .2, below .8, the rest.
+
+        The published tool splits so; its paper states .1 and .8.
+        """
+        limits = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}
+        if level not in limits:
+            raise ValueError(f"unknown level {level!r}, expected one of {list(limits)}")
+        if np.isnan(self.crowding).all() and len(self.files):
+            raise ValueError("no picture states a crowd index (`crowdIndex`): expected CrowdPose's annotations")
+        low, high = limits[level]
+        return self.on((self.crowding >= low) & (self.crowding < high))
 
     def image(self, row: int) -> np.ndarray:
         """The picture of a person, (H, W, 3) uint8 BGR."""
         source, name = self.files[self.picture[row]]
+        if not self.pictures:
+            raise ValueError(f"the labels of {name} were read without their pictures: give a folder or zip of them")
         return self.pictures[source].read(name)
+
+    def held(self, on_bad: str = "refuse") -> tuple[People, list[str]]:
+        """The people whose pictures are there, and the names of the pictures that are not; nothing is decoded.
+
+        on_bad: "refuse" raises FileNotFoundError where pictures are missing, "skip" leaves their people out.
+        """
+        if on_bad not in ON_BAD:
+            raise ValueError(f"on_bad={on_bad!r}: expected one of {list(ON_BAD)}")
+        used = np.zeros(len(self.files), bool)
+        used[self.picture] = True
+        gone = np.zeros(len(self.files), bool)
+        missing: list[str] = []
+        for number, source in enumerate(self.pictures):
+            rows = [i for i in np.flatnonzero(used) if self.files[i][0] == number]
+            lost = set(source.missing(self.files[i][1] for i in rows))
+            if lost and on_bad == "refuse":
+                some = ", ".join(sorted(lost)[:5])
+                raise FileNotFoundError(
+                    f"{source.source} lacks {len(lost)} of {len(rows)} labelled pictures, such as {some}: complete it, "
+                    "or leave their people out with on_bad=skip"
+                )
+            gone[[i for i in rows if self.files[i][1] in lost]] = True
+            missing += sorted(lost)
+        return (self[~gone[self.picture]] if missing else self), missing
 
     def load(self) -> None:
         """Decode every picture that somebody stands on, so that worker processes can share the memory."""
@@ -53,56 +160,43 @@ class People:
             self.pictures[source].read(name)
 
 
-def read_coco(annotations: str | Path, pictures: str | Path) -> People:
-    """People of a COCO-style keypoint file (json) and its folder or zip of pictures.
-
-    The skeleton is found by the category's keypoint names (COCO, AI Challenger, CrowdPose, AP-10K ...). People without
-    labelled keypoints and crowds are left out, and so are pictures marked `near_dup_of_val`, which would leak the
-    validation set. Boxes are clipped to the picture, as RTMPose's loader does.
-    """
-    content = _read_json(annotations)
-    skeleton = _skeleton_of(content, annotations)
-    images = {image["id"]: image for image in content["images"] if not image.get("near_dup_of_val")}
-    rows = [
-        a
-        for a in content["annotations"]
-        if a["image_id"] in images and not a.get("iscrowd") and any(a.get("keypoints", ())[2::3])
-    ]
-    index = {identity: i for i, identity in enumerate(images)}
-    k = len(skeleton)
-    points = np.array([a["keypoints"] for a in rows], np.float32).reshape(-1, k, 3)
-    boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    picture = np.array([index[a["image_id"]] for a in rows], np.int64)
-    sizes = np.array([(images[a["image_id"]]["width"], images[a["image_id"]]["height"]) for a in rows], np.float32)
-    boxes = np.clip(boxes, 0, np.tile(sizes.reshape(-1, 2) - 1, 2))
-    files = tuple((0, image["file_name"]) for image in images.values())
-    visible = (points[..., 2] > 0).astype(np.float32)
-    return People(skeleton, (Pictures(pictures),), files, picture, points[..., :2], visible, boxes)
+_OF_PEOPLE = ("picture", "keypoints", "visible", "boxes", "hidden", "areas", "ids", "heads", "category", "sets")
+_OF_FILES = ("sizes", "image_ids", "crowding")
+_OF_REGIONS = ("unlabelled", "unlabelled_picture", "crowd")
 
 
 def union(sets: Sequence[People], skeleton: Skeleton, repeat: Sequence[int] | None = None) -> People:
     """All people of several sets in one skeleton, matched by keypoint NAME; what a set lacks is unlabelled.
 
-    `repeat` says how often each set is listed (RTMPose's AIC+COCO mix lists COCO three times).
+    `repeat` says how often each set is listed (RTMPose's AIC+COCO mix lists COCO three times). The column `sets` says
+    which one a person came from.
     """
     factors = [1] * len(sets) if repeat is None else list(repeat)
+    if not sets:
+        raise ValueError("a union of no data sets: expected at least one")
     if len(factors) != len(sets):
         raise ValueError(f"got {len(factors)} repeat factors for {len(sets)} data sets")
     parts = [_in_skeleton(people, skeleton) for people in sets]
-    pictures = tuple(p for part in parts for p in part.pictures)
+    categories = tuple(dict.fromkeys(name for part in parts for name in part.categories))
     files: list[tuple[int, str]] = []
-    columns: dict[str, list[np.ndarray]] = {"picture": [], "keypoints": [], "visible": [], "boxes": []}
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in (*_OF_PEOPLE, *_OF_FILES, *_OF_REGIONS)}
     first_source = 0
-    for part, factor in zip(parts, factors, strict=True):
+    for number, (part, factor) in enumerate(zip(parts, factors, strict=True)):
         first_file = len(files)
         files += [(first_source + source, name) for source, name in part.files]
         first_source += len(part.pictures)
+        index = np.array([categories.index(name) for name in part.categories], np.int32)
+        moved = {
+            "picture": part.picture + first_file,
+            "unlabelled_picture": part.unlabelled_picture + first_file,
+            "sets": np.full(len(part), number, np.int32),
+            "category": index[part.category],
+        }
         for name, column in columns.items():
-            offset = first_file if name == "picture" else 0
-            column += [getattr(part, name) + offset] * factor
+            column += [moved.get(name, getattr(part, name))] * (factor if name in _OF_PEOPLE else 1)
     arrays = {name: np.concatenate(column) for name, column in columns.items()}
-    return People(skeleton, pictures, tuple(files), **arrays)
+    pictures = tuple(p for part in parts for p in part.pictures)
+    return People(skeleton, pictures, tuple(files), **arrays, categories=categories)
 
 
 def _in_skeleton(people: People, skeleton: Skeleton) -> People:
@@ -112,27 +206,8 @@ def _in_skeleton(people: People, skeleton: Skeleton) -> People:
     source, target = (list(side) for side in zip(*pairs, strict=True))
     keypoints = np.zeros((len(people), len(skeleton), 2), np.float32)
     visible = np.zeros((len(people), len(skeleton)), np.float32)
+    hidden = np.zeros((len(people), len(skeleton)), bool)
     keypoints[:, target] = people.keypoints[:, source]
     visible[:, target] = people.visible[:, source]
-    return replace(people, skeleton=skeleton, keypoints=keypoints, visible=visible)
-
-
-def _read_json(path: str | Path) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}): expected a COCO-style annotation file") from error
-    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-        raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
-    return content
-
-
-def _skeleton_of(content: dict[str, Any], path: str | Path) -> Skeleton:
-    for category in content.get("categories", ()):
-        names = tuple(category.get("keypoints", ()))
-        skeleton = named_skeleton(names)
-        if skeleton is not None:
-            return skeleton
-        if names:
-            raise ValueError(f"{path} labels {list(names)}, expected the keypoints of one of {list(SKELETONS)}")
-    raise ValueError(f"{path} has no category with keypoint names")
+    hidden[:, target] = people.hidden[:, source]
+    return replace(people, skeleton=skeleton, keypoints=keypoints, visible=visible, hidden=hidden)

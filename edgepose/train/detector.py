@@ -36,7 +36,7 @@ DETECTOR_VIEWS = {
 
 
 def detector_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]]
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse"
 ) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss]:
     """Spec, network, samples and loss of a detector's recipe.
 
@@ -48,7 +48,8 @@ def detector_task(
         raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
     sets = [read_boxes(annotations, pictures) * repeat for annotations, pictures, repeat in data]
     published, mixup = DETECTOR_VIEWS[recipe.model.removeprefix("rtmdet-")]
-    samples = Detections([record for records in sets for record in records], width, recipe.views or published, mixup)
+    records = [record for records in sets for record in records]
+    samples = Detections(records, width, recipe.views or published, mixup, on_bad)
     if len(samples) == 0:
         raise ValueError("the training data names no picture: check the files in data=")
     codec = codec_of(spec)

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
+from edgepose.data.sampling import Order, shuffled
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
 from edgepose.train.optimiser import Average, adamw, lr_factor
 from edgepose.train.recipes import Recipe
 
-Batch = tuple[Tensor, dict[str, Any]]
+Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
 
@@ -38,7 +39,10 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
-        """Images (B, h, w, 3) uint8 BGR and targets; stage 1 strong augmentation, 2 mild, 0 none."""
+        """Images (B, h, w, 3) uint8 BGR and targets; stage 1 strong augmentation, 2 mild, 0 none.
+
+        The target "skipped", where there is one, names pictures that could not be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Plan(Dataset[Batch]):
     recipe: Recipe
     process: int = 0
     processes: int = 1
+    order: Order = shuffled
 
     @property
     def per_epoch(self) -> int:
@@ -65,12 +70,13 @@ class Plan(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         recipe, (epoch, position) = self.recipe, divmod(number, self.per_epoch)
-        order = np.random.default_rng((recipe.seed, epoch)).permutation(self.rows)
+        order = self.order(np.random.default_rng((recipe.seed, epoch)), self.rows)
         rows = order[position * recipe.batch : (position + 1) * recipe.batch]
         mine = rows[self.process :: self.processes] if len(rows) >= self.processes else rows
         stage = 0 if recipe.overfit else 1 if epoch < recipe.epochs - recipe.stage2 else 2
         images, targets = self.samples.batch((recipe.seed, number, self.process), mine, stage)
-        return torch.from_numpy(images), _tensors(targets)
+        skipped = targets.pop("skipped", [])
+        return torch.from_numpy(images), _tensors(targets), skipped
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Step:
     lr: float
     losses: dict[str, float]
     images_per_second: float
+    skipped: tuple[str, ...] = ()  # pictures of this batch that could not be read
 
 
 def train(
@@ -95,6 +102,7 @@ def train(
     *,
     device: str = "cpu",
     extra: nn.Module | None = None,
+    order: Order = shuffled,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     report: Callable[[Step], None] = lambda step: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,
@@ -104,11 +112,12 @@ def train(
     Args:
         loss_of: (outputs, targets) -> {name: scalar}; the sum is minimised.
         extra: parameters that learn beside the network and are dropped afterwards (an auxiliary head inside loss_of).
+        order: rows of an epoch from a generator and the number of rows.
         validate: figures of a network, called every `recipe.validate_every` epochs and at the end.
         report: called after every iteration. record: called with every row of the log.
     """
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    plan = Plan(samples, recipe, process, processes)
+    plan = Plan(samples, recipe, process, processes, order)
     network.to(device)
     if device == "cpu":
         quicken(network)
@@ -127,7 +136,7 @@ def train(
     forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16")
     clock = time.perf_counter()
     learner.train()
-    for iteration, (images, targets) in enumerate(_batches(plan, start), start=start):
+    for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
         rate = recipe.lr * lr_factor(iteration, len(plan), min(recipe.warmup, len(plan) // 4), recipe.flat)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -151,7 +160,7 @@ def train(
         done, epoch = iteration + 1, iteration // plan.per_epoch
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
         values = {name: value.item() for name, value in losses.items()}
-        report(Step(done, len(plan), epoch, rate, values, len(images) * processes / seconds))
+        report(Step(done, len(plan), epoch, rate, values, len(images) * processes / seconds, tuple(skipped)))
         if done % plan.per_epoch == 0 and process == 0:
             row: dict[str, Any] = {"iteration": done, "epoch": epoch + 1, "lr": rate, **values}
             last = done == len(plan)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgepose.data.augment import MILD, STRONG, Strength
+from edgepose.data.mixes import MIXES
 
 PRECISIONS = ("bf16", "fp32")
+SAMPLINGS = ("all", "balanced")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Recipe:
     views: tuple[float, float] | None = None  # a detector's random resize; the size's published range by default
     average: bool = True  # keep and validate the moving average of the weights
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
+    mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
+    sampling: str = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
     blur: float = 1.0  # factor on the width of SimCC's targets
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
@@ -59,6 +63,10 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: teacher_weight={self.teacher_weight}, expected 0 or more")
         if not 0 <= self.flat <= 1:
             raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(f"recipe {self.model}: sampling={self.sampling!r}, expected one of {list(SAMPLINGS)}")
+        if self.mix and self.mix not in MIXES:
+            raise ValueError(f"recipe {self.model}: mix={self.mix!r}, expected one of {list(MIXES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"recipe {self.model}: precision={self.precision!r}, expected one of {list(PRECISIONS)}")
         for name in ("input_size", "views"):
@@ -132,6 +140,20 @@ RECIPES: dict[str, Recipe] = {
         for size in ("nano", "tiny", "s", "m", "l", "x")
     },
 }
+
+
+# The published mixes of data sets, named on the command line: data='coco=A.json:PICTURES,aic=B.json:PICTURES'. The
+# published body-8 runs distort colours once more (photometric distortion), which is left out here.
+RECIPES |= {f"rtmpose-{size}-aic-coco": replace(RECIPES[f"rtmpose-{size}"], mix="aic-coco") for size in "tsml"}
+RECIPES |= {f"rtmpose-{size}-body8": replace(RECIPES[f"rtmpose-{size}"], mix="body8", stage2=20) for size in "ts"}
+RECIPES |= {
+    f"rtmpose-{size}-body8": replace(
+        RECIPES[f"rtmpose-{size}"], mix="body8", stage2=20, strong=_LARGE, mild=_LARGE_MILD
+    )
+    for size in "ml"
+}
+RECIPES |= {f"{name}-{mix}": replace(RECIPES[name], mix=mix) for mix in ("aic-coco", "body7")
+            for name in RECIPES if name.startswith("cspnext-udp-")}  # fmt: skip
 
 
 def override(recipe: Recipe, words: list[str]) -> Recipe:

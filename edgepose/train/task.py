@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from edgepose.codec import codec_of
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
-from edgepose.data.people import read_coco, union
+from edgepose.data.people import union
+from edgepose.data.read import read
+from edgepose.data.sampling import Balanced, Order, shuffled
 from edgepose.models import build
 from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
@@ -38,37 +40,46 @@ class Task:
     samples: Any
     loss_of: Loss
     extra: nn.Module | None = None
+    order: Order = shuffled
+    missing: tuple[str, ...] = ()  # pictures that were left out before the run
 
 
-def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
+def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse") -> Task:
     """Build a recipe's network and data.
 
-    data: (COCO-style annotations, folder or zip of pictures, how often the set is listed) per data set; several are
-    joined by keypoint name.
+    data: (annotations in any known format, folder or zip of pictures, how often the set is listed, or its weight
+        where the recipe balances them) per data set; several are joined by keypoint name.
+    on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
     """
     _refuse_unused(recipe)
     torch.manual_seed(recipe.seed)
     if recipe.model.startswith("rtmdet"):
         from edgepose.train.detector import detector_task  # needs onnxruntime for a teacher, which poses do without
 
-        return Task(*detector_task(recipe, data))
+        return Task(*detector_task(recipe, data, on_bad))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
-    sets = [read_coco(annotations, pictures) for annotations, pictures, _ in data]
-    people = union(sets, SKELETONS[recipe.skeleton], [repeat for _, _, repeat in data])
+    sets = [read(annotations, pictures) for annotations, pictures, _ in data]
+    times = [repeat for _, _, repeat in data]
+    balanced = recipe.sampling == "balanced"
+    people, missing = union(sets, SKELETONS[recipe.skeleton], None if balanced else times).held(on_bad)
+    order = Balanced(people.sets, tuple(times)) if balanced else shuffled
     codec = codec_of(spec)
     if isinstance(codec, SimCC):
         x, y = codec.sigmas
         codec = dataclasses.replace(codec, sigma=(recipe.blur * x, recipe.blur * y))
     if isinstance(network, RTMPose) and (recipe.heatmap_weight or recipe.inner_weight):
-        samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild)
+        samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild, on_bad)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
-        return Task(spec, network, samples, loss_of, WithHeatmaps(network))
-    return Task(spec, network, Crops(people, spec, codec, recipe.strong, recipe.mild), LOSSES[spec.codec])
+        return Task(spec, network, samples, loss_of, WithHeatmaps(network), order, tuple(missing))
+    samples = Crops(people, spec, codec, recipe.strong, recipe.mild, on_bad)
+    return Task(spec, network, samples, LOSSES[spec.codec], None, order, tuple(missing))
 
 
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": ("rtmpose-", 1.0), "heatmap_weight": ("rtmpose-", 0.0), "inner_weight": ("rtmpose-", 0.0),
             "teacher": ("rtmdet-", ""), "views": ("rtmdet-", None)}  # fmt: skip
+# And those that a detector does not read.
+_OF_POSES = {"sampling": "all", "mix": ""}
 
 
 def _refuse_unused(recipe: Recipe) -> None:
@@ -77,3 +88,7 @@ def _refuse_unused(recipe: Recipe) -> None:
         if getattr(recipe, name) != nothing and not recipe.model.startswith(family):
             value = getattr(recipe, name)
             raise ValueError(f"{name}={value} is for {family}* models, {recipe.model} has no use for it: leave it out")
+    for name, nothing in _OF_POSES.items():
+        if getattr(recipe, name) != nothing and recipe.model.startswith("rtmdet-"):
+            value = getattr(recipe, name)
+            raise ValueError(f"{name}={value} is for poses, {recipe.model} has no use for it: leave it out")

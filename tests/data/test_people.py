@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from edgepose.codec.simcc import SimCC
+from edgepose.data.coco import read_coco
 from edgepose.data.crops import Crops
-from edgepose.data.people import People, read_coco, union
+from edgepose.data.people import People, union
 from edgepose.data.pictures import Pictures
 from edgepose.skeleton import COCO, COCO19
 from edgepose.spec import ModelSpec

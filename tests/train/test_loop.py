@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgepose.data.sampling import Balanced
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.loop import Plan, Step, initialise, train
@@ -83,6 +84,24 @@ def test_a_killed_run_resumes_to_exactly_the_same_weights(tmp_path: Path) -> Non
     for part, tensors in whole.items():
         for name, value in tensors.items():
             assert torch.equal(value, killed[part][name]), f"{part}/{name}"
+
+
+def test_balanced_batches_are_the_same_after_resuming() -> None:
+    """Sets of 20 and 4 people with equal shares."""
+    seen: list[list[int]] = []
+
+    class Watched(Brightness):
+        def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
+            seen.append(rows.tolist())
+            return super().batch(seed, rows, stage)
+
+    order = Balanced(np.repeat([0, 1], [20, 4]), (1, 1))
+    for numbers in (range(9), range(5, 9)):
+        plan = Plan(Watched(), recipe(), order=order)
+        for number in numbers:
+            _ = plan[number]
+    assert seen[9:] == seen[5:9], "batch i depends on the seed and on i alone"
+    assert all(3 <= sum(row >= 20 for row in rows) <= 5 for rows in seen)
 
 
 def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:

@@ -17,6 +17,16 @@ def test_every_recipe_names_a_model_and_lasts_longer_than_its_second_stage(name:
     assert recipe.stage2 < recipe.epochs
 
 
+def test_the_published_mixes_have_recipes() -> None:
+    assert {RECIPES[f"rtmpose-{size}-{mix}"].mix for size in "tsml" for mix in ("aic-coco", "body8")} == {
+        "aic-coco", "body8",
+    }  # fmt: skip
+    assert RECIPES["rtmpose-m-body8"].strong.rotation == 90 and RECIPES["rtmpose-s-body8"].strong.rotation == 80
+    assert {RECIPES[f"cspnext-udp-{size}-{mix}"].skeleton for size in "tsmlx" for mix in ("aic-coco", "body7")} == {
+        "coco19"
+    }
+
+
 def test_overrides_are_typed() -> None:
     recipe = override(RECIPES["rtmpose-t"], ["epochs=3", "lr=0.01", "average=true", "input_size=288x384", "init=a=b"])
     assert (recipe.epochs, recipe.lr, recipe.average) == (3, 0.01, True)
@@ -36,6 +46,8 @@ def test_overrides_are_typed() -> None:
         ("lr=-1", "expected a positive"),
         ("precision=int8", "expected one of"),
         ("flat=2", "between 0 and 1"),
+        ("sampling=fair", "expected one of"),
+        ("mix=body9", "body7"),
     ],
 )
 def test_wrong_overrides_are_refused_in_one_sentence(word: str, message: str) -> None:

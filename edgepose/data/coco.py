@@ -1,0 +1,189 @@
+"""COCO's form and its relatives: one object with `images`, `annotations` and `categories`.
+
+COCO, COCO-WholeBody, CrowdPose, AP-10K, Halpe, Human-Art, PoseTrack18, sub-JHMDB and the converted AI Challenger, MPII,
+OCHuman and LSPET differ in the keypoints that their categories name and in a few fields of their own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepose.data.columns import Columns, Problems, Row, load_json, numbers, rows_of, tell, texts, whole_numbers
+from edgepose.data.people import People
+from edgepose.skeleton import HALPE26, HALPE136, SKELETONS, WHOLEBODY, Skeleton, named_skeleton
+
+# COCO-WholeBody's own lists, in the order of the skeleton: field, how many keypoints.
+PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21))
+CODED = 23  # of its keypoints, body and feet have COCO's visibility codes; face and hands a confidence, or 1
+# Skeletons of files that name no keypoints, or only the body's, by their number of keypoints.
+BY_LENGTH = {len(s): s for s in (HALPE26, HALPE136, WHOLEBODY)}
+
+
+def read_coco(annotations: str | Path, pictures: str | Path | None = None, problems: Problems = None) -> People:
+    """People of a COCO-style keypoint file (json) and its folder or zip of pictures.
+
+    The skeleton is found by the category's keypoint names, by COCO-WholeBody's lists, or by the number of keypoints.
+    Crowds and people without labelled keypoints become `People.unlabelled`; pictures marked `near_dup_of_val`, which
+    would leak the validation set, are left out. Boxes are clipped to the picture, as RTMPose's loader does, and people
+    whose box is then empty are left out, as it leaves them out.
+
+    Args:
+        pictures: None to read the labels alone.
+        problems: a list takes a sentence for everything wrong that would otherwise be raised; boxes then stay as the
+            file has them, empty or outside.
+    """
+    return of_coco(load_json(annotations), annotations, pictures, problems)
+
+
+def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problems: Problems) -> People:
+    """What `read_coco` does, of a file that was read already."""
+    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
+        raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
+    images = rows_of(content, "images", path)
+    if problems is None:
+        images = [image for image in images if not image.get("near_dup_of_val")]
+    image_ids = whole_numbers(images, "id", path, "image")
+    index = {int(identity): i for i, identity in enumerate(image_ids)}
+    if len(index) < len(image_ids):
+        tell(problems, f"{path} lists {len(image_ids) - len(index)} pictures twice: their ids repeat")
+    names = texts(images, "file_name", path)
+    every = rows_of(content, "annotations", path)
+    rows = _of_listed_pictures(every, index, rows_of(content, "images", path), path, problems)
+    skeletons = _skeletons(content, every, path)
+    skeleton = next(iter(skeletons.values()))
+    rows = [row for row in rows if row.get("category_id", next(iter(skeletons))) in skeletons]
+    points = _points(rows, skeleton, path)
+    more = {"image_ids": image_ids, "ids": _ids(rows, path)}
+    if any("area" in row for row in rows):
+        more["areas"] = np.array([_number(row.get("area")) for row in rows], np.float32)
+    if any("crowdIndex" in image for image in images):
+        more["crowding"] = np.array([_number(image.get("crowdIndex"), np.nan) for image in images], np.float32)
+    if any("bbox_head" in row for row in rows):
+        more["heads"] = _heads(rows, path)
+    categories = tuple(str(c.get("name", "person")) for c in content.get("categories", ()) if c.get("id") in skeletons)
+    if len(categories) > 1:
+        place = {identity: i for i, identity in enumerate(skeletons)}
+        more["category"] = np.array([place[row["category_id"]] for row in rows], np.int32)
+    boxed = not rows or "bbox" in rows[0] or "center" not in rows[0]
+    return Columns(
+        path,
+        skeleton,
+        points,
+        numbers(rows, "bbox", 4, path) if boxed else centred_boxes(rows, path),
+        np.array([index[row["image_id"]] for row in rows], np.int64),
+        names,
+        stated_sizes(images),
+        crowd=np.array([bool(row.get("iscrowd")) for row in rows], bool),
+        clip=boxed,
+        categories=categories or ("person",),
+        more=more,
+    ).people(pictures, problems)
+
+
+def centred_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
+    """(N, 4) x, y, w, h from MPII's `center` (counted from 1) and `scale` (height / 200): squares, moved down a little.
+
+    As the published loaders do; they add the padding of 1.25 to it, and so does ours when it crops.
+    """
+    centres = numbers(rows, "center", 2, path)
+    sides = 200 * np.array([_number(row.get("scale"), np.nan) for row in rows], np.float32)[:, None]
+    stated = centres[:, 0] != -1
+    centres[stated, 1] += 15 / 200 * sides[stated, 0]
+    return np.concatenate([centres - 1 - sides / 2, sides, sides], axis=1)
+
+
+def _of_listed_pictures(
+    rows: list[Row], index: dict[int, int], images: list[Row], path: str | Path, problems: Problems
+) -> list[Row]:
+    """Annotations of the pictures in `index`; one of a picture that the file does not list at all is told."""
+    try:
+        strangers = {row["image_id"] for row in rows} - index.keys()
+    except (KeyError, TypeError):
+        whole_numbers(rows, "image_id", path)  # says which
+        raise
+    if not strangers:
+        return rows
+    strangers -= {image["id"] for image in images}
+    if strangers:
+        count = sum(row["image_id"] in strangers for row in rows)
+        tell(
+            problems,
+            f"{path}: {count} annotations name pictures that `images` lacks, such as {min(strangers, key=str)!r}",
+        )
+    return [row for row in rows if row["image_id"] in index]
+
+
+def _skeletons(content: Row, rows: list[Row], path: str | Path) -> dict[Any, Skeleton]:
+    """The skeleton of every category of people (or animals) by its id; they all have the same."""
+    length = next((len(row["keypoints"]) for row in rows if isinstance(row.get("keypoints"), list)), 0) // 3
+    categories = rows_of(content, "categories", path) if "categories" in content else []
+    found: dict[Any, Skeleton] = {}
+    unknown: list[str] = []
+    for category in categories:
+        names = category.get("keypoints")
+        names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        skeleton = named_skeleton(names)
+        if any("foot_kpts" in row for row in rows[:100]):
+            skeleton = WHOLEBODY
+        elif length != len(names) and length in BY_LENGTH:
+            skeleton = BY_LENGTH[length]
+        if skeleton is not None:
+            found[category.get("id")] = skeleton
+        else:
+            unknown = unknown or names
+    if not found and unknown:
+        shown = f"{unknown[:6]}{f' and {len(unknown) - 6} more' if len(unknown) > 6 else ''}"
+        raise ValueError(f"{path} labels {shown}, expected the keypoints of one of {list(SKELETONS)}")
+    if not found:
+        raise ValueError(f"{path} has no category with keypoint names")
+    if len({skeleton.name for skeleton in found.values()}) > 1:
+        raise ValueError(f"{path} mixes skeletons {sorted({s.name for s in found.values()})}: expected one in a file")
+    return found
+
+
+def _points(rows: list[Row], skeleton: Skeleton, path: str | Path) -> np.ndarray:
+    """(P, K, 3); people for whom the file has no list of keypoints are unlabelled."""
+    whole = skeleton is WHOLEBODY and any("foot_kpts" in row for row in rows[:100])
+    points = np.zeros((len(rows), len(skeleton), 3), np.float32)
+    first = 0
+    for name, count in PARTS if whole else (("keypoints", len(skeleton)),):
+        has = [i for i, row in enumerate(rows) if row.get(name)]
+        listed = numbers([rows[i] for i in has], name, 3 * count, path)
+        points[has, first : first + count] = listed.reshape(-1, count, 3)
+        first += count
+    codes = points[..., 2]
+    if skeleton is WHOLEBODY:
+        codes[:, CODED:][codes[:, CODED:] > 0] = 2
+    elif skeleton is HALPE136:
+        codes[:, len(HALPE26) :][codes[:, len(HALPE26) :] > 0] = 2
+    return points
+
+
+def stated_sizes(images: list[Row]) -> np.ndarray:
+    """(M, 2) w, h; 0 where the file does not say."""
+    sides = [(image.get("width"), image.get("height")) for image in images]
+    known = [(w, h) if isinstance(w, int) and isinstance(h, int) and 0 < min(w, h) < 2**31 > max(w, h) else (0, 0)
+             for w, h in sides]  # fmt: skip
+    return np.array(known, np.int32).reshape(-1, 2)
+
+
+def _ids(rows: list[Row], path: str | Path) -> np.ndarray:
+    if any("id" in row for row in rows):
+        return whole_numbers(rows, "id", path)
+    return np.arange(1, len(rows) + 1)
+
+
+def _heads(rows: list[Row], path: str | Path) -> np.ndarray:
+    """(P,) 0.6 x the diagonal of the head boxes (PoseTrack18's `bbox_head`)."""
+    heads = np.full(len(rows), np.nan, np.float32)
+    has = [i for i, row in enumerate(rows) if row.get("bbox_head")]
+    sides = numbers([rows[i] for i in has], "bbox_head", 4, path)[:, 2:]
+    heads[has] = 0.6 * np.linalg.norm(sides, axis=1)
+    return heads
+
+
+def _number(value: Any, otherwise: float = 0.0) -> float:
+    return float(value) if isinstance(value, (int, float)) else otherwise

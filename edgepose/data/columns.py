@@ -1,0 +1,198 @@
+"""From the numbers in an annotation file to `People`: what every reader checks, once.
+
+Readers gather plain columns; `Columns.people` tells what cannot be learnt from and splits off who is not labelled.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepose.data.people import FILLED, People
+from edgepose.data.pictures import Pictures
+from edgepose.skeleton import Skeleton
+
+Row = dict[str, Any]  # one entry of an annotation file
+# Polygons hold neither quotes nor braces; a mask (an object with `counts`) stays and is short.
+OUTLINE = re.compile(r'("segmentation":)\s*\[[^"{}]*\](?=\s*[,}])')
+Problems = list[str] | None  # sentences about what is wrong, or None: the first one is raised
+
+
+@dataclass
+class Columns:
+    """What a reader found: P people and M pictures, before anything is checked.
+
+    points:  (P, K, 3) float32 x, y and COCO's code 0, 1, 2; K is the skeleton's
+    boxes:   (P, 4) float32 x, y, w, h
+    picture: (P,) row of `names`
+    names:   M file names
+    crowd:   (P,) bool
+    clip:    whether boxes are cut to pictures whose size is known, as RTMPose's loader does for COCO's form
+    more:    other columns of `People`, of the same people and pictures
+    """
+
+    path: str | Path
+    skeleton: Skeleton
+    points: np.ndarray
+    boxes: np.ndarray
+    picture: np.ndarray
+    names: Sequence[str]
+    sizes: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int32))
+    crowd: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+    clip: bool = True
+    categories: tuple[str, ...] = ("person",)
+    more: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def people(self, pictures: str | Path | None, problems: Problems) -> People:
+        """People with labelled keypoints; those without, and crowds, become regions (`People.unlabelled`).
+
+        With `problems` the boxes stay as they are in the file, and people whom training would refuse are left out.
+        """
+        p, m = len(self.picture), len(self.names)
+        sizes = self.sizes if len(self.sizes) else np.zeros((m, 2), np.int32)
+        crowd = self.crowd if len(self.crowd) else np.zeros(p, bool)
+        ids = self.more.get("ids", np.arange(1, p + 1))
+        labelled = (self.points[..., 2] > 0).any(axis=1) & ~crowd
+        ignored = self.points[..., 2] == 0  # what stands in an unlabelled keypoint does not matter
+        finite = (np.isfinite(self.points).all(axis=2) | ignored).all(axis=1) & np.isfinite(self.boxes).all(axis=1)
+        negative = finite & (self.boxes[:, 2:] < 0).any(axis=1)
+        keep = finite & ~negative
+        for bad, what in (
+            (~finite, "a box or keypoint that is no finite number"),
+            (negative, "a box of negative size"),
+        ):
+            which = np.flatnonzero(bad)
+            if len(which):
+                tell(problems, f"{self.path}: annotation {ids[which[0]]} has {what}{_and_more(len(which) - 1)}")
+        boxes = self.boxes.copy()
+        boxes[:, 2:] += boxes[:, :2]
+        if problems is None and self.clip:
+            known = (sizes[self.picture] > 0).all(axis=1)
+            limits = np.tile(sizes[self.picture] - 1, 2).astype(np.float32)
+            boxes[known] = np.clip(boxes[known], 0, limits[known])
+        if problems is None:  # nothing can be cut out of an empty box; the published loaders leave these people out too
+            keep &= ((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1)
+        who, others = labelled & keep, ~labelled & keep
+        areas = FILLED * self.boxes[:, 2] * self.boxes[:, 3]
+        if "areas" in self.more:
+            areas = np.where(self.more["areas"] > 0, self.more["areas"], areas)
+        columns = {"areas": areas.astype(np.float32), "ids": ids} | {
+            name: self.more[name] for name in ("heads", "category") if name in self.more
+        }
+        points = self.points[who]
+        visible = points[..., 2] > 0
+        return People(
+            self.skeleton,
+            () if pictures is None else (Pictures(pictures),),
+            tuple((0, name) for name in self.names),
+            self.picture[who],
+            np.where(visible[..., None], points[..., :2], 0).astype(np.float32),
+            visible.astype(np.float32),
+            boxes[who],
+            hidden=visible & (points[..., 2] < 2),
+            **{name: column[who] for name, column in columns.items()},
+            **{name: self.more[name] for name in ("image_ids", "crowding") if name in self.more},
+            sizes=sizes,
+            unlabelled=boxes[others],
+            unlabelled_picture=self.picture[others],
+            crowd=crowd[others],
+            categories=self.categories,
+        )
+
+
+def tell(problems: Problems, sentence: str) -> None:
+    """Raise what is wrong, or write it down where a list is given."""
+    if problems is None:
+        raise ValueError(sentence)
+    problems.append(sentence)
+
+
+def load_json(path: str | Path, outlines: bool = False) -> Any:
+    """The content of a JSON file. Without `outlines`, polygons (`segmentation`) become 0.
+
+    The readers do not use them, and they are most of COCO's training file.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # a file of 10 million numbers sets it off all the time, for nothing: a third of the reading
+    try:
+        text = Path(path).read_text(encoding="utf-8").removeprefix("\ufeff")
+        return json.loads(text if outlines else OUTLINE.sub(r"\1 0", text))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: expected an annotation file") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}): expected an annotation file") from error
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def rows_of(content: Any, key: str | None, path: str | Path) -> list[Row]:
+    """A list of JSON objects, under `key` or the content itself; refused if it is anything else."""
+    found = content[key] if key is not None else content
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise ValueError(f"{path}: {f'`{key}`' if key else 'the file'} is not a list of objects")
+    return found
+
+
+def numbers(rows: Sequence[Row], key: str, width: int, path: str | Path, kind: str = "annotation") -> np.ndarray:
+    """(N, width) float32 of a field that must hold `width` numbers in every row; the first that does not is told."""
+    try:
+        values = [row[key] for row in rows]
+        if all(len(value) == width for value in values):
+            flat = array("f", chain.from_iterable(values))  # refuses text, None and nested lists
+            return np.array(flat, np.float32).reshape(-1, width)
+    except (KeyError, TypeError):
+        pass
+    for i, row in enumerate(rows):
+        if not _is_numbers(row.get(key), width):
+            shown = _shown(row[key]) if key in row else "missing"
+            name = f"{kind} {row['id']}" if "id" in row else f"{kind} number {i + 1}"
+            raise ValueError(f"{path}: `{key}` of {name} is {shown}, expected {width} numbers")
+    raise ValueError(f"{path}: `{key}` holds what are no {width} numbers")  # an int too large for a float
+
+
+def whole_numbers(rows: Sequence[Row], key: str, path: str | Path, kind: str = "annotation") -> np.ndarray:
+    """(N,) int64 of a field that is a whole number in every row."""
+    try:
+        return np.array(array("q", [row[key] for row in rows]), np.int64)
+    except (KeyError, TypeError, OverflowError):
+        pass
+    for i, row in enumerate(rows):
+        value = row.get(key)
+        if not isinstance(value, int) or abs(value) >= 2**63:
+            shown = _shown(value) if key in row else "missing"
+            raise ValueError(f"{path}: `{key}` of {kind} number {i + 1} is {shown}, expected a whole number")
+    raise ValueError(f"{path}: `{key}` holds what are no whole numbers")
+
+
+def texts(rows: Sequence[Row], key: str, path: str | Path, kind: str = "image") -> list[str]:
+    """A field that is text in every row."""
+    found = [row.get(key) for row in rows]
+    for i, value in enumerate(found):
+        if not isinstance(value, str) or not value:
+            shown = _shown(value) if value is not None else "missing"
+            raise ValueError(f"{path}: `{key}` of {kind} number {i + 1} is {shown}, expected text")
+    return found  # type: ignore[return-value]
+
+
+def _is_numbers(value: Any, width: int) -> bool:
+    return isinstance(value, list) and len(value) == width and all(isinstance(v, (int, float)) for v in value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if len(value) > 6 else repr(value)[:60]
+    return repr(value)[:60]
+
+
+def _and_more(count: int) -> str:
+    return f", and {count} more have" if count else ""

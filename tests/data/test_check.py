@@ -1,0 +1,166 @@
+"""`edgepose data`: what the check finds, its sheet, and the one-person subset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgepose.cli import app
+from edgepose.data.check import KINDS, check, overlap, suspected_swaps, twins
+from edgepose.data.coco import read_coco
+from edgepose.data.sheet import TILE, contact_sheet
+from edgepose.data.single import single_person
+from edgepose.runtime.scene import draw_scene
+from edgepose.skeleton import COCO
+
+SIZE = (320, 180)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> dict[str, Any]:
+    """Three pictures of the drawn scene with its people, seen from the front."""
+    image, poses = draw_scene(SIZE)
+    (tmp_path / "pictures").mkdir()
+    people: list[dict[str, Any]] = []
+    for picture in (1, 2, 3):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{picture}.png"), image)
+        for keypoints, (x1, y1, x2, y2) in zip(poses.keypoints, poses.boxes.tolist(), strict=True):
+            points = [float(v) for x, y in keypoints for v in (x, y, 2)]
+            box = [x1, y1, x2 - x1, y2 - y1]
+            person = {"id": len(people) + 1, "image_id": picture, "category_id": 1, "bbox": box}
+            people.append(person | {"keypoints": points})
+    return {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": SIZE[0], "height": SIZE[1]} for i in (1, 2, 3)],
+        "annotations": people,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names)}],
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def swapped(points: list[float], pairs: tuple[str, ...]) -> list[float]:
+    """The keypoints with left and right exchanged in pairs of these names."""
+    array = np.array(points).reshape(17, 3)
+    rows = [i for i, name in enumerate(COCO.names) if name.endswith(pairs)]
+    array[rows] = array[COCO.flip[rows]]
+    return array.reshape(-1).tolist()
+
+
+BODY = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
+
+def test_a_clean_set_has_nothing_to_report(labels: dict[str, Any], tmp_path: Path) -> None:
+    report = check(write(tmp_path / "a.json", labels), tmp_path / "pictures")
+    found = {kind: entries for kind, entries in report.found.items() if entries and kind != "points_out_of_box"}
+    assert found == {} and not report.harmful and set(report.found) == set(KINDS)
+    facts = report.as_dict()
+    assert (facts["format"], facts["skeleton"], facts["images"], facts["people"]) == ("coco", "coco", 3, 12)
+    assert facts["keypoints"]["nose"] == {"seen": 12, "hidden": 0}
+
+
+def test_every_fault_is_found(labels: dict[str, Any], tmp_path: Path) -> None:
+    people = labels["annotations"]
+    people[0]["bbox"] = [10, 10, 0, 5]
+    people[1]["bbox"] = [-20, 10, 60, 60]
+    people[2]["keypoints"][:3] = [900, 20, 2]
+    people[3]["id"] = 3
+    people[4]["keypoints"] = swapped(people[4]["keypoints"], BODY)  # a mirrored body under a face seen from the front
+    people[5]["keypoints"] = swapped(people[5]["keypoints"], ("hip", "knee", "ankle"))
+    people.append(people[6] | {"id": 70})  # the same person again
+    people.append(people[7] | {"id": 71, "bbox": [1, 2, -3, 4]})
+    people.append(people[7] | {"id": 72, "image_id": 99})
+    labels["images"] += [{"id": i, "file_name": f"{i}.png", "width": 320, "height": 180} for i in (4, 5)]
+    labels["images"][1]["width"] = 640
+    (tmp_path / "pictures" / "3.png").write_bytes(b"\x89PNG nothing")
+    cv2.imwrite(str(tmp_path / "pictures" / "4.png"), np.zeros((180, 320, 3), np.uint8))
+    report = check(write(tmp_path / "a.json", labels), tmp_path / "pictures")
+    found = report.found
+    assert found["empty_boxes"] == [1] and found["out_of_frame"] == [2] and found["points_out_of_frame"] == [3]
+    assert found["repeated_ids"] == ["annotation 3"]
+    assert found["swaps"] == [5, 6] and found["twins"] == [[7, 70]]
+    assert len(found["problems"]) == 2 and "negative size" in found["problems"][1]
+    assert found["missing"] == ["5.png"] and found["corrupt"] == ["3.png"]
+    assert found["other_size"] == ["2.png: 320x180, stated 640x180"]
+    assert found["empty_pictures"] == ["4.png", "5.png"] and report.harmful
+    sheet = contact_sheet(report)
+    assert sheet.shape[1] == 2 * TILE[0] and (sheet[-20:, :, 2].astype(int) - sheet[-20:, :, 1] > 60).any(), "red words"
+
+
+@pytest.mark.parametrize("turn", [0, 50, 140, 270])
+@pytest.mark.parametrize("behind", [False, True])
+def test_swaps_are_told_however_a_person_lies(labels: dict[str, Any], tmp_path: Path, turn: int, behind: bool) -> None:
+    """People seen from behind have no eyes labelled and their sides the other way round: no suspicion."""
+    for person in labels["annotations"]:
+        points = np.array(person["keypoints"]).reshape(17, 3)
+        if behind:
+            points[:, 0] *= -1
+            points[:5] = 0
+        angle = np.radians(turn)
+        points[:, :2] = points[:, :2] @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        person["keypoints"] = points.reshape(-1).tolist()
+    right = read_coco(write(tmp_path / "a.json", labels))
+    assert not suspected_swaps(right).any()
+    for person in labels["annotations"]:
+        person["keypoints"] = swapped(person["keypoints"], ("hip",) if behind else BODY)
+    assert suspected_swaps(read_coco(write(tmp_path / "b.json", labels))).all()
+
+
+def test_sets_without_hips_or_people_are_no_error(labels: dict[str, Any], tmp_path: Path) -> None:
+    nobody = read_coco(write(tmp_path / "a.json", labels | {"annotations": []}))
+    assert suspected_swaps(nobody).shape == (0,) and twins(nobody) == []
+    report = check(tmp_path / "a.json")
+    assert report.found["empty_pictures"] == ["1.png", "2.png", "3.png"]
+    with pytest.raises(ValueError, match="check with their folder or zip"):
+        contact_sheet(report)
+
+
+def test_pictures_in_train_and_val(labels: dict[str, Any], tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{name}.json", labels) for name in ("train", "val")]
+    other = labels | {"images": [image | {"file_name": f"x/{image['file_name']}"} for image in labels["images"][:1]],
+                      "annotations": labels["annotations"][:4]}  # fmt: skip
+    write(paths[1], other)
+    assert overlap([check(path) for path in paths]) == ["1.png"]
+    result = CliRunner().invoke(app, ["data", "check", *map(str, paths)])
+    assert result.exit_code == 0 and "listed in more than one file: 1 (1.png)" in result.stdout
+
+
+def test_the_command(labels: dict[str, Any], tmp_path: Path) -> None:
+    labels["annotations"][0]["bbox"][2] = -1
+    path, sheet = write(tmp_path / "a.json", labels), tmp_path / "sheet.jpg"
+    words = ["data", "check", str(path), "--images", str(tmp_path / "pictures"), "--sheet", str(sheet)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1 and "training would refuse: 1 (" in result.stdout and "11 people" in result.stdout
+    assert cv2.imread(str(sheet)).shape == (260, 3 * 320, 3)
+    result = CliRunner().invoke(app, [*words, "--json"])
+    facts = json.loads(result.stdout)
+    assert facts["people"] == 11 and len(facts["found"]["problems"]) == 1 and facts["shared_pictures"] == []
+    for wrong in (["--sheet", str(sheet)], ["--images", "a", "--images", "b"]):
+        assert CliRunner().invoke(app, ["data", "check", str(path), *wrong]).exit_code == 2
+    result = CliRunner().invoke(app, ["data", "check", str(tmp_path / "nothing.json")])
+    assert result.exit_code == 1 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_one_person_pictures(labels: dict[str, Any], tmp_path: Path) -> None:
+    one, two, three = ([a for a in labels["annotations"] if a["image_id"] == i] for i in (1, 2, 3))
+    alone = one[0] | {"segmentation": [[1, 2, 3]]}
+    labels |= {"annotations": [alone, *two[:2], three[0] | {"iscrowd": 1}], "info": {"year": 2017}}
+    path, target = write(tmp_path / "a.json", labels), tmp_path / "b.json"
+    result = CliRunner().invoke(app, ["data", "single-person", str(path), str(target)])
+    assert result.exit_code == 0 and "1 of 3 pictures" in result.stdout
+    kept = json.loads(target.read_text())
+    assert kept["annotations"] == [alone] and kept["images"] == labels["images"][:1] and kept["info"] == {"year": 2017}
+    result = CliRunner().invoke(app, ["data", "single-person", str(path), str(target), "--json"])
+    assert json.loads(result.stdout) == {"path": str(target), "images": 1, "of": 3}
+    bare = alone | {"keypoints": [0] * 51}
+    assert single_person(labels | {"annotations": [bare]}, "x")["images"] == []
+    with pytest.raises(ValueError, match="lacks `images`"):
+        single_person([], "x")
