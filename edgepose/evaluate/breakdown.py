@@ -1,4 +1,4 @@
-"""Where a model is good and where it is not: by keypoint, by size, by how crowded a picture is, by its own confidence."""
+"""Where a model is good and where it is not: by keypoint, size and crowding, and by its own confidence."""
 
 from __future__ import annotations
 
