@@ -246,9 +246,27 @@ def evaluate(
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
     ] = False,
+    scales: Annotated[
+        str, typer.Option("--scales", help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25.")
+    ] = "1",
     pck: Annotated[
         str | None, typer.Option("--pck", help="Also PCK@0.2, AUC, EPE, NME; sizes: torso, box or head.")
     ] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            help="95% intervals from so many draws of the pictures.",
+            show_default="1000 in a report",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for MODEL.md and MODEL.json: all that follows.")
+    ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="In the report, also figures on spoiled pictures: 21 more runs.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the results of the (last) model.")] = None,
     as_json: Json = False,
     detector: Detector = "default",
@@ -258,6 +276,10 @@ def evaluate(
     """Measure models on labelled pictures, or a results file made elsewhere: AP, AR and more.
 
     --boxes gt gives a per-person model the labelled boxes, detector those of the whole pipeline.
+
+    --report tells what kinds of mistakes are made and what each costs (good, jitter, inversion, swap, miss), AP by
+    keypoint, by size, by people in the picture and by crowding, how sure the model may be of itself, and how sure the
+    figures are.
     """
     if (predictions is None) == (not model):
         raise typer.BadParameter(
@@ -265,14 +287,22 @@ def evaluate(
         )
     from edgepose.commands import evaluate as command
 
-    measures = command.Measures(protocol, pck)
+    if robustness and (report is None or predictions is not None):
+        raise typer.BadParameter("it looks at pictures anew: add --model and --report", param_hint="--robustness")
+    try:
+        factors = command.parse_scales(scales)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scales") from None
+    measures = command.Measures(protocol, pck, bootstrap, report, robustness)
     if predictions is not None:
         command.evaluate_results(predictions, data, measures, as_json)
         return
     if images is None:
         raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
 
-    estimators = {name: command.prepared(_load(name, detector, backend, threads), flip_test) for name in model or []}
+    estimators = {
+        name: command.prepared(_load(name, detector, backend, threads), flip_test, factors) for name in model or []
+    }
     unreadable = command.evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json)
     if unreadable:
         raise typer.Exit(1)

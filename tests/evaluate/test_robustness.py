@@ -53,9 +53,7 @@ def test_a_quarter_turn_moves_pixels_where_the_map_says() -> None:
     assert (turned_image[round(y), round(x)] > 250).all() and turned_image.sum() == pytest.approx(765, abs=9)
 
 
-@given(
-    st.floats(5, 200), st.floats(5, 200), st.floats(0, 300), st.floats(0, 300), st.sampled_from([15.0, 45.0, 90.0])
-)
+@given(st.floats(5, 200), st.floats(5, 200), st.floats(0, 300), st.floats(0, 300), st.sampled_from([15.0, 45.0, 90.0]))
 @settings(max_examples=50, deadline=None)
 def test_a_turned_box_holds_the_turned_ellipse(w: float, h: float, x: float, y: float, degrees: float) -> None:
     _, matrix = spoiled(PICTURE, "rotation", degrees)
