@@ -178,7 +178,9 @@ def _compare(reference: TorchNetwork, session: Session, views: np.ndarray, path:
     if session.spec.per_person:  # all at once, since the batch is free
         distances, scores = _people_apart(codec_of(session.spec), reference(views), session(views))
     else:
-        pairs = [_boxes_apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views]
+        pairs = [
+            _boxes_apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views
+        ]
         distances, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     mean, largest = float(distances.mean()), float(distances.max())
     return Report(path, len(views), len(distances), mean, largest, float(scores.mean()))

@@ -50,7 +50,7 @@ class Measures:
         protocol = self.protocol or _protocol_of(labels)
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}, expected one of {list(PROTOCOLS)}")
-        figures = {"model": model, "protocol": protocol} | PROTOCOLS[protocol](rows, labels)
+        figures: dict[str, Any] = {"model": model, "protocol": protocol} | PROTOCOLS[protocol](rows, labels)
         if self.pck is not None:
             of_keypoints = keypoint_metrics(rows, labels, size=self.pck)
             figures |= {name: of_keypoints[name] for name in ("PCK", "per_joint", "AUC", "EPE", "NME")}

@@ -1,4 +1,4 @@
-"""Figures on spoiled pictures: blur, noise, darkness, low resolution, JPEG, rotation and occlusion, each in three grades.
+"""Figures on spoiled pictures: blur, noise, darkness, low resolution, JPEG, rotation, occlusion, in three grades each.
 
 The estimator is wrapped: the picture is spoiled, given boxes are turned with it, and what is found is turned back, so
 that labels and areas stay what they are. What is drawn by chance depends on the seed and on the picture alone.

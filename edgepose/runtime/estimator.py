@@ -73,7 +73,7 @@ class Estimator:
             raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
         if self.scales != (1.0,) and not network.spec.per_person:
             raise ValueError(
-                f"{network.spec.name} sees the whole picture and has no multi-scale test, expected scales to be left out"
+                f"{network.spec.name} sees the whole picture and has no multi-scale test: leave scales out"
             )
         if self.chunk < 1 or (max_people is not None and max_people < 0):
             raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {self.chunk} and {max_people}")
