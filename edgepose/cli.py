@@ -336,6 +336,57 @@ def bench(
 
 
 @app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder or zip of the pictures.")],
+    boxes: Annotated[
+        str, typer.Option("--boxes", help="detector: all of it is scored and timed; gt or a file: the pose network.")
+    ] = "detector",
+    detector: Detector = "default",
+    people: Annotated[
+        int | None, typer.Option("--people", min=0, help="Looked at per picture.", show_default="as labelled, the mean")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="In each, every model is timed once.")] = 7,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="Of each model in each round.")] = 0.5,
+    watts: Annotated[
+        float | None,
+        typer.Option("--watts", help="The machine's power under load.", show_default="measured if it can be"),
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Peak memory, in a process for each model.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for compare.md, .csv, .json, .svg and .png.")
+    ] = None,
+    backend: Runner = Backend.onnxruntime,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy and speed of many models on this machine: a table, and a plot of AP against time.
+
+    Files of others take part with a spec beside them (model.onnx, model.json). The models take turns, so that what else
+    the machine does hits all alike. One that fails is named with its reason, the others go on, and the status is 1.
+    """
+    from edgepose.commands import compare as command
+    from edgepose.commands.screen import Screen
+
+    if watts is not None and not watts > 0:
+        raise typer.BadParameter(f"{watts} is no power: expected a positive number", param_hint="--watts")
+    plan = command.Plan(data, images, boxes, detector, people, rounds, seconds, watts, memory, backend.value, threads)
+    with Screen() as screen:
+        rows = command.compare(names, lambda name: _load(name, detector, backend, threads), plan, screen)
+        for row in rows:
+            if "error" in row:
+                screen.complain(f"error: {row['model']}: {row['error']}")
+    command.show(rows, as_json)
+    if out is not None:
+        command.write(out, rows, plan)
+    if any("error" in row or row["unreadable"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="Show the card of this one.")] = None,
     fetch: Annotated[str | None, typer.Option("--fetch", help="Download this published model into the cache.")] = None,

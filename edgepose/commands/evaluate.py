@@ -108,7 +108,8 @@ def evaluate_models(
     detectors = [name for name, estimator in estimators.items() if len(estimator.spec.keypoints) == 0]
     if detectors and measures != Measures():
         raise ValueError(
-            f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, --bootstrap and --report"
+            f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
+            "--bootstrap and --report"
         )
     labels = read_labels(annotations)
     rows: list[dict[str, Any]] = []

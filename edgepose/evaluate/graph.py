@@ -21,8 +21,7 @@ class GraphSize:
     """Of one picture, or of one person where the network looks at persons.
 
     macs:             products with weights as the hardware does them (transposed convolutions on input positions)
-    macs_output:      the same with transposed convolutions counted on output positions, as HRNet's and EfficientHRNet's
-                      tables do (`get_model_summary`)
+    macs_output:      the same with transposed convolutions counted on output positions
     macs_activations: products of two activations, as in attention
     parameters:       values that take part in arithmetic; batch normalisation is usually folded into them
     by_operator:      macs of each kind of node
@@ -34,9 +33,19 @@ class GraphSize:
     parameters: int
     by_operator: dict[str, int] = field(default_factory=dict)
 
+    def conventions(self) -> dict[str, int]:
+        """What two of the published counters would print (facts 0.1). The others count normalisation and activations
+        too, which an exported graph has folded together: `models/macs.py` counts those where the network can be built.
+        """
+        transposed = self.by_operator.get("ConvTranspose", 0)
+        return {"hrnet (EfficientHRNet, HRNet)": self.macs_output, "thop (SASD, YOLO-Pose)": self.macs - transposed}
 
-def graph_size(model: str | Path | bytes) -> GraphSize:
+
+def graph_size(model: str | Path | bytes, input_shape: tuple[int, ...] | None = None) -> GraphSize:
     """Count a file's nodes, inside branches and loops once each.
+
+    Args:
+        input_shape: of the picture, batch first; fills the sides that the file leaves free. The batch is 1 anyway.
 
     Raises ValueError where the shape of a product cannot be inferred: its count would be too low without a word.
     """
@@ -51,10 +60,11 @@ def graph_size(model: str | Path | bytes) -> GraphSize:
         raise
     except Exception as error:  # protobuf's own kinds derive from Exception alone
         raise ValueError(f"{source} is no ONNX file: {' '.join(str(error).split())[:200]}") from error
-    for value in loaded.graph.input:  # one picture; other free sides stay free
-        sides = value.type.tensor_type.shape.dim
-        if sides and (sides[0].dim_param or sides[0].dim_value == 0):
-            sides[0].dim_value = 1
+    for value in loaded.graph.input:
+        for i, side in enumerate(value.type.tensor_type.shape.dim):
+            free = side.dim_param or side.dim_value == 0
+            if free and (i == 0 or (input_shape is not None and i < len(input_shape))):
+                side.dim_value = 1 if i == 0 or input_shape is None else input_shape[i]
     for value in [*loaded.graph.output, *loaded.graph.value_info]:  # stated for any batch, so that 1 would contradict
         value.type.tensor_type.ClearField("shape")
     try:

@@ -57,7 +57,7 @@ def _figures(figures: dict[str, Any], interval: dict[str, Any] | None) -> str:
     for name in ("AP", "AP50", "AP75", "APM", "APL", "AR", "AP_easy", "AP_medium", "AP_hard", "PCK"):
         if name in figures:
             ends = (interval or {}).get(name)
-            rows.append([name, _number(figures[name]), "–" if ends is None else " to ".join(map(_number, ends))])
+            rows.append([name, _number(figures[name]), "-" if ends is None else " to ".join(map(_number, ends))])
     columns = ["figure", "value", f"{interval['level']:.0%} interval" if interval else "interval"]
     text = "; ".join(facts) + ".\n\n" + table(columns, rows)
     if interval:
@@ -110,7 +110,7 @@ def _errors(errors: dict[str, Any]) -> str:
 def _keypoints(rows: list[dict[str, Any]]) -> str:
     cells = [
         [row["keypoint"], row["labelled"], *(_number(row.get(key)) for key in ("similarity", "good", "near")),
-         f"{row['distance']:.1f}" if "distance" in row else "–", row["unfound"]]
+         f"{row['distance']:.1f}" if "distance" in row else "-", row["unfound"]]
         for row in rows
     ]  # fmt: skip
     return "\n\n".join(
@@ -127,8 +127,8 @@ def _calibration(found: dict[str, Any]) -> str:
              *(_number(row.get(key)) for key in ("score", "OKS", "right"))] for row in found["bins"]]  # fmt: skip
     return "\n\n".join(
         [
-            f"## Confidence\n\nExpected calibration error {_number(found['ECE'])} over {found['results']} results: mean "
-            f"score {_number(found['score'])}, mean OKS {_number(found['OKS'])}. Right: OKS at least 0.5.",
+            f"## Confidence\n\nExpected calibration error {_number(found['ECE'])} over {found['results']} results: "
+            f"mean score {_number(found['score'])}, mean OKS {_number(found['OKS'])}. Right: OKS at least 0.5.",
             table(["score", "results", "mean score", "mean OKS", "right"], rows),
         ]
     )
@@ -142,7 +142,7 @@ def _robustness(rows: list[dict[str, Any]], plain: float) -> str:
         grades = [f"{row['strength']:g}: {_number(row['AP'])} ({_percent(row['kept'])})" for row in of_kind]
         cells.append([kind, SPOILED[kind][0], *grades])
     kept = [row["kept"] for row in rows if row["kept"] is not None]
-    mean = f"{100 * sum(kept) / len(kept):.0f} %" if kept else "–"
+    mean = f"{100 * sum(kept) / len(kept):.0f} %" if kept else "-"
     return "\n\n".join(
         [
             f"## Robustness\n\nAP on spoiled pictures, and the share of {_number(plain)} that is left; {mean} in the "
@@ -167,7 +167,7 @@ def _cell(value: Any) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or value == -1 else f"{value:.3f}"
+    return "-" if value is None or value == -1 else f"{value:.3f}"
 
 
 def _gain(value: float | None) -> str:
@@ -175,7 +175,7 @@ def _gain(value: float | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def _between(row: dict[str, Any], unit: str = "") -> str:
