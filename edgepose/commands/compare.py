@@ -152,8 +152,9 @@ def _ready(contender: _Contender, people: int, plan: Plan) -> None:
     per_person = estimator.spec.per_person
     if per_person and plan.boxes != "detector":
         estimator = Estimator(estimator.network, chunk=estimator.chunk)
-    image, _ = draw_scene(SIZE)
-    contender.watch = Stopwatch(estimator, [image], people=people if per_person else None)
+    finds_them = per_person and (plan.boxes != "detector" or estimator.detector is not None)
+    asked = people if finds_them or (per_person and plan.people is not None) else None  # else the picture is one person
+    contender.watch = Stopwatch(estimator, [draw_scene(SIZE)[0]], people=asked)
 
 
 def _race(contenders: list[_Contender], plan: Plan, screen: Screen, meter: EnergyMeter) -> None:
@@ -236,7 +237,8 @@ def _estimator(contender: _Contender) -> Estimator:
 
 def _usual_people(labels: Labels) -> int:
     """Labelled people per picture that has some, rounded up; 1 where nobody is labelled."""
-    people = [a["image_id"] for a in labels["annotations"] if not a.get("iscrowd") and any(a["keypoints"][2::3])]
+    real = (a for a in labels["annotations"] if not a.get("iscrowd") and any((a.get("keypoints") or ())[2::3]))
+    people = [a["image_id"] for a in real]
     return math.ceil(len(people) / len(set(people))) if people else 1
 
 
@@ -306,8 +308,8 @@ def _markdown(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
         counts = sorted({f"{row['people_timed']:g}" for row in whole})
         text += (
             f"\n\n{whole[0]['images']} pictures, {whole[0]['people']} people. Times are medians of {plan.rounds} "
-            f"rounds in which the models took turns, on a drawn picture of {SIZE[0]} x {SIZE[1]} with {' or '.join(counts)} "
-            "people looked at; front: no other model is both as quick and as accurate."
+            f"rounds in which the models took turns, on a drawn picture of {SIZE[0]} x {SIZE[1]} with "
+            f"{' or '.join(counts)} people looked at; front: no other model is both as quick and as accurate."
         )
         if whole[0]["energy_reason"]:
             text += f" No energy: {whole[0]['energy_reason']}."

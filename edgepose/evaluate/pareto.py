@@ -139,7 +139,7 @@ def _names(points: Sequence[Point], spots: list[tuple[float, float]], lines: lis
     names = []
     for point, (x, y) in zip(points, spots, strict=True):
         width = LETTER * len(point.name)
-        choices: list[tuple[float, int, str, int, int, tuple[float, ...]]] = []
+        choices: list[tuple[float, int, str, int, int, tuple[float, float, float, float]]] = []
         for dy in (-10, 18, 4, -26, 34, -42, 50):
             for anchor, dx in (("start", 10), ("end", -10), ("middle", 0)):
                 if dy == 4 and anchor == "middle":

@@ -85,7 +85,8 @@ class Stopwatch:
         self._timed = _instrumented(estimator, self._spent, people, boxes)
         self._totals: list[float] = []
         self._stages: dict[str, list[float]] = defaultdict(list)
-        self._found = [len(self._timed(picture)) for _ in range(2) for picture in self.pictures][-len(self.pictures) :]
+        found = [len(self._timed(picture)) for _ in range(2) for picture in self.pictures][-len(self.pictures) :]
+        self._people = float(np.mean(found) if people is None else people)  # of those asked for, duplicates may go
 
     @property
     def calls(self) -> int:
@@ -111,7 +112,7 @@ class Stopwatch:
         return Timing(
             model=self._name,
             image_size=(self.pictures[0].shape[1], self.pictures[0].shape[0]),
-            people=float(np.mean(self._found)),
+            people=self._people,
             calls=len(self._totals),
             ms_median=round(median, 3),
             ms_p95=round(float(np.percentile(self._totals, 95)), 3),
