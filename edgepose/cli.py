@@ -250,7 +250,7 @@ def evaluate(
         str, typer.Option("--scales", help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25.")
     ] = "1",
     pck: Annotated[
-        str | None, typer.Option("--pck", help="Also PCK@0.2, AUC, EPE, NME; sizes: torso, box or head.")
+        str | None, typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME; sizes: torso, box or head.")
     ] = None,
     bootstrap: Annotated[
         int | None,

@@ -53,7 +53,7 @@ class Measures:
         figures: dict[str, Any] = {"model": model, "protocol": protocol} | PROTOCOLS[protocol](rows, labels)
         if self.pck is not None:
             of_keypoints = keypoint_metrics(rows, labels, size=self.pck)
-            figures |= {name: of_keypoints[name] for name in ("PCK", "per_joint", "AUC", "EPE", "NME")}
+            figures |= {name: of_keypoints[name] for name in ("PCK", "PCK@0.05", "per_joint", "AUC", "EPE", "NME")}
         if self.bootstrap and self.report is None:
             figures["interval"] = intervals(match(pictures_of(rows, labels, protocol)[0]), self.bootstrap)
         return _rounded(figures)
@@ -197,7 +197,11 @@ def _protocol_of(labels: Labels) -> str:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    extra = [name for name in ("APS", "AP_easy", "AP_medium", "AP_hard", "PCK", "AUC", "EPE", "NME") if name in rows[0]]
+    extra = [
+        name
+        for name in ("APS", "AP_easy", "AP_medium", "AP_hard", "PCK", "PCK@0.05", "AUC", "EPE", "NME")
+        if name in rows[0]
+    ]
     columns = [*COLUMNS[:-2], *extra, *COLUMNS[-2:]]
     show_table(["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows])
 

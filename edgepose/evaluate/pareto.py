@@ -156,14 +156,15 @@ def _names(points: Sequence[Point], spots: list[tuple[float, float]], lines: lis
 
 
 def _ticks(values: np.ndarray) -> list[float]:
-    """About six round numbers around the values, from below the least to above the largest."""
+    """About six round numbers around the values, over a fifth of the largest at least, lest little looks much."""
     low, high = float(values.min()), float(values.max())
     spread = max(high - low, abs(high) * 0.2, 1e-3)
+    low, high = min(low, (low + high - spread) / 2), max(high, (low + high + spread) / 2)
     raw = spread / 5
     unit = 10 ** np.floor(np.log10(raw))
     step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)
     first, last = np.floor(low / step - 0.1), np.ceil(high / step + 0.1)
-    if low >= 0:
+    if values.min() >= 0:
         first = max(first, 0.0)
     return [float(f"{i * step:.6g}") for i in np.arange(first, last + 1)]
 
