@@ -254,9 +254,27 @@ def evaluate(
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
     ] = False,
+    scales: Annotated[
+        str, typer.Option("--scales", help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25.")
+    ] = "1",
     pck: Annotated[
-        str | None, typer.Option("--pck", help="Also PCK@0.2, AUC, EPE, NME; sizes: torso, box or head.")
+        str | None, typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME; sizes: torso, box or head.")
     ] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            help="95% intervals from so many draws of the pictures.",
+            show_default="1000 in a report",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for MODEL.md and MODEL.json: all that follows.")
+    ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="In the report, also figures on spoiled pictures: 21 more runs.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the results of the (last) model.")] = None,
     as_json: Json = False,
     detector: Detector = "default",
@@ -266,6 +284,10 @@ def evaluate(
     """Measure models on labelled pictures, or a results file made elsewhere: AP, AR and more.
 
     --boxes gt gives a per-person model the labelled boxes, detector those of the whole pipeline.
+
+    --report tells what kinds of mistakes are made and what each costs (good, jitter, inversion, swap, miss), AP by
+    keypoint, by size, by people in the picture and by crowding, how sure the model may be of itself, and how sure the
+    figures are.
     """
     if (predictions is None) == (not model):
         raise typer.BadParameter(
@@ -273,14 +295,22 @@ def evaluate(
         )
     from edgepose.commands import evaluate as command
 
-    measures = command.Measures(protocol, pck)
+    if robustness and (report is None or predictions is not None):
+        raise typer.BadParameter("it looks at pictures anew: add --model and --report", param_hint="--robustness")
+    try:
+        factors = command.parse_scales(scales)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scales") from None
+    measures = command.Measures(protocol, pck, bootstrap, report, robustness)
     if predictions is not None:
         command.evaluate_results(predictions, data, measures, as_json)
         return
     if images is None:
         raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
 
-    estimators = {name: command.prepared(_load(name, detector, backend, threads), flip_test) for name in model or []}
+    estimators = {
+        name: command.prepared(_load(name, detector, backend, threads), flip_test, factors) for name in model or []
+    }
     unreadable = command.evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json)
     if unreadable:
         raise typer.Exit(1)
@@ -314,6 +344,57 @@ def bench(
 
 
 app.add_typer(data_app, name="data")
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder or zip of the pictures.")],
+    boxes: Annotated[
+        str, typer.Option("--boxes", help="detector: all of it is scored and timed; gt or a file: the pose network.")
+    ] = "detector",
+    detector: Detector = "default",
+    people: Annotated[
+        int | None, typer.Option("--people", min=0, help="Looked at per picture.", show_default="as labelled, the mean")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="In each, every model is timed once.")] = 7,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="Of each model in each round.")] = 0.5,
+    watts: Annotated[
+        float | None,
+        typer.Option("--watts", help="The machine's power under load.", show_default="measured if it can be"),
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Peak memory, in a process for each model.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for compare.md, .csv, .json, .svg and .png.")
+    ] = None,
+    backend: Runner = Backend.onnxruntime,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy and speed of many models on this machine: a table, and a plot of AP against time.
+
+    Files of others take part with a spec beside them (model.onnx, model.json). The models take turns, so that what else
+    the machine does hits all alike. One that fails is named with its reason, the others go on, and the status is 1.
+    """
+    from edgepose.commands import compare as command
+    from edgepose.commands.screen import Screen
+
+    if watts is not None and not watts > 0:
+        raise typer.BadParameter(f"{watts} is no power: expected a positive number", param_hint="--watts")
+    plan = command.Plan(data, images, boxes, detector, people, rounds, seconds, watts, memory, backend.value, threads)
+    with Screen() as screen:
+        rows = command.compare(names, lambda name: _load(name, detector, backend, threads), plan, screen)
+        for row in rows:
+            if "error" in row:
+                screen.complain(f"error: {row['model']}: {row['error']}")
+    command.show(rows, as_json)
+    if out is not None:
+        command.write(out, rows, plan)
+    if any("error" in row or row["unreadable"] for row in rows):
+        raise typer.Exit(1)
 
 
 @app.command()

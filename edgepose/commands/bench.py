@@ -50,9 +50,9 @@ def _show(rows: list[dict[str, Any]]) -> None:
         [
             row["model"],
             f"{row['people']:g}",
-            *(f"{row[key]:.1f}" for key in ("ms_median", "ms_p95", "fps")),
+            *(f"{row[key]:.1f}" for key in ("ms_median", "ms_p95", "ms_p99", "fps")),
             *(f"{row['stages'][stage]:.1f}" if stage in row["stages"] else "-" for stage in stages),
         ]
         for row in rows
     ]
-    show_table(["model", "people", "ms", "p95", "fps", *stages], cells)
+    show_table(["model", "people", "ms", "p95", "p99", "fps", *stages], cells)

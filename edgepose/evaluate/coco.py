@@ -41,7 +41,7 @@ def coco_ap(
     labels = read_labels(annotations, image_ids)
     rows = read_results(results, labels, image_ids)
     sigmas = result_skeleton(labels, rows).sigmas if sigmas is None else np.asarray(sigmas, np.float64)
-    labels = _prepared(labels, len(sigmas), use_area)
+    labels = prepared(labels, len(sigmas), use_area)
     return _figures(*_curves(labels, rows, sigmas)) | _counts(labels)
 
 
@@ -53,7 +53,7 @@ def crowdpose_ap(
     The three are the official tool's: the mean over the precision table with its -1 entries, to four decimals.
     APM, APL, ARM and ARL (by size of the person, as COCO's) are not part of the protocol.
     """
-    labels = _prepared(read_labels(annotations, image_ids), len(CROWDPOSE), use_area=False)
+    labels = prepared(read_labels(annotations, image_ids), len(CROWDPOSE), use_area=False)
     rows = read_results(results, labels, image_ids)
     figures = _figures(*_curves(labels, rows, CROWDPOSE.sigmas)) | _counts(labels)
     if not all("crowdIndex" in image for image in labels["images"]):
@@ -80,7 +80,7 @@ def wholebody_ap(
     k = len(WHOLEBODY)
     if any(len(row["keypoints"]) != 3 * k for row in rows):
         raise ValueError(f"expected rows of {k} keypoints, or of {', '.join(field for field, _ in PARTS.values())}")
-    labels = _prepared(labels, k, use_area=True)
+    labels = prepared(labels, k, use_area=True)
     figures = _figures(*_curves(labels, rows, WHOLEBODY.sigmas)) | _counts(labels) | {"parts": {}}
     first = 0
     for name, (_, n) in PARTS.items():
@@ -100,7 +100,7 @@ PROTOCOLS: dict[str, Callable[..., Figures]] = {
 }
 
 
-def _prepared(labels: Labels, k: int, use_area: bool) -> Labels:
+def prepared(labels: Labels, k: int, use_area: bool) -> Labels:
     """Only what the evaluation reads: k keypoints, area, and ids from 1 (a match with id 0 would count as none)."""
     people = []
     for i, annotation in enumerate(labels["annotations"], start=1):

@@ -103,7 +103,7 @@ def keypoint_metrics(
     threshold: float = 0.2,
     image_ids: Collection[int] | None = None,
 ) -> dict[str, Any]:
-    """PCK at `threshold` (`PCK`, `per_joint` by name), AUC over 30 pixels, EPE and NME of a data set's people.
+    """PCK at `threshold` (`PCK`, `per_joint` by name) and at 0.05, AUC over 30 pixels, EPE and NME of a set's people.
 
     Only what people labelled counts: keypoints that an annotation lists as `machine_labelled` do not. A result belongs
     to the annotation in its `annotation_id`, else to the one labelled person of its picture, best score first. People
@@ -137,6 +137,7 @@ def keypoint_metrics(
     share, per_joint = pck(predicted, labelled, mask, sizes, threshold)
     return {
         "PCK": share,
+        "PCK@0.05": pck(predicted, labelled, mask, sizes, 0.05)[0],
         "per_joint": {name: float(v) for name, v in zip(skeleton.names, per_joint, strict=True) if v >= 0},
         "AUC": auc(predicted, labelled, mask),
         "EPE": epe(predicted[found], labelled[found], mask[found]),

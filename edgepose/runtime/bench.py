@@ -32,6 +32,7 @@ class Timing:
     calls: int
     ms_median: float
     ms_p95: float
+    ms_p99: float
     fps: float
     stages: dict[str, float] = field(default_factory=dict)
 
@@ -59,32 +60,66 @@ def bench(
     """
     if people is not None and (people < 0 or not estimator.spec.per_person):
         raise ValueError(f"people is {people}, expected a count, and a model that looks at one person at a time")
-    pictures = list(images) or [noise(image_size)]
-    spent: dict[str, float] = {}
-    timed = _instrumented(estimator, spent, people, boxes)
-    found = [len(timed(picture)) for _ in range(2) for picture in pictures][-len(pictures) :]
-    totals: list[float] = []
-    stages: dict[str, list[float]] = defaultdict(list)
+    watch = Stopwatch(estimator, images, people=people, image_size=image_size, boxes=boxes)
     end = time.perf_counter() + seconds
-    while not totals or time.perf_counter() < end or len(totals) < len(pictures):
-        picture = pictures[len(totals) % len(pictures)]
-        spent.clear()
+    while watch.calls < len(watch.pictures) or time.perf_counter() < end:
+        watch.call()
+    return watch.timing()
+
+
+class Stopwatch:
+    """One estimator, called picture by picture when it is told to, so that several can take turns; see `bench`."""
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        images: Sequence[np.ndarray] = (),
+        *,
+        people: int | None = None,
+        image_size: tuple[int, int] = (1280, 720),
+        boxes: np.ndarray | None = None,
+    ) -> None:
+        self.pictures = list(images) or [noise(image_size)]
+        self._name, self._part = estimator.spec.name, _part(estimator)
+        self._spent: dict[str, float] = {}
+        self._timed = _instrumented(estimator, self._spent, people, boxes)
+        self._totals: list[float] = []
+        self._stages: dict[str, list[float]] = defaultdict(list)
+        found = [len(self._timed(picture)) for _ in range(2) for picture in self.pictures][-len(self.pictures) :]
+        self._people = float(np.mean(found) if people is None else people)  # of those asked for, duplicates may go
+
+    @property
+    def calls(self) -> int:
+        """Calls that count so far."""
+        return len(self._totals)
+
+    def call(self) -> float:
+        """Look at the next picture; milliseconds."""
+        picture = self.pictures[self.calls % len(self.pictures)]
+        self._spent.clear()
         start = time.perf_counter()
-        timed(picture)
-        totals.append((time.perf_counter() - start) * 1e3)
-        for stage, value in _split(spent, totals[-1] / 1e3, _part(estimator)).items():
-            stages[stage].append(value * 1e3)
-    median = float(np.median(totals))
-    return Timing(
-        model=estimator.spec.name,
-        image_size=(pictures[0].shape[1], pictures[0].shape[0]),
-        people=float(np.mean(found)),
-        calls=len(totals),
-        ms_median=round(median, 3),
-        ms_p95=round(float(np.percentile(totals, 95)), 3),
-        fps=round(1e3 / median, 2),
-        stages={stage: round(float(np.median(values)), 3) for stage, values in stages.items()},
-    )
+        self._timed(picture)
+        self._totals.append((time.perf_counter() - start) * 1e3)
+        for stage, value in _split(self._spent, self._totals[-1] / 1e3, self._part).items():
+            self._stages[stage].append(value * 1e3)
+        return self._totals[-1]
+
+    def timing(self) -> Timing:
+        """Of all calls that counted; ValueError before the first."""
+        if not self._totals:
+            raise ValueError(f"{self._name} was not called yet: expected at least one call before its timing")
+        median = float(np.median(self._totals))
+        return Timing(
+            model=self._name,
+            image_size=(self.pictures[0].shape[1], self.pictures[0].shape[0]),
+            people=self._people,
+            calls=len(self._totals),
+            ms_median=round(median, 3),
+            ms_p95=round(float(np.percentile(self._totals, 95)), 3),
+            ms_p99=round(float(np.percentile(self._totals, 99)), 3),
+            fps=round(1e3 / median, 2),
+            stages={stage: round(float(np.median(values)), 3) for stage, values in self._stages.items()},
+        )
 
 
 def noise(size: tuple[int, int], seed: int = 0) -> np.ndarray:

@@ -40,6 +40,8 @@ class Estimator:
             is one. By default 0.3 for detectors; published evaluations take 0.05.
         max_people: of those found, only so many with the highest scores.
         flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
+        scales: multi-scale test: look at each box so many times as large, and average the keypoints, each weighed by
+            its score, and the scores; the time grows with their number. For networks that look at one person at a time.
         duplicate_oks: of two detected people more alike than this OKS the one scored lower goes (papers take 0.9).
             People in boxes given by the caller all stay.
         chunk: crops per run of the network; by default what its session is fastest with.
@@ -53,6 +55,7 @@ class Estimator:
         min_box_score: float | None = None,
         max_people: int | None = None,
         flip_test: bool = False,
+        scales: Sequence[float] = (1.0,),
         duplicate_oks: float | None = None,
         chunk: int | None = None,
     ) -> None:
@@ -61,10 +64,17 @@ class Estimator:
         self.views = Views(network.spec)
         self.max_people, self.flip_test, self.duplicate_oks = max_people, flip_test, duplicate_oks
         self.chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk
+        self.scales = tuple(scales)
         self.min_box_score = min_box_score
         self.detector = _detector(detector, network.spec, min_box_score)
         if flip_test and not hasattr(self.codec, "merge_flipped"):
             raise ValueError(f"{network.spec.name} (codec {network.spec.codec}) has no flip test, expected False")
+        if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
+            raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
+        if self.scales != (1.0,) and not network.spec.per_person:
+            raise ValueError(
+                f"{network.spec.name} sees the whole picture and has no multi-scale test: leave scales out"
+            )
         if self.chunk < 1 or (max_people is not None and max_people < 0):
             raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {self.chunk} and {max_people}")
         if self.min_box_score is None and network.spec.codec == "boxes":
@@ -107,6 +117,7 @@ class Estimator:
             min_box_score=score,
             max_people=self.max_people,
             flip_test=self.flip_test,
+            scales=self.scales,
             duplicate_oks=self.duplicate_oks,
             chunk=self.chunk,
         )
@@ -131,18 +142,23 @@ class Estimator:
         if not sources:
             yield from (Poses.nobody(self.skeleton) for _ in images)
             return
-        matrices = self.views.matrices(np.concatenate([poses.boxes for poses in found]))
-        parts = []
-        for chunk in _even(len(sources), self.chunk):
-            parts.append(self.codec.decode(self._outputs(self.views.crops(sources[chunk], matrices[chunk]))))
-        keypoints = back(np.concatenate([part.keypoints for part in parts]), matrices)
-        scores = np.concatenate([part.scores for part in parts])
-        sure = np.concatenate([part.person_scores for part in parts])
+        boxes = np.concatenate([poses.boxes for poses in found])
+        views = [self._seen(sources, self.views.matrices(_scaled(boxes, scale))) for scale in self.scales]
+        keypoints, scores, sure = views[0] if len(views) == 1 else _averaged(views)
         start = 0
         for poses in found:
             rows = slice(start, start + len(poses))
             start = rows.stop
             yield Poses(keypoints[rows], scores[rows], poses.boxes, poses.person_scores * sure[rows], self.skeleton)
+
+    def _seen(self, sources: list[np.ndarray], matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Keypoints (N, K, 2) in the picture, their scores (N, K) and the people's (N,) through crops (N, 2, 3)."""
+        parts = []
+        for chunk in _even(len(sources), self.chunk):
+            parts.append(self.codec.decode(self._outputs(self.views.crops(sources[chunk], matrices[chunk]))))
+        keypoints = back(np.concatenate([part.keypoints for part in parts]), matrices)
+        scores = np.concatenate([part.scores for part in parts])
+        return keypoints, scores, np.concatenate([part.person_scores for part in parts])
 
     def _whole(self, image: np.ndarray) -> Poses:
         """People that a whole-picture network finds, best first; boxes are cut to the picture."""
@@ -210,6 +226,25 @@ def _given(boxes: np.ndarray, scores: np.ndarray | None, spec: ModelSpec) -> Pos
     if sure.shape != (len(rows),):
         raise ValueError(f"{spec.name}: expected one score per box ({len(rows)}), got shape {sure.shape}")
     return _boxes(rows, sure)
+
+
+def _scaled(boxes: np.ndarray, scale: float) -> np.ndarray:
+    """Boxes (N, 4) about their centres."""
+    if scale == 1:
+        return boxes
+    centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * (scale / 2)
+    return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
+def _averaged(
+    views: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keypoints weighed by their scores, and mean scores; where no view saw anything, the plain mean."""
+    keypoints, scores, sure = (np.stack(each) for each in zip(*views, strict=True))
+    weights = np.maximum(scores, 0)
+    total = weights.sum(axis=0)
+    weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / len(views))
+    return (keypoints * weights[..., None]).sum(axis=0), scores.mean(axis=0), sure.mean(axis=0)
 
 
 def _boxes(boxes: np.ndarray, scores: np.ndarray) -> Poses:

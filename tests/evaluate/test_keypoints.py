@@ -103,6 +103,7 @@ def test_a_data_set() -> None:
     assert figures["per_joint"]["nose"] == 0 and figures["per_joint"]["left_ankle"] == 0.5
     assert (figures["people"], figures["left_out"], figures["missing"], figures["images"]) == (3, 1, 1, 4)
     assert np.isclose(figures["EPE"], (9 * 2 + 3 * 16) / 33) and np.isclose(figures["NME"], 9 * 2 / 40 / 17)
+    assert np.isclose(figures["PCK@0.05"], (0.5 * 15) / 17)  # two pixels of the torso of 40
     loose = keypoint_metrics(rows, labels(people), threshold=0.25)
     assert np.isclose(loose["PCK"], 0.5) and loose["threshold"] == 0.25
     assert keypoint_metrics(rows, labels(people), image_ids=[1])["people"] == 1

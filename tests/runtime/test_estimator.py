@@ -314,3 +314,46 @@ def test_detectors_of_dark_pictures_find_nobody() -> None:
     assert len(pose(np.zeros((480, 640, 3), np.uint8))) == 0
 
 
+class Graded(BrightSpot):
+    """A network that is twice as sure in every other run, the first among them."""
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        outputs = super().__call__(batch)
+        return [output * (1 + len(self.batches) % 2) for output in outputs]
+
+
+def test_multi_scale_test_averages_what_every_size_of_box_shows() -> None:
+    image, box = spot(100, 70), boxes_at((60, 20, 150, 130))
+    single = [Estimator(BrightSpot(), scales=(scale,))(image, box) for scale in (0.75, 1.0, 1.5)]
+    assert all((poses.boxes == box).all() for poses in single)
+    assert len({tuple(poses.keypoints[0, 0]) for poses in single}) == 3, "the sizes differ"
+    network = BrightSpot()
+    together = Estimator(network, scales=(0.75, 1, 1.5))(image, box)
+    assert network.batches == [1, 1, 1] and (together.scores == 0.5).all()
+    mean = np.mean([poses.keypoints for poses in single], axis=0)
+    np.testing.assert_allclose(together.keypoints, mean, atol=1e-4)
+    assert equal(Estimator(BrightSpot(), scales=(1.0,))(image, box), Estimator(BrightSpot())(image, box))
+
+
+def test_multi_scale_test_weighs_by_the_scores() -> None:
+    image, box = spot(100, 70), boxes_at((60, 20, 150, 130))
+    first, second = (Estimator(BrightSpot(), scales=(scale,))(image, box) for scale in (0.75, 1.5))
+    poses = Estimator(Graded(), scales=(0.75, 1.5))(image, box)  # the first counts twice
+    expected = (2 * first.keypoints + second.keypoints) / 3
+    np.testing.assert_allclose(poses.keypoints, expected, atol=1e-4)
+    np.testing.assert_allclose(poses.scores, 0.75)
+    nobody = Estimator(BrightSpot(), scales=(0.75, 1.5))(image, np.zeros((0, 4)))
+    assert len(nobody) == 0
+    again = Estimator(BrightSpot(), Session(detector_model()), scales=(0.5, 1)).with_min_box_score(0.5)
+    assert again.scales == (0.5, 1)
+
+
+@pytest.mark.parametrize("scales", [(), (0.0, 1.0), (-1.0,), (float("nan"),), (float("inf"),)])
+def test_wrong_scales(scales: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected positive factors such as 0\.75, 1, 1\.25"):
+        Estimator(BrightSpot(), scales=scales)
+
+
+def test_networks_of_the_whole_picture_have_no_multi_scale_test() -> None:
+    with pytest.raises(ValueError, match="sees the whole picture and has no multi-scale test"):
+        Estimator(Session(detector_model()), scales=(1, 2))
