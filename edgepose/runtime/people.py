@@ -12,7 +12,7 @@ import threading
 import cv2
 import numpy as np
 
-from edgepose.geometry import crop_matrices, letterbox_matrix, letterbox_size
+from edgepose.geometry import crop_matrices, letterbox_matrix, letterbox_size, middle_matrix
 from edgepose.spec import ModelSpec
 
 
@@ -49,8 +49,9 @@ class Views:
         """A picture (H, W, 3) -> batch of 1, and the matrix (2, 3) from picture to network input."""
         size = (image.shape[1], image.shape[0])
         if self.spec.warp != "letterbox":
-            matrices = self.matrices(np.array([[0, 0, *size]]))
-            return self.crops([image], matrices), matrices[0]
+            middle = self.spec.warp == "middle"
+            matrix = middle_matrix(size, self.spec.input_size) if middle else self.matrices(np.array([[0, 0, *size]]))[0]
+            return self.crops([image], matrix[None]), matrix
         width, height = letterbox_size(size, self.spec.input_size)
         pixels = self._pixels(1)
         view = pixels[0]
