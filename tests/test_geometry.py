@@ -19,10 +19,12 @@ from edgepose.geometry import (
     iou,
     letterbox_matrix,
     letterbox_size,
+    middle_matrix,
     mirror,
     nms,
     transform,
     view_matrices,
+    whole_size,
 )
 from tests.goldens import algorithm_cases, golden
 

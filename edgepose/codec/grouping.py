@@ -50,7 +50,7 @@ def find_peaks(heat: np.ndarray, count: int, window: int, threshold: float) -> t
     """
     k = len(heat)
     single = np.float32(threshold)
-    if single > threshold:  # see `Peaks.rows`
+    if float(single) > threshold:  # see `Peaks.rows`
         single = np.nextafter(single, np.float32(-1))
     square = np.ones((window, window), np.uint8)
     alone = np.stack([cv2.dilate(np.ascontiguousarray(plane), square) == plane for plane in heat])
