@@ -18,6 +18,7 @@ from edgepose.codec import codec_of
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
 from edgepose.data.people import read_coco, union
+from edgepose.data.whole import read_whole
 from edgepose.models import build
 from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
@@ -53,6 +54,9 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
 
         return Task(*detector_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
+    if spec.codec == "associative":
+        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
+        return Task(spec, network, whole, LOSSES[spec.codec])
     sets = [read_coco(annotations, pictures) for annotations, pictures, _ in data]
     people = union(sets, SKELETONS[recipe.skeleton], [repeat for _, _, repeat in data])
     codec = codec_of(spec)
@@ -67,13 +71,14 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
 
 
 # Settings that only some models read, with the value that means nothing.
-_READ_BY = {"blur": ("rtmpose-", 1.0), "heatmap_weight": ("rtmpose-", 0.0), "inner_weight": ("rtmpose-", 0.0),
-            "teacher": ("rtmdet-", ""), "views": ("rtmdet-", None)}  # fmt: skip
+_READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
+            "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-",), ""), "views": (("rtmdet-",), None),
+            "mosaic": (("litepose-", "efficienthrnet-"), 0.0)}  # fmt: skip
 
 
 def _refuse_unused(recipe: Recipe) -> None:
     """A setting that the model would ignore is a mistake of whoever set it."""
-    for name, (family, nothing) in _READ_BY.items():
-        if getattr(recipe, name) != nothing and not recipe.model.startswith(family):
+    for name, (families, nothing) in _READ_BY.items():
+        if getattr(recipe, name) != nothing and not recipe.model.startswith(families):
             value = getattr(recipe, name)
-            raise ValueError(f"{name}={value} is for {family}* models, {recipe.model} has no use for it: leave it out")
+            raise ValueError(f"{name}={value} is for {'* and '.join(families)}* models, {recipe.model} has no use for it: leave it out")
