@@ -227,8 +227,9 @@ def _peaks_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -
     y, x = np.divmod(cells, width)
     moved = quarters(heat, joint, x, y) - quarters(other_heat, joint, x, y)  # (n, 2) cells
     apart = np.linalg.norm(moved, axis=-1) * codec.input_size[0] / width
-    found, other_found = (sampled(planes, x[None].repeat(k, 0), y[None].repeat(k, 0), (height, width)) for planes in (
-        tags, other_tags))
+    found, other_found = (
+        sampled(planes, x[None].repeat(k, 0), y[None].repeat(k, 0), (height, width)) for planes in (tags, other_tags)
+    )
     own = joint, np.arange(len(best))
     differences = (
         np.abs(heat[joint, y, x] - other_heat[joint, y, x]),

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edgepose.codec import grouping
+from edgepose.codec.grouping import Peaks
 from edgepose.geometry import boxes_of
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
@@ -100,11 +101,11 @@ class Associative:
         else:
             values, cells = grouping.find_peaks(heat, self.people, self.window, self.threshold)
         y, x = np.divmod(cells, heat.shape[2])
-        peaks = grouping.Peaks(x, y, values, sampled(tags, x, y, heat.shape[1:]))
+        peaks = Peaks(x, y, values, sampled(tags, x, y, heat.shape[1:]))
         people, scores = self.parse(peaks, heat, tags)
         return self._poses(people, scores, (heat.shape[2], heat.shape[1]))
 
-    def parse(self, peaks: grouping.Peaks, heat: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def parse(self, peaks: Peaks, heat: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Peaks of maps (K, H, W) with tags (T, K, h, w) -> people (P, K, 3 + T) in cells of `heat`, scores (P,)."""
         published = self.grouping == "published"
         if published:
@@ -151,7 +152,7 @@ class Associative:
         return self.input_size[0] // STRIDES[1], self.input_size[1] // STRIDES[1]
 
     def _poses(self, people: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> Poses:
-        """People in cells of a map of `size` -> Poses, best first. Boxes are the extent of the keypoints, and a tenth."""
+        """People in cells of a map of `size` -> Poses, best first. Boxes: the keypoints' extent and a tenth."""
         people, scores = people[np.argsort(-scores, kind="stable")], -np.sort(-scores)
         keypoints = people[..., :2] * (np.array(self.input_size) / size)
         boxes = boxes_of(keypoints, people[..., 2])
@@ -198,7 +199,8 @@ def resized(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Maps (K, h, w) -> (K, H, W) of `size` (w, h), bilinear between the centres of cells."""
     if planes.shape[2:0:-1] == size:
         return planes
-    return np.stack([cv2.resize(np.ascontiguousarray(p, np.float32), size, interpolation=cv2.INTER_LINEAR) for p in planes])
+    each = (np.ascontiguousarray(plane, np.float32) for plane in planes)
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in each])
 
 
 def sampled(tags: np.ndarray, x: np.ndarray, y: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

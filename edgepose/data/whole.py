@@ -93,7 +93,7 @@ class Whole:
         mask = np.full(image.shape[:2], 255, np.uint8)
         for region in self.ignored[file]:
             if region.dtype == bool:
-                height, width = (min(a, b) for a, b in zip(region.shape, mask.shape, strict=True))
+                height, width = (int(side) for side in np.minimum(region.shape, mask.shape))
                 mask[:height, :width][region[:height, :width]] = 0
             else:
                 cv2.fillPoly(mask, [np.round(region).astype(np.int32)], 0)
@@ -147,11 +147,11 @@ def read_whole(
 
     Pictures on which nobody is labelled and nothing is ignored are left out.
     """
-    people = union([read_coco(annotations, pictures) for annotations, pictures, _ in data], skeleton)
+    people = union([read_coco(labels, pictures) for labels, pictures, _ in data], skeleton)
     ignored: list[tuple[Region, ...]] = []
     times: list[int] = []
-    for annotations, _, repeat in data:
-        regions = ignored_regions(annotations)
+    for labels, _, repeat in data:
+        regions = ignored_regions(labels)
         ignored += regions
         times += [repeat] * len(regions)
     labelled = np.isin(np.arange(len(people.files)), people.picture)
@@ -162,18 +162,18 @@ def read_whole(
     return Whole(people, tuple(ignored), rows, spec, codec, mosaic)
 
 
-def ignored_regions(annotations: Path) -> list[tuple[Region, ...]]:
+def ignored_regions(labels: Path) -> list[tuple[Region, ...]]:
     """For every picture that `read_coco` lists: crowds, and people without labelled keypoints.
 
     LSPET's machine boxes of everybody but the labelled person count too; they lie beside its annotations.
     """
-    content = json.loads(Path(annotations).read_text(encoding="utf-8"))
+    content = json.loads(Path(labels).read_text(encoding="utf-8"))
     regions: dict[Any, list[Region]] = {i["id"]: [] for i in content["images"] if not i.get("near_dup_of_val")}
     for a in content["annotations"]:
         unknown = a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])
         if unknown and a["image_id"] in regions:
             regions[a["image_id"]] += _outline(a)
-    beside = Path(annotations).with_name("machine_person_boxes.json")
+    beside = Path(labels).with_name("machine_person_boxes.json")
     if beside.is_file():
         for image, x, y, w, h, _, labelled in json.loads(beside.read_text(encoding="utf-8"))["boxes"]:
             if image in regions and not labelled:

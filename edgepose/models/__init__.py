@@ -97,9 +97,9 @@ def load_reference(network: nn.Module, state_dict: Mapping[str, Any]) -> None:
     """Copy a published checkpoint into a network, by the checkpoint's own key names and strictly.
 
     Takes the tensors themselves or the dictionary that holds them under "state_dict" or "best_state_dict"; prefixes of
-    data-parallel training and the entries of the published pre-processing are ignored, mmyolo's names of RTMDet's layers
-    are known, and the second tag maps of the released EfficientHRNet-H0 are left out. Nothing is copied unless everything
-    fits.
+    data-parallel training and the entries of the published pre-processing are ignored, mmyolo's names of RTMDet's
+    layers are known, and the second tag maps of the released EfficientHRNet-H0 are left out. Nothing is copied unless
+    everything fits.
     """
     tensors = _tensors(state_dict)
     if isinstance(network, EfficientHRNet):

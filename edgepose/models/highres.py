@@ -40,9 +40,7 @@ class HighResolutionModule(nn.Module):
 
     def __init__(self, widths: Sequence[int], blocks: int, outputs: int | None = None) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths
-        )
+        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths)
         wanted = range(len(widths) if outputs is None else outputs)
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_between(widths, source, target) for source in range(len(widths))) for target in wanted

@@ -81,4 +81,5 @@ def _refuse_unused(recipe: Recipe) -> None:
     for name, (families, nothing) in _READ_BY.items():
         if getattr(recipe, name) != nothing and not recipe.model.startswith(families):
             value = getattr(recipe, name)
-            raise ValueError(f"{name}={value} is for {'* and '.join(families)}* models, {recipe.model} has no use for it: leave it out")
+            readers = " and ".join(f"{family}*" for family in families)
+            raise ValueError(f"{name}={value} is for {readers} models, {recipe.model} has no use for it: leave it out")

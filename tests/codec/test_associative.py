@@ -139,7 +139,8 @@ def test_flip_test_of_a_mirrored_scene_is_that_scene() -> None:
     codec = Associative(SIZE)
     keypoints = people_of(3, 17, SIZE)
     outputs = maps_of(codec, keypoints)
-    mirrored = [o[:, :, :, ::-1][:, [*codec.skeleton.flip, *(17 + f for f in codec.skeleton.flip)][: o.shape[1]]] for o in outputs]
+    flip = [*codec.skeleton.flip, *(17 + f for f in codec.skeleton.flip)]
+    mirrored = [o[:, flip[: o.shape[1]], :, ::-1] for o in outputs]
     merged = codec.merge_flipped(outputs, mirrored)
     assert merged[1].shape == (1, 34, 48, 64)
     np.testing.assert_allclose(codec.decode(merged).keypoints, codec.decode(outputs).keypoints, atol=1e-3)
@@ -157,7 +158,7 @@ def test_flip_test_of_a_mirrored_scene_is_that_scene() -> None:
     ],
 )
 def test_other_shapes_are_refused(shapes: list[tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError, match="Associative (decodes one picture|expects scores and cells)"):
+    with pytest.raises(ValueError, match=r"Associative (decodes one picture|expects scores and cells)"):
         Associative(SIZE).decode([np.zeros(shape, np.float32) for shape in shapes])
 
 

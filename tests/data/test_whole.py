@@ -11,7 +11,7 @@ import pytest
 
 from edgepose.codec import codec_of
 from edgepose.data.whole import ignored_regions, random_whole_view, read_whole
-from edgepose.geometry import transform
+from edgepose.geometry import transform, view_matrices
 from edgepose.skeleton import COCO, SKELETONS
 from edgepose.spec import ModelSpec
 from tests.goldens import algorithm_cases
@@ -29,7 +29,6 @@ def annotation(identity: int, image: int, points: list[list[float]], **more: obj
 @pytest.fixture
 def data(tmp_path: Path) -> tuple[Path, Path, int]:
     """Three pictures of 100 x 60: two people and a crowd; an unlabelled one; nobody at all."""
-    rng = np.random.default_rng(0)
     spots = [[[20 + i, 30] for i in range(17)], [[60 + i, 20] for i in range(17)]]
     for i in range(3):
         image = np.full((60, 100, 3), 50, np.uint8)
@@ -48,7 +47,6 @@ def data(tmp_path: Path) -> tuple[Path, Path, int]:
         ],
     }  # fmt: skip
     (tmp_path / "labels.json").write_text(json.dumps(content))
-    assert rng is not None
     return tmp_path / "labels.json", tmp_path, 1
 
 
@@ -97,7 +95,8 @@ def test_labels_follow_the_pixels(data) -> None:
 
 def test_mosaics_show_several_pictures(data) -> None:
     whole, alone = (read_whole([data], COCO, SPEC, codec_of(SPEC), mosaic) for mosaic in (1.0, 0.0))
-    most = [max((w.batch((s,), np.array([0]), 1)[1]["joints_4"][..., 1].any(-1)).sum() for s in range(8)) for w in (whole, alone)]  # fmt: skip
+    views = [[w.batch((seed,), np.array([0]), 1)[1]["joints_4"][0] for seed in range(8)] for w in (whole, alone)]
+    most = [max(people[..., 1].any(-1).sum() for people in seen) for seen in views]
     assert most[0] > 2 >= most[1]
 
 
@@ -105,8 +104,6 @@ def test_views_turn_as_published() -> None:
     for case in algorithm_cases("algo/ae_targets"):
         if "matrix" not in case.outputs:
             continue
-        from edgepose.geometry import view_matrices
-
         side, degrees = case.params["scale_200"] * 200, case.params["rotation_deg"]
         size = (case.params["resolution"],) * 2
         matrix = view_matrices(np.array([case.params["center"]]), np.full((1, 2), side), np.array([degrees]), size)[0]
