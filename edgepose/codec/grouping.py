@@ -15,6 +15,7 @@ import numpy as np
 # in this order by the published code.
 ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
 FLOOR = 0.02  # cells with less are background: no keypoint is looked for among them
+HOTTEST = 4000  # cells of a map are looked at, where noise lifts more above FLOOR
 NEARNESS = 0.5  # what the whole diagonal of the map counts in units of tags, where tags alone do not decide
 
 
@@ -223,6 +224,8 @@ def refine(people: np.ndarray, heat: np.ndarray, tags: np.ndarray) -> np.ndarray
         cells = np.flatnonzero(heat[j] > FLOOR) if len(missing) else missing
         if len(cells) == 0:
             continue
+        if len(cells) > HOTTEST:
+            cells = cells[np.argpartition(-heat[j].ravel()[cells], HOTTEST)[:HOTTEST]]
         y, x = np.divmod(cells, width)
         here = tags[:, j, y * rows // height, x * columns // width]  # (T, C)
         apart = np.abs(here[0] - own[missing, 0, None])  # (n, C)

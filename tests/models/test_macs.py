@@ -42,6 +42,20 @@ def test_the_backbone_counts_twice_in_the_papers_parameters(size):
     assert DOUBLED[size] <= parameters_as_hrnet_counts(network) / 1e6 < DOUBLED[size] + 0.1
 
 
+def test_the_command_shows_every_convention(capsys):
+    import json
+
+    from edgepose.commands.macs import show_macs
+
+    show_macs(["litepose-xs", "efficienthrnet-h-4"], "crowdpose", (128, 64), True)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["model"] for row in rows] == ["litepose-xs", "efficienthrnet-h-4"]
+    assert rows[0]["parameters"] == 1675552 and rows[0]["input"] == "128x64" and rows[0]["true"] < 2e8
+    show_macs(["litepose-xs"], "coco", None, False)
+    shown = capsys.readouterr().out
+    assert "0.886 G" in shown and "1.205 G" in shown and "1.676 M" in shown
+
+
 def test_every_kind_of_arithmetic_is_counted_once():
     class Everything(nn.Module):
         def __init__(self):
