@@ -115,8 +115,8 @@ def main() -> None:
             poses = codec.decode(outputs)
             quality[name].append(matched(poses, people, here.visible))
             extra[name] += len(poses) - len(people)
-    print(f"\nlabelled people of {min(options.pictures, len(np.unique(labelled.picture)))} pictures: mean OKS of the best "
-          "pose, share above .5 to .95, people too many")  # fmt: skip
+    print(f"\nlabelled people of {min(options.pictures, len(np.unique(labelled.picture)))} pictures")
+    print("mean OKS of the best pose, share above .5 to .95, people too many")
     for name, values in quality.items():
         all_of_them = np.concatenate(values)
         share = np.mean([(all_of_them > t).mean() for t in np.arange(0.5, 1, 0.05)])

@@ -68,22 +68,18 @@ def test_a_file_has_its_peaks_inside_and_goes_through_the_estimator(tmp_path):
 
 
 def compare(spec, network, path):
-    """Torch and the file through the same Estimator.
+    """Torch and the file through the same Estimator: each person of one has the same in the other, whatever its rank.
 
-    Tags of random weights are all alike, so who has which keypoint may hang on the last digit; most do not.
+    Random weights give everybody about the same score and tags, so a few hang on the last digit.
     """
     estimator, reference = edgepose.load(path), Estimator(TorchNetwork(spec, network))
     assert estimator.spec == deployed_spec(spec)
-    compared = 0
     for view in random_views(spec, 2):
         picture = np.ascontiguousarray(view[: view.shape[0] * 3 // 4])
         ours, theirs = reference(picture), estimator(picture)
-        assert abs(len(ours) - len(theirs)) <= 1
-        same = min(len(ours), len(theirs))
-        apart = np.linalg.norm(ours.keypoints[:same] - theirs.keypoints[:same], axis=-1)
-        assert np.median(apart) <= 0.1
-        compared += same
-    assert compared > 0
+        assert len(ours) > 0 and abs(len(ours) - len(theirs)) <= 1
+        apart = np.linalg.norm(ours.keypoints[:, None] - theirs.keypoints[None], axis=-1).mean(-1)
+        assert np.median(apart.min(1)) <= 0.1
 
 
 CASES = [
