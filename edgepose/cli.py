@@ -415,6 +415,25 @@ def models(
 
 
 @app.command()
+def macs(
+    names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Such as litepose-xs, efficienthrnet-h-4.")],
+    skeleton: Annotated[str, typer.Option("--skeleton", help="What it finds.")] = "coco",
+    size: Annotated[str | None, typer.Option("--size", help="Input, such as 448x448; default: published.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters and multiply-accumulates of networks, true and as each paper counted. Needs the train extra."""
+    sides = None
+    if size is not None:
+        width, _, height = size.lower().partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise typer.BadParameter(f"{size!r}: expected width x height, such as 448x448", param_hint="--size")
+        sides = int(width), int(height)
+    from edgepose.commands.macs import show_macs
+
+    show_macs(names, skeleton, sides, as_json)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what works on this machine and what to do about what does not. Writes nothing; status 1 when broken."""
     from edgepose.commands.doctor import doctor as run

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from edgepose.codec import codec_of
+from edgepose.codec.associative import sampled
+from edgepose.codec.grouping import quarters
 from edgepose.models import build
 from edgepose.models.deployed import Deployed, TorchNetwork, deployed_spec
 from edgepose.runtime.atomic import atomic_path
@@ -24,9 +26,9 @@ from edgepose.train import checkpoint
 from edgepose.train.detection_loss import decode, flatten
 
 OPSET = 18
-TOLERANCE = 0.1  # mean distance of decoded keypoints or box corners, in pixels of the network's input
+TOLERANCE = 0.1  # mean distance of decoded keypoints, peaks or box corners, in pixels of the network's input
 SCORE_TOLERANCE = 0.01  # mean difference of their scores
-CELLS = 300  # of a detector and a view: the ones that torch scores best
+CELLS = 300  # of a detector or a bottom-up network and a view: the ones that torch scores best
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,13 @@ def output_names(spec: ModelSpec) -> list[str]:
     """Names of the graph's outputs, in the network's order."""
     if spec.codec == "boxes":
         return [f"{kind}_{stride}" for stride in spec.codec_args["strides"] for kind in ("logits", "distances")]
-    return {"simcc": ["simcc_x", "simcc_y"], "heatmap": ["heatmaps"], "distribution": ["heatmaps"]}[spec.codec]
+    names = {
+        "simcc": ["simcc_x", "simcc_y"],
+        "heatmap": ["heatmaps"],
+        "distribution": ["heatmaps"],
+        "associative": ["heatmaps", "tags", "peak_scores", "peak_cells"],
+    }
+    return names[spec.codec]
 
 
 def slim(graph: Any) -> None:
@@ -178,9 +186,8 @@ def _compare(reference: TorchNetwork, session: Session, views: np.ndarray, path:
     if session.spec.per_person:  # all at once, since the batch is free
         distances, scores = _people_apart(codec_of(session.spec), reference(views), session(views))
     else:
-        pairs = [
-            _boxes_apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views
-        ]
+        apart = _peaks_apart if session.spec.codec == "associative" else _boxes_apart
+        pairs = [apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views]
         distances, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     mean, largest = float(distances.mean()), float(distances.max())
     return Report(path, len(views), len(distances), mean, largest, float(scores.mean()))
@@ -206,3 +213,27 @@ def _boxes_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -
     boxes, other = (decode(values[0, best], cells[best]) for values in (distances, other_distances))  # (n, 4) each
     apart = (boxes - other).reshape(-1, 2).norm(dim=-1)
     return apart.numpy(), (scores - other_scores)[best].abs().numpy()
+
+
+def _peaks_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of keypoints in pixels at torch's peaks, and differences of heat, of tags and of the scores of peaks.
+
+    Before grouping: after it, the last digit would decide which of two equally good people a keypoint belongs to.
+    """
+    (heat, tags), (other_heat, other_tags) = codec.maps(ours), codec.maps(theirs)
+    k, (height, width) = len(heat), heat.shape[1:]
+    best = np.argsort(-ours[2].ravel(), kind="stable")[:CELLS]
+    joint, cells = np.divmod(best, ours[2].shape[2])[0], ours[3].reshape(-1)[best].astype(np.int64)
+    y, x = np.divmod(cells, width)
+    moved = quarters(heat, joint, x, y) - quarters(other_heat, joint, x, y)  # (n, 2) cells
+    apart = np.linalg.norm(moved, axis=-1) * codec.input_size[0] / width
+    found, other_found = (
+        sampled(planes, x[None].repeat(k, 0), y[None].repeat(k, 0), (height, width)) for planes in (tags, other_tags)
+    )
+    own = joint, np.arange(len(best))
+    differences = (
+        np.abs(heat[joint, y, x] - other_heat[joint, y, x]),
+        np.abs(found[own] - other_found[own]).ravel(),
+        np.abs(np.sort(ours[2].ravel()) - np.sort(theirs[2].ravel())),  # equal ones may change places
+    )
+    return apart, np.concatenate(differences)

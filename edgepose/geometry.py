@@ -94,6 +94,33 @@ def letterbox_size(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[
     return max(width, 1), max(height, 1)
 
 
+def middle_matrix(image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """The picture scaled to fit `size`, aspect kept, in the middle -> (2, 3).
+
+    HigherHRNet's test geometry (facts 3.4): the picture's centre, rounded to a whole pixel, lands on (w/2, h/2). At
+    the size that `whole_size` gives the shorter side fits exactly and the longer one may lose part of a pixel.
+    """
+    factors = size[0] / image_size[0], size[1] / image_size[1]
+    short = int(image_size[0] >= image_size[1])
+    lost = image_size[1 - short] - size[1 - short] / factors[short]
+    sides = np.array([[size[0], size[1]]]) / (factors[short] if lost < 1 else min(factors))
+    centre = np.array([[int(side / 2 + 0.5) for side in image_size]], np.float64)
+    return view_matrices(centre, sides, np.zeros(1), size)[0]
+
+
+def whole_size(image_size: tuple[int, int], side: int, scale: float = 1.0, smallest: float = 1.0) -> tuple[int, int]:
+    """(w, h) of the input in which HigherHRNet and its kin are tested on a picture (facts 3.4, 14.11).
+
+    The shorter side is `side` rounded up to a multiple of 64, the longer one what the aspect asks for, likewise; for a
+    multi-scale test both then grow by scale / smallest, where `smallest` is the least scale of the test.
+    """
+    short = (int(smallest * side) + 63) // 64 * 64
+    low, high = min(image_size), max(image_size)
+    long = (int(short / low * high) + 63) // 64 * 64
+    grown = int(short * scale / smallest), int(long * scale / smallest)
+    return grown if image_size[0] < image_size[1] else (grown[1], grown[0])
+
+
 def area(boxes: np.ndarray) -> np.ndarray:
     """(..., 4) -> (...); never negative."""
     return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)

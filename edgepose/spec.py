@@ -12,7 +12,7 @@ from typing import Any
 from edgepose.skeleton import SKELETONS, Skeleton
 
 FORMAT = 1  # raised when a field changes its meaning, so that an old runtime refuses a newer file
-WARPS = ("box", "udp", "letterbox")
+WARPS = ("box", "udp", "letterbox", "middle")
 LAYOUTS = ("nhwc", "nchw")
 COLOURS = ("bgr", "rgb")
 
@@ -31,7 +31,7 @@ class ModelSpec:
     skeleton: str = "coco"  # key of SKELETONS; "box" for a detector
     codec_args: Mapping[str, Any] = field(default_factory=dict)
     per_person: bool = False  # True: the network sees one crop per person, False: the whole picture
-    warp: str = "box"  # box: RTMPose's crop, udp: unbiased crop, letterbox: top-left, aspect kept
+    warp: str = "box"  # box: RTMPose's crop, udp: unbiased crop; whole, letterbox: top-left, middle: in the middle
     padding: float = 1.25  # crop side / box side (per_person)
     border: int = 0  # grey level outside the picture
     layout: str = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalised by the runtime

@@ -127,10 +127,12 @@ def test_three_conventions_train_together(tmp_path: Path) -> None:
     assert row["iteration"] == 3 and np.isfinite(row["simcc"])
 
 
-def test_settings_of_poses_are_refused_for_a_detector(data: str) -> None:
+def test_settings_of_crops_are_refused_where_whole_pictures_are_seen(data: str) -> None:
     for word in ("sampling=balanced", "mix=aic-coco"):
-        with pytest.raises(ValueError, match="is for poses"):
+        with pytest.raises(ValueError, match="one person.s view"):
             prepare(override(RECIPES["rtmdet-nano"], [word]), parse("x", [f"data={data}"])[0].data)
+        with pytest.raises(ValueError, match="one person.s view"):
+            prepare(override(RECIPES["litepose-xs"], [word]), parse("x", [f"data={data}"])[0].data)
 
 
 def test_val_is_one_set(data: str, tmp_path: Path) -> None:

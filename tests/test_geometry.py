@@ -19,10 +19,12 @@ from edgepose.geometry import (
     iou,
     letterbox_matrix,
     letterbox_size,
+    middle_matrix,
     mirror,
     nms,
     transform,
     view_matrices,
+    whole_size,
 )
 from tests.goldens import algorithm_cases, golden
 
@@ -212,3 +214,26 @@ def test_nothing_in_nothing_out() -> None:
     assert boxes_of(np.zeros((0, 17, 2)), np.zeros((0, 17))).shape == (0, 4)
     assert boxes_of(np.zeros((2, 0, 2)), np.zeros((2, 0))).tolist() == [[0] * 4] * 2
     assert geometry.fixed_aspect(np.zeros((0, 2)), SIZE).shape == (0, 2)
+
+
+def test_sizes_and_views_of_whole_pictures_are_the_published() -> None:
+    sizes, warp, other = algorithm_cases("algo/ae_geometry")
+    for row, expected in zip(sizes.inputs["sizes_in"], sizes.outputs["sizes_out"], strict=True):
+        picture = (int(row[0]), int(row[1]))
+        size = whole_size(picture, int(row[2]), row[3], row[4])
+        assert size == tuple(expected[:2].astype(int))
+        factor, centre = expected[0] / (expected[4] * 200), expected[2:4]
+        matrix = np.concatenate([np.eye(2) * factor, (expected[:2] / 2 - factor * centre)[:, None]], axis=1)
+        np.testing.assert_allclose(middle_matrix(picture, size), matrix, atol=1e-9)
+    for case in (warp, other):
+        height, width = case.inputs["image"].shape[:2]
+        size = case.outputs["warp"].shape[1::-1]
+        np.testing.assert_allclose(middle_matrix((width, height), size), case.outputs["matrix"], atol=1e-9)
+
+
+def test_a_picture_of_any_shape_is_in_the_middle_and_whole() -> None:
+    for picture, size in (((640, 480), (256, 256)), ((100, 400), (256, 192)), ((7, 5), (64, 64))):
+        matrix = middle_matrix(picture, size)
+        corners = transform(np.array([[[0.0, 0.0], picture]]), matrix)[0]
+        assert (corners >= -1.0 * matrix[0, 0]).all() and (corners <= np.array(size) + matrix[0, 0]).all()
+        assert matrix[0, 0] == matrix[1, 1] and matrix[0, 0] == min(size[0] / picture[0], size[1] / picture[1])

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgepose.models.efficienthrnet import EfficientHRNet, build_efficienthrnet
+from edgepose.models.litepose import build_litepose
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.skeleton import SKELETONS
@@ -33,6 +35,15 @@ POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module
     "cspnext-udp-m": partial(build_cspnext_udp, "m"),
     "cspnext-udp-l": partial(build_cspnext_udp, "l"),
     "cspnext-udp-x": partial(build_cspnext_udp, "x"),
+    "litepose-xs": partial(build_litepose, "xs"),
+    "litepose-s": partial(build_litepose, "s"),
+    "litepose-m": partial(build_litepose, "m"),
+    "litepose-l": partial(build_litepose, "l"),
+    "efficienthrnet-h0": partial(build_efficienthrnet, "h0"),
+    "efficienthrnet-h-1": partial(build_efficienthrnet, "h-1"),
+    "efficienthrnet-h-2": partial(build_efficienthrnet, "h-2"),
+    "efficienthrnet-h-3": partial(build_efficienthrnet, "h-3"),
+    "efficienthrnet-h-4": partial(build_efficienthrnet, "h-4"),
 }
 
 # Called with the number of classes and the input size, None for the published one.
@@ -85,11 +96,14 @@ def _checked(name: str, size: Size) -> Size:
 def load_reference(network: nn.Module, state_dict: Mapping[str, Any]) -> None:
     """Copy a published checkpoint into a network, by the checkpoint's own key names and strictly.
 
-    Takes the tensors themselves or the dictionary that holds them under "state_dict"; prefixes of data-parallel
-    training and the entries of the published pre-processing are ignored, mmyolo's names of RTMDet's layers are known.
-    Nothing is copied unless everything fits.
+    Takes the tensors themselves or the dictionary that holds them under "state_dict" or "best_state_dict"; prefixes of
+    data-parallel training and the entries of the published pre-processing are ignored, mmyolo's names of RTMDet's
+    layers are known, and the second tag maps of the released EfficientHRNet-H0 are left out. Nothing is copied unless
+    everything fits.
     """
     tensors = _tensors(state_dict)
+    if isinstance(network, EfficientHRNet):
+        tensors = _without_second_tags(tensors, network.keypoints)
     mmyolo = any(key.startswith("bbox_head.head_module.") for key in tensors)
     if isinstance(network, RTMDet):
         tensors = {_renamed(key, MMYOLO_KEYS): tensor for key, tensor in tensors.items()}
@@ -120,12 +134,14 @@ def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The network's tensors in a checkpoint, without wrappers around their names."""
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"a checkpoint is a dictionary of tensors by key, got a {type(checkpoint).__name__}")
-    values = checkpoint.get("state_dict", checkpoint)
+    values = checkpoint.get("state_dict", checkpoint.get("best_state_dict", checkpoint))
     if not isinstance(values, Mapping):
         raise ValueError(f"the checkpoint's state_dict is a {type(values).__name__}, expected a dictionary of tensors")
+    # LitePose's training wraps the network in a sequence, of which it is the second
+    wrapper = "1." if values and all(str(key).startswith("1.") for key in values) else ""
     tensors = {}
     for key, value in values.items():
-        name = str(key).removeprefix("module.")
+        name = str(key).removeprefix(wrapper).removeprefix("module.")
         if name.startswith("data_preprocessor."):
             continue
         try:
@@ -134,6 +150,12 @@ def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
             kind = type(value).__name__
             raise ValueError(f"the checkpoint holds a {kind} under {name!r}, expected tensors only") from None
     return tensors
+
+
+def _without_second_tags(tensors: dict[str, Tensor], keypoints: int) -> dict[str, Tensor]:
+    """EfficientHRNet's released H0 was trained with tags at both scales, of which the second are not used."""
+    last = ("final_layers.1.weight", "final_layers.1.bias")
+    return {k: v[:keypoints] if k in last and len(v) == 2 * keypoints else v for k, v in tensors.items()}
 
 
 def _renamed(key: str, prefixes: Mapping[str, str]) -> str:

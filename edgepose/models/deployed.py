@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgepose.codec import codec_of
+from edgepose.models.associative import Peaks
 from edgepose.spec import ModelSpec
 
 
 class Deployed(nn.Module):
-    """A copy of `network` that takes uint8 BGR (B, h, w, 3) and gives the same raw outputs.
+    """A copy of `network` that takes uint8 BGR (B, h, w, 3) and gives the same raw outputs; of the bottom-up families
+    it gives mean heat-maps, tags and the highest peaks, which are quicker found here.
 
     The channel swap and the division by std are folded into the first convolution; only the mean is subtracted, since
     the convolution pads with zeros *after* it.
@@ -36,10 +39,15 @@ class Deployed(nn.Module):
             weight = first.weight[:, order] / std.to(first.weight.device)[:, None, None]
             first.weight.copy_(weight)
         self.register_buffer("mean", mean[:, None, None])
+        self.peaks: Peaks | None = None
+        if spec.codec == "associative":
+            codec = codec_of(spec)
+            self.peaks = Peaks(codec.people, codec.window)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, h, w, 3) uint8 BGR -> the network's outputs."""
-        return tuple(self.network(images.permute(0, 3, 1, 2).float() - self.mean))
+        """(B, h, w, 3) uint8 BGR -> the network's outputs, or the peaks' among them."""
+        outputs = tuple(self.network(images.permute(0, 3, 1, 2).float() - self.mean))
+        return outputs if self.peaks is None else self.peaks(*outputs)
 
 
 def deployed_spec(spec: ModelSpec) -> ModelSpec:

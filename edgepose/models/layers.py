@@ -53,6 +53,12 @@ def normal_weights(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, std: float
         nn.init.constant_(layer.bias, bias)
 
 
+def divisible(channels: float, by: int = 8) -> int:
+    """The multiple of `by` nearest to a number of channels, but never less than nine tenths of it (MobileNet)."""
+    nearest = max(by, int(channels + by / 2) // by * by)
+    return nearest + by if nearest < 0.9 * channels else nearest
+
+
 class CSPNeXtBlock(nn.Module):
     """3x3 convolution, then a 5x5 depth-wise separable one: a large receptive field for few multiplications."""
 

@@ -1,11 +1,91 @@
-"""How large a network is: multiply-accumulates and parameters."""
+"""How large a network is: multiply-accumulates and parameters, as they are and as others count them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.LeakyReLU)
+# Those that a counter of LitePose's time knows (ptflops); it passes over SiLU and the gates.
+RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU)
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one forward pass of one picture consists of.
+
+    products: of convolutions and linear layers; transposed: of transposed convolutions on their input positions, and
+    outputs: on their output positions (four times as many with stride 2); matrices: of two activations with each other.
+    biases, normalised, rectified, activated, pooled: numbers added, normalised, and so on, once each.
+    """
+
+    products: int
+    transposed: int
+    outputs: int
+    matrices: int
+    biases: int
+    normalised: int
+    rectified: int
+    activated: int
+    pooled: int
+
+    @property
+    def true(self) -> int:
+        """As the hardware does them."""
+        return self.products + self.transposed
+
+    def conventions(self) -> dict[str, int]:
+        """What the tools behind published figures print; each paper's own is named (facts 0.1)."""
+        normalised = 2 * self.normalised
+        return {
+            "mmengine (RTMPose)": self.true + normalised + self.matrices + self.pooled,
+            "mmdet (RTMDet)": self.products + normalised + self.activated,
+            "ptflops (LitePose)": self.products + self.outputs + self.biases + normalised + self.rectified,
+            "hrnet (EfficientHRNet, HRNet)": self.products + self.outputs,
+            "thop (SASD, YOLO-Pose)": self.products,
+        }
+
+
+def count(network: nn.Module, input_size: tuple[int, int]) -> Count:
+    """Every kind of arithmetic in one image of `input_size` (w, h). On the meta device this computes nothing at all."""
+    tally = dict.fromkeys(Count.__dataclass_fields__, 0)
+
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.ConvTranspose2d):
+            each = module.weight[0].numel()  # every input value meets (out/groups, k, k) weights
+            tally["transposed"] += inputs[0].numel() * each
+            tally["outputs"] += inputs[0].numel() * each * output[0, 0].numel() // inputs[0][0, 0].numel()
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            tally["products"] += output.numel() * module.weight[0].numel()  # every output value sums (in/groups, k, k)
+            tally["biases"] += output.numel() if module.bias is not None else 0
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            tally["normalised"] += output.numel()
+        elif isinstance(module, ACTIVATIONS):
+            tally["activated"] += output.numel()
+            tally["rectified"] += output.numel() if isinstance(module, RECTIFIERS) else 0
+        elif isinstance(module, (nn.AdaptiveAvgPool2d, nn.AvgPool2d)):
+            tally["pooled"] += inputs[0].numel()
+
+    hooks: list[Any] = [module.register_forward_hook(hook) for module in network.modules()]
+    modes = [(module, module.training) for module in network.modules()]  # part of it may be frozen
+    width, height = input_size
+    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            network.eval()(image)
+    finally:
+        for module, training in modes:
+            module.training = training
+        for handle in hooks:
+            handle.remove()
+    operations = counter.get_flop_counts().get("Global", {})
+    tally["matrices"] = operations.get(torch.ops.aten.bmm, 0) // 2  # it counts additions as well
+    return Count(**tally)
 
 
 def macs_true(network: nn.Module, input_size: tuple[int, int]) -> int:
@@ -15,30 +95,22 @@ def macs_true(network: nn.Module, input_size: tuple[int, int]) -> int:
     activations and products of two activations do not. Published figures follow other conventions, which for
     transposed convolutions count up to 4 times as many. On the meta device this takes no arithmetic at all.
     """
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.ConvTranspose2d):
-            total += inputs[0].numel() * module.weight[0].numel()  # every input value meets (out/groups, k, k) weights
-        elif isinstance(module, (nn.Conv2d, nn.Linear)):
-            total += output.numel() * module.weight[0].numel()  # every output value sums (in/groups, k, k) products
-
-    hooks: list[Any] = [module.register_forward_hook(count) for module in network.modules()]
-    modes = [(module, module.training) for module in network.modules()]  # part of it may be frozen
-    width, height = input_size
-    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
-    try:
-        with torch.no_grad():
-            network.eval()(image)
-    finally:
-        for module, training in modes:
-            module.training = training
-        for hook in hooks:
-            hook.remove()
-    return total
+    return count(network, input_size).true
 
 
 def parameters(network: nn.Module) -> int:
     """Number of learned values; tensors that several layers share count once."""
     return sum(p.numel() for p in network.parameters())
+
+
+def parameters_as_hrnet_counts(network: nn.Module) -> int:
+    """As in the paper of EfficientHRNet, whose counter adds up layers whose class is called something with Conv,
+    BatchNorm or Linear: blocks that are called so count once more than the layers inside them (facts 0.1).
+    """
+    named = ("Conv", "BatchNorm", "Linear")
+    return sum(
+        sum(p.numel() for p in module.parameters())
+        for module in network.modules()
+        if type(module).__name__.startswith("MBConv")
+        or (not list(module.children()) and any(word in type(module).__name__ for word in named))
+    )

@@ -26,7 +26,7 @@ from edgepose.data.sampling import Order, shuffled
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
-from edgepose.train.optimiser import Average, adamw, lr_factor
+from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor
 from edgepose.train.recipes import Recipe
 
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
@@ -34,7 +34,9 @@ Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
 
 class Samples(Protocol):
-    """Training data: `edgepose.data.crops.Crops` for people, `edgepose.data.detection.Detections` for pictures."""
+    """Training data: `edgepose.data.crops.Crops` for people, `edgepose.data.detection.Detections` and
+    `edgepose.data.whole.Whole` for pictures.
+    """
 
     def __len__(self) -> int: ...
 
@@ -137,7 +139,11 @@ def train(
     clock = time.perf_counter()
     learner.train()
     for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
-        rate = recipe.lr * lr_factor(iteration, len(plan), min(recipe.warmup, len(plan) // 4), recipe.flat)
+        warmup = min(recipe.warmup, len(plan) // 4)
+        if recipe.drops:
+            rate = recipe.lr * drop_factor(iteration, len(plan), recipe.drops, warmup)
+        else:
+            rate = recipe.lr * lr_factor(iteration, len(plan), warmup, recipe.flat)
         for group in optimiser.param_groups:
             group["lr"] = rate
         inputs = normalise(images.to(device))

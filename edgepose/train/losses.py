@@ -1,4 +1,4 @@
-"""Losses of the per-person families: (outputs, targets) -> {name: scalar tensor}, chosen by the codec's name.
+"""Losses of the pose families: (outputs, targets) -> {name: scalar tensor}, chosen by the codec's name.
 
 All are computed in float32, also under autocast.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from edgepose.train.associative_loss import associative_loss
 
 Losses = dict[str, Tensor]
 Targets = dict[str, Tensor]
@@ -57,4 +59,5 @@ LOSSES: dict[str, Callable[[tuple[Tensor, ...], Targets], Losses]] = {
     "simcc": simcc_loss,
     "heatmap": heatmap_loss,
     "distribution": spatial_loss,
+    "associative": associative_loss,
 }

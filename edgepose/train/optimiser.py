@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -43,6 +44,17 @@ def lr_factor(
     if iteration < warmup:
         factor *= start + (1 - start) * iteration / max(warmup - 1, 1)
     return factor
+
+
+def drop_factor(iteration: int, total: int, drops: Sequence[float], warmup: int = 0, start: float = 1e-5) -> float:
+    """Factor on the learning rate at `iteration` of `total`: a tenth more after each share of the run in `drops`.
+
+    Linear from `start` to 1 over `warmup` iterations before that.
+    """
+    factor = 0.1 ** sum(iteration >= round(total * drop) for drop in drops)
+    if iteration < warmup:
+        factor *= start + (1 - start) * iteration / max(warmup - 1, 1)
+    return float(factor)
 
 
 class Average:

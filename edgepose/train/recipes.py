@@ -31,6 +31,7 @@ class Recipe:
     weight_decay: float = 0.0  # none on norms and biases
     warmup: int = 1000  # iterations
     flat: float = 0.5  # share of the run before the cosine
+    drops: tuple[float, ...] = ()  # shares of the run at which the rate falls to a tenth, in place of the cosine
     stage2: int = 30  # last epochs with mild augmentation (a detector's: without mosaic and mix-up)
     strong: Strength = STRONG
     mild: Strength = MILD
@@ -40,6 +41,7 @@ class Recipe:
     mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
     sampling: str = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
+    mosaic: float = 0.0  # of a bottom-up model: probability that a view shows four pictures at once
     blur: float = 1.0  # factor on the width of SimCC's targets
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
     inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
@@ -69,7 +71,11 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: mix={self.mix!r}, expected one of {list(MIXES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"recipe {self.model}: precision={self.precision!r}, expected one of {list(PRECISIONS)}")
-        for name in ("input_size", "views"):
+        if not 0 <= self.mosaic <= 1:
+            raise ValueError(f"recipe {self.model}: mosaic={self.mosaic}, expected a probability between 0 and 1")
+        if not all(0 < drop < 1 for drop in self.drops):
+            raise ValueError(f"recipe {self.model}: drops={self.drops}, expected shares of the run between 0 and 1")
+        for name in ("input_size", "views", "drops"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -82,6 +88,13 @@ _PARTS = Strength(scale=(0.7, 1.3), rotation=40, shift=0.1, cutout=0.0, half_bod
 # Stage two of every published pose recipe keeps the person in the middle.
 _LARGE = Strength(scale=(0.5, 1.5), rotation=90, shift=0.16, cutout=1.0)
 _LARGE_MILD = replace(_LARGE, shift=0.0, cutout=0.5)
+
+def _bottom_up(
+    model: str, skeleton: str, epochs: int, batch: int, lr: float, drops: tuple[float, ...]
+) -> Recipe:
+    """Published runs of the bottom-up families: the full rate from the first step, no second stage, no average."""
+    return Recipe(model, epochs, batch, lr, skeleton, warmup=0, drops=drops, stage2=0, average=False)
+
 
 RECIPES: dict[str, Recipe] = {
     # The pose weights in the package, on two CPU cores, each step from the one before (`init=`): the lateral heat-map
@@ -134,6 +147,21 @@ RECIPES: dict[str, Recipe] = {
         f"cspnext-udp-{size}": Recipe(f"cspnext-udp-{size}", 210, 1024, 4e-3, "coco19", weight_decay=0.05)
         for size in ("m", "l", "x")
     },
+    # LitePose: Adam without decay, 500 epochs, a tenth at 350 and 480; EfficientHRNet: 300, 200 and 260, with as many
+    # pictures a step as its example configs have on one device. Each on COCO and on CrowdPose (train and validation
+    # set together, as published; facts 4.4 and 5.6).
+    **{
+        f"litepose-{size}{data}": _bottom_up(f"litepose-{size}", skeleton, 500, 16, 4e-3, (0.7, 0.96))
+        for size in ("xs", "s", "m", "l")
+        for data, skeleton in (("", "coco"), ("-crowdpose", "crowdpose"))
+    },
+    **{
+        f"efficienthrnet-{size}{data}": _bottom_up(
+            f"efficienthrnet-{size}", skeleton, 300, batch, 1e-3, (2 / 3, 13 / 15)
+        )
+        for size, batch in (("h0", 1), ("h-1", 6), ("h-2", 8), ("h-3", 10), ("h-4", 48))
+        for data, skeleton in (("", "coco"), ("-crowdpose", "crowdpose"))
+    },
     # RTMDet: 300 epochs, 256 pictures a step, last 20 epochs without mosaic and mix-up.
     **{
         f"rtmdet-{size}": Recipe(f"rtmdet-{size}", epochs=300, batch=256, lr=4e-3, weight_decay=0.05, stage2=20)
@@ -159,7 +187,7 @@ RECIPES |= {f"{name}-{mix}": replace(RECIPES[name], mix=mix) for mix in ("aic-co
 def override(recipe: Recipe, words: list[str]) -> Recipe:
     """The recipe with `key=value` words applied; unknown keys and values of the wrong type are refused."""
     types = typing.get_type_hints(Recipe)
-    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("strong", "mild", "views")]
+    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("strong", "mild", "views", "drops")]
     changes: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")

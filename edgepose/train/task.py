@@ -20,6 +20,7 @@ from edgepose.data.crops import Crops
 from edgepose.data.people import union
 from edgepose.data.read import read
 from edgepose.data.sampling import Balanced, Order, shuffled
+from edgepose.data.whole import read_whole
 from edgepose.models import build
 from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
@@ -58,6 +59,11 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
 
         return Task(*detector_task(recipe, data, on_bad))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
+    if spec.codec == "associative":
+        if on_bad != "refuse":
+            raise ValueError(f"on_bad={on_bad}: {recipe.model} refuses bad pictures only; leave it out")
+        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
+        return Task(spec, network, whole, LOSSES[spec.codec])
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = recipe.sampling == "balanced"
@@ -75,20 +81,26 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     return Task(spec, network, samples, LOSSES[spec.codec], None, order, tuple(missing))
 
 
+_WHOLE = ("litepose-", "efficienthrnet-")
+
 # Settings that only some models read, with the value that means nothing.
-_READ_BY = {"blur": ("rtmpose-", 1.0), "heatmap_weight": ("rtmpose-", 0.0), "inner_weight": ("rtmpose-", 0.0),
-            "teacher": ("rtmdet-", ""), "views": ("rtmdet-", None)}  # fmt: skip
-# And those that a detector does not read.
-_OF_POSES = {"sampling": "all", "mix": ""}
+_READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
+            "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-",), ""), "views": (("rtmdet-",), None),
+            "mosaic": (_WHOLE, 0.0)}  # fmt: skip
+# And those that only networks which look at one person read.
+_OF_CROPS = {"sampling": "all", "mix": ""}
 
 
 def _refuse_unused(recipe: Recipe) -> None:
     """A setting that the model would ignore is a mistake of whoever set it."""
-    for name, (family, nothing) in _READ_BY.items():
-        if getattr(recipe, name) != nothing and not recipe.model.startswith(family):
+    for name, (families, nothing) in _READ_BY.items():
+        if getattr(recipe, name) != nothing and not recipe.model.startswith(families):
             value = getattr(recipe, name)
-            raise ValueError(f"{name}={value} is for {family}* models, {recipe.model} has no use for it: leave it out")
-    for name, nothing in _OF_POSES.items():
-        if getattr(recipe, name) != nothing and recipe.model.startswith("rtmdet-"):
+            readers = " and ".join(f"{family}*" for family in families)
+            raise ValueError(f"{name}={value} is for {readers} models, {recipe.model} has no use for it: leave it out")
+    for name, nothing in _OF_CROPS.items():
+        if getattr(recipe, name) != nothing and recipe.model.startswith(("rtmdet-", *_WHOLE)):
             value = getattr(recipe, name)
-            raise ValueError(f"{name}={value} is for poses, {recipe.model} has no use for it: leave it out")
+            raise ValueError(
+                f"{name}={value} is for models of one person's view, {recipe.model} has no use for it: leave it out"
+            )

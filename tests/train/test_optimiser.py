@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edgepose.models import build
-from edgepose.train.optimiser import Average, adamw, lr_factor
+from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor
 from tests.goldens import golden
 
 pytestmark = pytest.mark.torch
@@ -54,3 +54,8 @@ def test_norms_and_biases_do_not_decay_and_every_parameter_is_optimised_once(nam
     exempt = {id(p) for key, p in network.named_parameters() if ".bn." in key or key.endswith(".bias")}
     assert {id(p) for p in plain["params"]} == exempt
     assert len(decay["params"]) + len(plain["params"]) == len(list(network.parameters()))
+
+
+def test_the_rate_drops_to_a_tenth_at_each_share_of_the_run() -> None:
+    factors = [drop_factor(i, 500, (0.7, 0.96), warmup=3) for i in (0, 1, 2, 349, 350, 479, 480)]
+    assert factors == pytest.approx([1e-5, 0.500005, 1, 1, 0.1, 0.1, 0.01])

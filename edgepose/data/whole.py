@@ -1,0 +1,198 @@
+"""Training batches of a bottom-up network: whole pictures with everybody in them, and where nothing is known.
+
+The augmentation is HigherHRNet's (facts 3.2). Coordinates are mirrored with the pixels of the picture; the published
+code mirrors them once more at every resolution of the targets, which moves them by up to a cell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgepose.codec.associative import STRIDES, Associative
+from edgepose.data.coco import read_coco
+from edgepose.data.people import People, union
+from edgepose.geometry import compose, middle_matrix, mirror, transform, view_matrices
+from edgepose.skeleton import Skeleton
+from edgepose.spec import ModelSpec
+
+SCALE, ROTATION, SHIFT = (0.75, 1.5), 30.0, 0.2  # of the shorter side, in degrees, of the view's side
+TILES = 4  # pictures in a mosaic
+
+Region = np.ndarray  # polygon (n, 2), or mask (H, W) bool, in pixels of the picture
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Views of pictures as a network of `spec` sees them; sample i depends on the seed and i alone.
+
+    people:  labelled, of every picture
+    ignored: for each of the people's files, regions with people that are not labelled
+    rows:    files that are listed, some perhaps several times
+    mosaic:  probability that four pictures are seen at once; data sets with one person in each need it, or tags never
+             learn to differ
+    """
+
+    people: People
+    ignored: tuple[tuple[Region, ...], ...]
+    rows: np.ndarray
+    spec: ModelSpec
+    codec: Associative
+    mosaic: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Images (B, h, w, 3) uint8 BGR; targets heatmaps_4, heatmaps_2 (B, K, ..), masks_4, masks_2 (B, ..), joints_4.
+
+        Stage 0 is without augmentation, as the network sees pictures when it runs; 1 and 2 are alike.
+        """
+        rng = np.random.default_rng(seed)
+        samples = [self.sample(rng, int(row), stage) for row in rows]
+        names = samples[0][1].keys()
+        targets = {name: np.stack([target[name] for _, target in samples]) for name in names}
+        return np.stack([image for image, _ in samples]), targets
+
+    def sample(self, rng: np.random.Generator, row: int, stage: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Image (h, w, 3) and the targets of one row."""
+        size = self.spec.input_size
+        if stage and rng.random() < self.mosaic:
+            others = [row, *(int(i) for i in rng.integers(len(self), size=TILES - 1))]
+            image, mask, keypoints, visible = self._tiled([self._picture(i) for i in others])
+        else:
+            image, mask, keypoints, visible = self._picture(row)
+        sides = (image.shape[1], image.shape[0])
+        mirrored = False
+        if stage:
+            matrix, mirrored = random_whole_view(rng, sides, size)
+        else:
+            matrix = middle_matrix(sides, size)
+        view = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
+        keypoints = transform(keypoints, matrix)
+        if mirrored:
+            keypoints, visible = keypoints[:, self.people.skeleton.flip], visible[:, self.people.skeleton.flip]
+        targets = self.codec.encode(keypoints, visible)
+        for stride in STRIDES:
+            small = matrix / stride
+            cells = (size[0] // stride, size[1] // stride)
+            seen = cv2.warpAffine(mask, small, cells, flags=cv2.INTER_LINEAR)  # nothing is known outside the picture
+            targets[f"masks_{stride}"] = (seen > 127).astype(np.float32)
+        return view, targets
+
+    def _picture(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Picture (H, W, 3), mask (H, W) uint8 with 0 for ignored regions, keypoints (N, K, 2), visible (N, K)."""
+        file = int(self.rows[row])
+        source, name = self.people.files[file]
+        image = self.people.pictures[source].read(name)
+        mask = np.full(image.shape[:2], 255, np.uint8)
+        for region in self.ignored[file]:
+            if region.dtype == bool:
+                height, width = (int(side) for side in np.minimum(region.shape, mask.shape))
+                mask[:height, :width][region[:height, :width]] = 0
+            else:
+                cv2.fillPoly(mask, [np.round(region).astype(np.int32)], 0)
+        here = self._people_of(file)
+        return image, mask, self.people.keypoints[here], self.people.visible[here]
+
+    def _people_of(self, file: int) -> np.ndarray:
+        return np.flatnonzero(self.people.picture == file)
+
+    def _tiled(
+        self, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Four pictures as one, two by two, each in the middle of a tile of the input's size."""
+        width, height = self.spec.input_size
+        image, mask = np.zeros((2 * height, 2 * width, 3), np.uint8), np.zeros((2 * height, 2 * width), np.uint8)
+        keypoints, visible = [], []
+        for i, (pixels, known, points, seen) in enumerate(parts):
+            corner = np.array([i % 2 * width, i // 2 * height])
+            tile = np.s_[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
+            matrix = middle_matrix((pixels.shape[1], pixels.shape[0]), (width, height))
+            image[tile] = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
+            mask[tile] = cv2.warpAffine(known, matrix, (width, height), flags=cv2.INTER_LINEAR)
+            keypoints.append(transform(points, matrix) + corner.astype(np.float32))
+            visible.append(seen)
+        return image, mask, np.concatenate(keypoints), np.concatenate(visible)
+
+
+def random_whole_view(
+    rng: np.random.Generator, picture: tuple[int, int], size: tuple[int, int]
+) -> tuple[np.ndarray, bool]:
+    """A random view of a picture (w, h): ((2, 3) map to a view of `size`, whether it is mirrored).
+
+    The shorter side, times a random factor, is what the view's shorter side shows; then a shift by whole pixels, a
+    rotation, and a mirror image half of the time.
+    """
+    shown = min(picture) * rng.uniform(*SCALE)
+    degrees = rng.uniform(-ROTATION, ROTATION)
+    most = int(SHIFT * shown)
+    shift = rng.integers(-most, most + 1, 2)
+    centre = np.array(picture) / 2 + shift
+    sides = np.array([size], np.float64) * shown / min(size)
+    matrix = view_matrices(centre[None], sides, np.array([degrees]), size)[0]
+    mirrored = bool(rng.random() < 0.5)
+    return (compose(mirror(size[0]), matrix) if mirrored else matrix), mirrored
+
+
+def read_whole(
+    data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, spec: ModelSpec, codec: Associative, mosaic: float
+) -> Whole:
+    """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
+
+    Pictures on which nobody is labelled and nothing is ignored are left out.
+    """
+    people = union([read_coco(labels, pictures) for labels, pictures, _ in data], skeleton)
+    ignored: list[tuple[Region, ...]] = []
+    times: list[int] = []
+    for labels, _, repeat in data:
+        regions = ignored_regions(labels)
+        ignored += regions
+        times += [repeat] * len(regions)
+    labelled = np.isin(np.arange(len(people.files)), people.picture)
+    listed = labelled | np.array([len(regions) > 0 for regions in ignored], bool)
+    rows = np.repeat(np.arange(len(people.files)), np.array(times, np.int64) * listed)
+    if len(rows) == 0:
+        raise ValueError("the training data shows nobody: check the files in data=")
+    return Whole(people, tuple(ignored), rows, spec, codec, mosaic)
+
+
+def ignored_regions(labels: Path) -> list[tuple[Region, ...]]:
+    """For every picture that `read_coco` lists: crowds, and people without labelled keypoints.
+
+    LSPET's machine boxes of everybody but the labelled person count too; they lie beside its annotations.
+    """
+    content = json.loads(Path(labels).read_text(encoding="utf-8"))
+    regions: dict[Any, list[Region]] = {i["id"]: [] for i in content["images"] if not i.get("near_dup_of_val")}
+    for a in content["annotations"]:
+        unknown = a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])
+        if unknown and a["image_id"] in regions:
+            regions[a["image_id"]] += _outline(a)
+    beside = Path(labels).with_name("machine_person_boxes.json")
+    if beside.is_file():
+        for image, x, y, w, h, _, labelled in json.loads(beside.read_text(encoding="utf-8"))["boxes"]:
+            if image in regions and not labelled:
+                regions[image].append(_rectangle(x, y, w, h))
+    return [tuple(found) for found in regions.values()]
+
+
+def _outline(annotation: dict[str, Any]) -> list[Region]:
+    """Polygons, or the mask of COCO's run lengths, or else the box; CrowdPose has no outlines and masks nothing."""
+    shape = annotation.get("segmentation")
+    if isinstance(shape, list) and shape:
+        return [np.array(polygon, np.float64).reshape(-1, 2) for polygon in shape]
+    if isinstance(shape, dict) and isinstance(shape.get("counts"), list):
+        height, width = shape["size"]
+        inside = np.arange(len(shape["counts"])) % 2 == 1
+        return [np.repeat(inside, shape["counts"]).reshape(width, height).T]
+    return [_rectangle(*annotation["bbox"])] if annotation.get("iscrowd") else []
+
+
+def _rectangle(x: float, y: float, w: float, h: float) -> np.ndarray:
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])

@@ -1,0 +1,146 @@
+"""LitePose: one mobile branch with 7x7 depth-wise kernels and a fusion deconvolution head (Wang et al., 2022).
+
+Attribute names are the keys of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from edgepose.models.associative import associative_spec
+from edgepose.models.layers import divisible, normal_weights
+from edgepose.skeleton import SKELETONS
+from edgepose.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Channels of the stem, of the four stages and of the three deconvolutions: what the published search chooses."""
+
+    stem: int
+    stages: tuple[int, int, int, int]
+    deconvolutions: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if len(self.stages) != 4 or len(self.deconvolutions) != 3:
+            raise ValueError(f"expected widths of 4 stages and 3 deconvolutions, got {self}")
+        if min(self.stem, *self.stages, *self.deconvolutions) < 1:
+            raise ValueError(f"expected widths of at least one channel, got {self}")
+
+
+# Published side of the square input and widths (search-XS/S/M/L.json), and the widest network that the search cuts.
+SIZES = {
+    "xs": (256, Widths(16, (16, 32, 48, 80), (16, 24, 24))),
+    "s": (448, Widths(16, (16, 32, 48, 120), (32, 24, 32))),
+    "m": (448, Widths(16, (24, 48, 72, 120), (64, 40, 32))),
+    "l": (512, Widths(24, (24, 64, 96, 160), (64, 40, 32))),
+}
+WIDEST = Widths(24, (32, 64, 96, 160), (64, 48, 32))
+BLOCKS = (6, 8, 10, 10)  # of the stages; the search leaves them alone
+STRIDES = (2, 2, 2, 1)
+EXPANSION = 6
+
+
+class InvertedBottleneck(nn.Module):
+    """Wide inside, narrow outside: 1x1 to six times the width, depth-wise, 1x1 back; residual where shapes agree."""
+
+    def __init__(self, channels: int, out: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        inner = divisible(channels * EXPANSION)
+        self.inv = nn.Sequential(*conv_bn(channels, inner), nn.ReLU6(inplace=True))
+        depthwise = conv_bn(inner, inner, kernel, stride, groups=inner)
+        self.depth_conv = nn.Sequential(*depthwise, nn.ReLU6(inplace=True))
+        self.point_conv = nn.Sequential(*conv_bn(inner, out))
+        self.residual = stride == 1 and channels == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, out, h/stride, w/stride)."""
+        y = self.point_conv(self.depth_conv(self.inv(x)))
+        return x + y if self.residual else y
+
+
+class SeparablePredictor(nn.Module):
+    """5x5 depth-wise convolution, then 1x1 to the maps."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        maps = nn.Conv2d(channels, out, 1, bias=False)
+        normal_weights(maps, 0.001)  # maps start near zero, where most of every target is
+        self.conv = nn.Sequential(*conv_bn(channels, channels, 5, groups=channels), nn.ReLU(inplace=True), maps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, out, h, w)."""
+        return self.conv(x)
+
+
+class LitePose(nn.Module):
+    """Heat-maps and tags of everybody in a picture.
+
+    Args:
+        widths: any; the super-network's are `WIDEST`.
+        kernel: of the depth-wise convolutions in the stages; the paper's ablation has 3 (section 3.2).
+    """
+
+    def __init__(self, keypoints: int, widths: Widths, kernel: int = 7) -> None:
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"LitePose with kernel={kernel}: expected an odd size such as 7")
+        self.keypoints = keypoints
+        self.first = nn.Sequential(
+            nn.Sequential(*conv_bn(3, 32, 3, 2), nn.ReLU6(inplace=True)),
+            nn.Sequential(*conv_bn(32, 32, 3, groups=32), nn.ReLU6(inplace=True)),
+            *conv_bn(32, widths.stem),
+        )
+        stages, channels = [], widths.stem
+        for out, blocks, stride in zip(widths.stages, BLOCKS, STRIDES, strict=True):
+            first = InvertedBottleneck(channels, out, stride, kernel)
+            stages.append(nn.Sequential(first, *(InvertedBottleneck(out, out, 1, kernel) for _ in range(blocks - 1))))
+            channels = out
+        self.stage = nn.ModuleList(stages)
+        # What a deconvolution takes from the one before, and from the backbone beside it.
+        refined = (widths.stages[3], *widths.deconvolutions[:2])
+        raw = widths.stages[2::-1]
+        self.deconv_refined = nn.ModuleList(map(deconvolution, refined, widths.deconvolutions))
+        self.deconv_raw = nn.ModuleList(map(deconvolution, raw, widths.deconvolutions))
+        self.deconv_bnrelu = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True)) for width in widths.deconvolutions
+        )
+        maps = (2 * keypoints, keypoints)
+        self.final_refined = nn.ModuleList(map(SeparablePredictor, widths.deconvolutions[1:], maps))
+        self.final_raw = nn.ModuleList(map(SeparablePredictor, (widths.stages[0], widths.stem), maps))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, h, w) -> (B, 2K, h/4, w/4): K heat-maps, then K tag maps; (B, K, h/2, w/2): heat-maps."""
+        x = self.first(images)  # (B, C, h/2, w/2)
+        features = [x]
+        for stage in self.stage:
+            features.append(stage(features[-1]))  # 1/4, 1/8, 1/16, 1/16
+        refined = features[4]
+        levels = []
+        for level, raw in enumerate((features[3], features[2], features[1])):
+            both = self.deconv_refined[level](refined) + self.deconv_raw[level](raw)
+            refined = self.deconv_bnrelu[level](both)  # 1/8, 1/4, 1/2
+            levels.append(refined)
+        coarse = self.final_refined[0](levels[1]) + self.final_raw[0](features[1])
+        fine = self.final_refined[1](levels[2]) + self.final_raw[1](features[0])
+        return coarse, fine
+
+
+def conv_bn(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Convolution without bias, and BatchNorm."""
+    convolution = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return [convolution, nn.BatchNorm2d(out)]
+
+
+def deconvolution(channels: int, out: int) -> nn.Module:
+    """Twice the resolution: (B, C, h, w) -> (B, out, 2h, 2w)."""
+    return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
+
+
+def build_litepose(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, LitePose]:
+    """A network and its spec; the published square input unless stated."""
+    side, widths = SIZES[size]
+    spec = associative_spec(f"litepose-{size}", skeleton, input_size or (side, side))
+    return spec, LitePose(len(SKELETONS[skeleton].names), widths)

@@ -1,0 +1,126 @@
+"""Training of the bottom-up families end to end: recipe to samples to loss to validation through the Estimator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("hotcoco")
+
+from torch import Tensor, nn  # noqa: E402
+
+from edgepose.commands.train import validation  # noqa: E402
+from edgepose.data.whole import Whole  # noqa: E402
+from edgepose.models import POSE_NETWORKS, build  # noqa: E402
+from edgepose.skeleton import COCO  # noqa: E402
+from edgepose.train.loop import train  # noqa: E402
+from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
+from edgepose.train.task import prepare  # noqa: E402
+
+pytestmark = pytest.mark.torch
+SIZES = [name for name in POSE_NETWORKS if name.startswith(("litepose-", "efficienthrnet-"))]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[Path, Path, int]:
+    """Two pictures of 128 x 96 with two people each."""
+    rng = np.random.default_rng(1)
+    annotations = []
+    for i in range(2):
+        coarse = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
+        for person in range(2):
+            corner = np.array([8 + 60 * person, 8])
+            points = np.concatenate([corner + rng.uniform(0, (48, 76), (17, 2)), np.full((17, 1), 2)], axis=1)
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": 17,
+                 "bbox": [*corner.tolist(), 48, 76], "area": 3648.0, "keypoints": points.ravel().tolist()}
+            )  # fmt: skip
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 128, "height": 96} for i in range(2)],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names)}],
+        "annotations": annotations,
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    return tmp_path / "labels.json", tmp_path, 1
+
+
+class Remembered(nn.Module):
+    """Maps that are learnt as they are, one for the brighter and one for the darker of two pictures."""
+
+    middle = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coarse = nn.Parameter(torch.zeros(2, 34, 24, 32))
+        self.fine = nn.Parameter(torch.zeros(2, 17, 48, 64))
+        self.entry = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.constant_(self.entry.weight, 1.0)
+        self.entry.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        which = (self.entry(images).mean((1, 2, 3)) > self.middle).long()
+        return self.coarse[which], self.fine[which]
+
+
+def test_maps_learnt_with_this_loss_decode_to_the_labels(data: tuple[Path, Path, int], tmp_path: Path) -> None:
+    recipe = override(RECIPES["litepose-xs"], ["input_size=128x96", "overfit=2", "batch=2", "epochs=100", "lr=0.1",
+                                               "precision=fp32", "channels_last=0"])  # fmt: skip
+    task = prepare(recipe, [data])
+    assert isinstance(task.samples, Whole) and task.spec.name == "litepose-xs"
+    network = Remembered()
+    images, _ = task.samples.batch((0,), np.arange(2), 0)
+    brightness = [((image[..., ::-1] - task.spec.mean) / task.spec.std).sum(-1).mean() for image in images]
+    network.middle = float(np.mean(brightness))
+    torch.manual_seed(0)
+    nn.init.normal_(network.coarse, std=0.1)  # tags that are all alike stay so: nothing pushes them apart
+    train(recipe, task.spec, network, task.samples, task.loss_of, tmp_path)
+    figures = validation(task.spec, [data])(network)
+    assert figures.keys() == {"AP", "AP50", "AP75", "AR"}
+    assert figures["AP"] > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
+def test_every_size_learns_one_batch_by_heart(name: str, data: tuple[Path, Path, int], tmp_path: Path) -> None:
+    recipe = Recipe(
+        name, epochs=400, batch=2, lr=2e-3, input_size=(128, 96), warmup=20, flat=0.5, stage2=0, average=False,
+        precision="fp32", overfit=2, clip=10.0,
+    )  # fmt: skip
+    task = prepare(recipe, [data])
+    train(recipe, task.spec, task.network, task.samples, task.loss_of, tmp_path)
+    assert validation(task.spec, [data])(task.network)["AP"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_recipes_have_the_published_settings() -> None:
+    for name in SIZES:
+        for data, skeleton in (("", "coco"), ("-crowdpose", "crowdpose")):
+            recipe = RECIPES[name + data]
+            assert (recipe.model, recipe.skeleton) == (name, skeleton)
+            assert (recipe.weight_decay, recipe.average, recipe.warmup) == (0.0, False, 0)
+            drops = [round(recipe.epochs * drop) for drop in recipe.drops]
+            litepose = name.startswith("litepose")
+            expected = (500, 4e-3, [350, 480]) if litepose else (300, 1e-3, [200, 260])
+            assert (recipe.epochs, recipe.lr, drops) == expected
+            with torch.device("meta"):
+                build(recipe.model, skeleton=recipe.skeleton)
+    assert [RECIPES[f"efficienthrnet-{s}"].batch for s in ("h0", "h-1", "h-2", "h-3", "h-4")] == [1, 6, 8, 10, 48]
+    assert {RECIPES[name].batch for name in SIZES if name.startswith("litepose")} == {16}
+
+
+def test_settings_of_other_families_are_refused(data: tuple[Path, Path, int]) -> None:
+    with pytest.raises(ValueError, match=r"mosaic=0.5 is for litepose-\* and efficienthrnet-\* models"):
+        prepare(override(RECIPES["rtmpose-t"], ["mosaic=0.5"]), [data])
+    with pytest.raises(ValueError, match=r"blur=2.0 is for rtmpose-\* models, litepose-xs has no use for it"):
+        prepare(override(RECIPES["litepose-xs"], ["blur=2"]), [data])
+    with pytest.raises(ValueError, match=r"mosaic=2\.0, expected a probability"):
+        override(RECIPES["litepose-xs"], ["mosaic=2"])
+    with pytest.raises(ValueError, match="expected shares of the run"):
+        Recipe("litepose-xs", 1, 1, 1.0, drops=(200,))
+    task = prepare(override(RECIPES["litepose-xs"], ["mosaic=0.5", "input_size=64x64"]), [data])
+    assert task.samples.mosaic == 0.5
