@@ -137,7 +137,7 @@ def run_source(source: Source, estimate: Estimate, sinks: Sinks, screen: Screen)
     with ExitStack() as stack:
         bar = None
         if source.kind != "picture":
-            bar = stack.enter_context(screen.task(Path(shown).name, _frame_count(source)))
+            bar = stack.enter_context(screen.task(Path(shown).name, frame_count(source)))
         path = outcome.overlay = sinks.overlay_path(source)
         video: VideoWriter | None = None
         try:
@@ -228,7 +228,7 @@ def _rate(source: Source) -> Fraction:
     return _stream_facts(source)[0]
 
 
-def _frame_count(source: Source) -> int | None:
+def frame_count(source: Source) -> int | None:
     """How many frames the file says it has, None where it does not: for the progress bar only."""
     return _stream_facts(source)[1] if source.kind == "video" else None
 

@@ -180,9 +180,7 @@ class Follower:
         usual = np.array([self._standing[i].sure if i in self._standing else 0.0 for i in candidates.owners.tolist()])
         gone = ~candidates.confirmed & (_sure(poses) < COLLAPSED * usual)
         rows = np.flatnonzero(~gone)
-        alone = self.estimator.distinct(
-            replace(poses[rows], ids=rows), self.estimator.duplicate_oks or DUPLICATE_OKS
-        )
+        alone = self.estimator.distinct(replace(poses[rows], ids=rows), self.estimator.duplicate_oks or DUPLICATE_OKS)
         rows = _ids(alone)
         return poses[rows], candidates[rows]
 
@@ -223,7 +221,7 @@ class Follower:
         sentences = {
             "": "there is time for everybody again",
             "stretched": f"too little time: people are searched for in every {every}th frame",
-            "rotating": f"too little time: {crops} of {people} people are looked at in a frame, the others are expected",
+            "rotating": f"too little time: {crops} of {people} people are looked at per frame, the others guessed",
             "too slow": "too little time even for one person in a frame: the limit cannot be kept",
         }
         self._report("behind" if state else "caught up", sentences[state], facts)

@@ -22,8 +22,8 @@ class Lanes(Generic[T]):
     """One queue per source. Items leave in turn, one lane after the other, so that no lane waits for a busy one.
 
     A lane holds at most `room` items. One of a file makes `put` wait for room; one that keeps the newest (`newest[i]`)
-    never does: what it pushes out is counted in `dropped`. Once `stop` was called nothing goes in or out, and what was
-    left inside counts as dropped; so for every lane arrived = taken + dropped, exactly.
+    never does: what it pushes out is counted in `dropped`, and so is what comes after `shut` or `stop` and what was
+    left inside. For every lane arrived = taken + dropped, exactly.
     """
 
     def __init__(self, newest: Sequence[bool], room: int = 4) -> None:
@@ -31,18 +31,20 @@ class Lanes(Generic[T]):
         self.dropped = [0] * len(newest)
         self._newest, self._room = list(newest), room
         self._items: list[deque[T | End]] = [deque() for _ in newest]
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # on a lock that its thread may take again
         self._turn = 0
+        self._shut = [False for _ in newest]
         self._stopped = False
 
     def put(self, lane: int, item: T) -> bool:
-        """Add an item; False when it was not taken because of `stop`."""
+        """Add an item; False where nothing goes in any more."""
         with self._changed:
             if not self._newest[lane]:
-                self._changed.wait_for(lambda: self._stopped or len(self._items[lane]) < self._room)
-            if self._stopped:
-                return False
+                self._changed.wait_for(lambda: self._shut[lane] or len(self._items[lane]) < self._room)
             self.arrived[lane] += 1
+            if self._shut[lane]:
+                self.dropped[lane] += 1
+                return False
             self._items[lane].append(item)
             if self._newest[lane] and len(self._items[lane]) > 1:
                 self._items[lane].popleft()
@@ -57,7 +59,7 @@ class Lanes(Generic[T]):
             self._changed.notify_all()
 
     def take(self, patience: float | None = None) -> tuple[int, T | End] | None:
-        """The next lane that has something, and its oldest item; None after `stop`, or `patience` seconds of nothing."""
+        """The next lane that has something, and its oldest item; None after `stop` or `patience` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or any(self._items), patience)
             if self._stopped:
@@ -70,11 +72,18 @@ class Lanes(Generic[T]):
                     return lane, self._items[lane].popleft()
             return None
 
+    def shut(self, lane: int) -> None:
+        """Let nothing into a lane from now on, and drop what is in it; its `End` still comes."""
+        with self._changed:
+            self._shut[lane] = True
+            ends = [item for item in self._items[lane] if isinstance(item, End)]
+            self.dropped[lane] += len(self._items[lane]) - len(ends)
+            self._items[lane] = deque(ends)
+            self._changed.notify_all()
+
     def stop(self) -> None:
-        """Wake everybody who waits, and let nothing in or out from now on."""
+        """Shut every lane, and wake everybody who waits: nothing comes out any more."""
         with self._changed:
             self._stopped = True
-            for lane, items in enumerate(self._items):
-                self.dropped[lane] += sum(not isinstance(item, End) for item in items)
-                items.clear()
-            self._changed.notify_all()
+            for lane in range(len(self._items)):
+                self.shut(lane)

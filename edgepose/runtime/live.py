@@ -107,9 +107,9 @@ def read_live(
     and is made up for MJPEG. Its index counts all frames that came.
 
     Args:
-        reconnect: False: the first break is the end. A source that was never there raises; one that just ends is done.
+        reconnect: False: the first break is the end, an error where something broke or no frame came.
         give_up: seconds without a frame after which to raise ConnectionError; None: never.
-        clock, pause: time.monotonic, and waiting so many seconds with True when it is time to stop; tests have their own.
+        clock, pause: for tests; `pause` waits so many seconds and says whether it is time to stop.
     """
     pause = pause or stop.wait
     count, start = 0, 0.0

@@ -91,7 +91,10 @@ def _stream(url: str) -> Source:
             f"cannot read {scheme} URLs: expected rtsp, rtsps, http, https, tcp or udp; give files as paths"
         )
     if SUFFIXES.get(Path(urlsplit(url).path).suffix.lower()) == "picture":
-        raise ValueError(f"cannot read pictures from the network: expected a video URL, got {without_password(url)}; download it first")
+        raise ValueError(
+            "cannot read pictures from the network: expected a video URL, got "
+            f"{without_password(url)}; download it first"
+        )
     return Source(url, "stream")
 
 
