@@ -54,7 +54,7 @@ class Budget:
         peak = self._peak - self._rest - (self._detector if detecting else 0)
         mean = self._mean - self._rest - self._detector / self.interval(people)
         most = min(peak, mean) / self._person
-        return people if most >= people else max(1, int(most))
+        return people if most >= people else min(people, max(1, int(most)))
 
     def short(self) -> bool:
         """Whether one person in a frame is still too much."""

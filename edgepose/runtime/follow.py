@@ -31,7 +31,7 @@ CONFIDENT = 0.3  # score of a keypoint that counts for the box; with fewer than 
 SAME_BOX = 0.3  # IoU from which a detection is a known person's
 COVERED = 0.7  # IoU with a detection from which an unconfirmed known person is left out (mmdeploy's box suppression)
 COLLAPSED = 0.5  # part of a person's usual mean keypoint score below which nobody is there any more
-UNCONFIRMED = 1.0  # seconds that a person is followed although the detector does not find them
+UNCONFIRMED = 1.0  # seconds that a person is followed although the detector looked and did not find them
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Standing:
 
     box_score: float  # of the detector, when it last found them
     confirmed: float  # time of that
+    missed: int  # times that it did not find them since
     looked: float  # time when the network last looked at them
     sure: float  # running mean of their mean keypoint score
 
@@ -154,7 +155,7 @@ class Follower:
         looking = self._clock() - before
         poses, now = self._kept(poses, now)
         held = expected[np.isin(_ids(expected), later.owners[later.owners > 0])]
-        tracked = self._tracked(poses, now, held, time)
+        tracked = self._tracked(poses, now, held, later[later.confirmed], time)
         self.budget.spent(detecting, crops, looking, self._clock() - start - looking - (detecting or 0.0))
         if self.budget.limited:
             state = "too slow" if self.budget.short() else "rotating" if crops < len(order) else ""
@@ -167,7 +168,7 @@ class Follower:
         ids = _ids(expected)
         standing = [self._standing.get(int(i)) for i in ids]
         scores = np.array([1.0 if s is None else s.box_score for s in standing], np.float32)
-        stay = np.array([s is None or time - s.confirmed <= UNCONFIRMED for s in standing], bool)
+        stay = np.array([s is None or not s.missed or time - s.confirmed <= UNCONFIRMED for s in standing], bool)
         return Candidates(boxes, scores, ids, np.zeros(len(ids), bool))[stay & (area(boxes) >= 16)]
 
     def _oldest_first(self, candidates: Candidates) -> np.ndarray:
@@ -184,8 +185,8 @@ class Follower:
         rows = _ids(alone)
         return poses[rows], candidates[rows]
 
-    def _tracked(self, poses: Poses, candidates: Candidates, held: Poses, time: float) -> Poses:
-        """Identities, and what to remember of everybody."""
+    def _tracked(self, poses: Poses, candidates: Candidates, held: Poses, found: Candidates, time: float) -> Poses:
+        """Identities of those looked at and those `held` (some `found` by the detector), and what to remember of all."""
         n = len(poses)
         everyone = poses if not len(held) else _joined(poses, held)
         before = set(self._standing)
@@ -200,13 +201,13 @@ class Follower:
         sure = _sure(poses)
         standing = {}
         for row, identity in enumerate(ids.tolist()):
-            old = self._standing.get(identity)
-            if row >= n:
-                standing[identity] = old or Standing(1.0, time, -np.inf, 0.0)
-                continue
-            confirmed = time if candidates.confirmed[row] or old is None else old.confirmed
-            usual = sure[row] if old is None or not old.sure else old.sure + 0.2 * (sure[row] - old.sure)
-            standing[identity] = Standing(float(candidates.scores[row]), confirmed, time, float(usual))
+            old = self._standing.get(identity) or Standing(1.0, time, 0, -np.inf, 0.0)
+            seen = bool(candidates.confirmed[row]) if row < n else identity in found.owners
+            new = replace(old, confirmed=time, missed=0) if seen else replace(old, missed=old.missed + self.detected)
+            if row < n:
+                usual = old.sure + 0.2 * (sure[row] - old.sure) if old.sure else sure[row]
+                new = replace(new, box_score=float(candidates.scores[row]), looked=time, sure=float(usual))
+            standing[identity] = new
         self._standing = standing
         self._lost = bool(before - set(standing))
         self.guessed = guessed[rows]

@@ -16,7 +16,7 @@ MOST = 120  # points of one trail
 
 
 class Trails:
-    """The last second of the middle of everybody's box; `update` once per frame, then `draw`."""
+    """The last second of everybody's hips, or middle where a skeleton has none; `update` once a frame, then `draw`."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -26,7 +26,8 @@ class Trails:
         """Add the people of a frame, and forget what is too long ago."""
         if poses.ids is None:
             return
-        middles = (poses.boxes[:, :2] + poses.boxes[:, 2:]) / 2
+        hips = [i for i, name in enumerate(poses.skeleton.names) if name in ("left_hip", "right_hip")]
+        middles = poses.keypoints[:, hips].mean(1) if hips else (poses.boxes[:, :2] + poses.boxes[:, 2:]) / 2
         for identity, (x, y) in zip(poses.ids.tolist(), np.nan_to_num(middles).tolist(), strict=True):
             self._points.setdefault(identity, deque(maxlen=MOST)).append((time, x, y))
         for identity, points in list(self._points.items()):
