@@ -59,7 +59,7 @@ class Candidates:
 
 
 class Follower:
-    """follower(image, time) -> Poses with ids, one call per frame of one source, in order.
+    """follower(image, time) -> Poses with ids, in their order; one call per frame of one source.
 
     Networks that find people by themselves look at every whole frame. Not for several threads at once; the estimator
     may be shared.
@@ -118,6 +118,7 @@ class Follower:
             self.detected = True
             self.budget.spent(None, 1, self._clock() - start, 0.0)
             tracked = self.tracker.update(people, time)
+            tracked = tracked[np.argsort(_ids(tracked))]
             self.guessed = np.zeros(len(tracked), bool)
             if self.budget.limited:
                 self._tell(time, "too slow" if self.budget.short() else "", 1, 1)
@@ -186,7 +187,7 @@ class Follower:
         return poses[rows], candidates[rows]
 
     def _tracked(self, poses: Poses, candidates: Candidates, held: Poses, found: Candidates, time: float) -> Poses:
-        """Identities of those looked at and those `held` (some `found` by the detector), and what to remember of all."""
+        """Identities of people looked at and of those `held` (some `found` by the detector), and what to remember."""
         n = len(poses)
         everyone = poses if not len(held) else _joined(poses, held)
         before = set(self._standing)
@@ -210,8 +211,9 @@ class Follower:
             standing[identity] = new
         self._standing = standing
         self._lost = bool(before - set(standing))
-        self.guessed = guessed[rows]
-        return tracked
+        order = np.argsort(_ids(tracked))
+        self.guessed = guessed[rows][order]
+        return tracked[order]
 
     def _tell(self, time: float, state: str, crops: int, people: int) -> None:
         """Report a change of what the budget costs, at most once a second."""

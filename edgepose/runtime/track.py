@@ -34,7 +34,7 @@ from edgepose.runtime.video import Frame
 
 RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
 DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped
-LINGER = 0.8  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
+LINGER = 0.5  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,6 +293,8 @@ class _Run:
         self._tell_now(lane, "ended", f"{counts['out']} frames{dropped}", **counts)
 
     def _close(self, threads: list[threading.Thread]) -> None:
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._read.stop()
         self._done.stop()

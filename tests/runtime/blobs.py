@@ -53,7 +53,7 @@ class Shape:
         xs = np.full((len(batch), k, 2 * width), 0.0, np.float32)
         ys = np.full((len(batch), k, 2 * height), 0.0, np.float32)
         for i, view in enumerate(batch):
-            count, labels, stats, middles = cv2.connectedComponentsWithStats((view[..., 0] > 180).astype(np.uint8))
+            count, _, stats, middles = cv2.connectedComponentsWithStats((view[..., 0] > 180).astype(np.uint8))
             if count == 1:
                 xs[i, :, 0] = ys[i, :, 0] = 0.05
                 continue

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepose.geometry import iou
@@ -38,7 +38,7 @@ def test_people_are_followed_between_detections(every: int) -> None:
     assert sum(shape.batches) == 2 * len(WALK), "somebody was looked at twice, or not at all"
     for walker, poses in zip(WALK, results, strict=True):
         assert np.abs(np.array(middles(poses)) - sorted([walker, STAND])).max() < 3
-    assert {tuple(sorted(poses.ids.tolist())) for poses in results} == {(1, 2)}
+    assert {tuple(poses.ids.tolist()) for poses in results} == {(1, 2)}
 
 
 def test_results_with_few_detections_are_those_with_many() -> None:
@@ -51,7 +51,7 @@ def test_results_with_few_detections_are_those_with_many() -> None:
 
 
 def test_nobody_and_then_somebody() -> None:
-    whole, finder, shape = estimator()
+    whole, finder, _ = estimator()
     results = follow(Follower(whole, detect_every=4), [scene()] * 6 + [scene(STAND)] * 6)
     assert [len(poses) for poses in results] == [0] * 8 + [1] * 4 and finder.calls == 3
     assert len(results[0].skeleton) == 17 and results[0].ids is not None
@@ -92,7 +92,7 @@ def test_two_detections_of_one_person_become_one() -> None:
 
 
 def test_at_most_max_people() -> None:
-    whole, finder, shape = estimator()
+    _, finder, shape = estimator()
     few = Estimator(shape, finder, max_people=1)
     results = follow(Follower(few, detect_every=3), [scene(STAND, (60, 60))] * 5)
     assert [len(poses) for poses in results] == [1] * 5 and max(shape.batches) == 1
@@ -159,7 +159,7 @@ CROWD = [(40.0 + 60 * (i % 5), 60.0 + 110 * (i // 5)) for i in range(10)]
 
 
 def test_a_budget_rotates_people_and_says_so() -> None:
-    whole, finder, shape = estimator()
+    whole, finder, _ = estimator()
     clock, told = Clock(whole), []
     follower = Follower(
         clock.whole, fps=20, detect_every=1, clock=clock, report=lambda *event: told.append(event),
@@ -173,13 +173,14 @@ def test_a_budget_rotates_people_and_says_so() -> None:
         spent.append(clock.now - before)
         guessed.append(follower.guessed)
         assert len(poses) == len(follower.guessed) == 10
-        assert sorted(poses.ids.tolist()) == list(range(1, 11))
+        assert poses.ids.tolist() == list(range(1, 11))
     assert np.mean(spent[10:]) <= 1 / 20 + 0.002 and finder.calls < 10
     assert not guessed[0].any() and 0 < guessed[-1].sum() < 10
     assert (1 - np.stack(guessed[10:])).sum(0).min() >= 10, "everybody has a turn"
     kind, message, facts = told[0]
     assert kind == "behind" and "people are looked at" in message and facts["looked_at"] < facts["people"] == 10
-    assert np.abs(np.array(middles(poses)) - sorted((x + 29.5, y) for x, y in CROWD)).max() < 4
+    for x, y in CROWD:
+        assert min(np.hypot(x + 29.5 - a, y - b) for a, b in middles(poses)) < 4
 
 
 def test_without_a_budget_nobody_is_guessed() -> None:
@@ -241,6 +242,7 @@ def candidates(boxes: list[list[int]], found: bool) -> Candidates:
     return Candidates(np.array(boxes, np.float32).reshape(-1, 4), np.ones(n, np.float32), owners, np.full(n, found))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(box, max_size=6), st.lists(box, max_size=6))
 def test_merging_loses_no_detection_and_doubles_nobody(found: list[list[int]], known: list[list[int]]) -> None:
     result = merged(candidates(found, True), candidates(known, False))
@@ -257,7 +259,7 @@ def test_a_detection_takes_over_the_identity() -> None:
 
 
 def test_boxes_outside_the_picture_are_given_up() -> None:
-    whole, _, shape = estimator()
+    whole, _, _ = estimator()
     images = [scene((x, 80)) for x in range(280, 281 + 12 * 6, 6)]
     results = follow(Follower(whole, detect_every=100), images)
     assert len(results[0]) == 1 and len(results[-1]) == 0

@@ -74,5 +74,5 @@ def test_somebody_lost_is_looked_for() -> None:
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True, "often"])
 def test_wrong_intervals_are_refused(every: object) -> None:
-    with pytest.raises(ValueError, match="detect_every is .* expected a number of frames from 1, or 'adaptive'"):
+    with pytest.raises(ValueError, match=r"detect_every is .* expected a number of frames from 1, or 'adaptive'"):
         Schedule(every)  # type: ignore[arg-type]
