@@ -2,86 +2,94 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgepose.geometry import iou
 from edgepose.poses import Poses
+from edgepose.runtime.association import GATE, NEVER, assign, costs
+from edgepose.runtime.motion import Seen, States, joined
+from edgepose.skeleton import Skeleton
 
 
 class Tracker:
-    """Gives people identities over time.
+    """Gives people identities over time."""
 
-    tracker = Tracker()
-    poses = tracker.update(poses, time=frame.time)   # the same people in the same order, with ids
-
-    Identities count from 1, appear at most once per frame and are never used again. All motion is in seconds and in
-    sizes of the person, so frame rate and resolution do not matter. Not for several threads at once.
-
-    follow:   identity of the one person to return, or None for everybody
-    memory:   seconds for which a person who is not seen is remembered
-    interval: seconds between frames whose time is not given
-    """
-
-    def __init__(self, *, follow: int | None = None, memory: float = 3.0, interval: float = 1 / 30) -> None:
+    def __init__(
+        self,
+        *,
+        follow: int | None = None,
+        memory: float = 3.0,
+        sure: float = 0.3,
+        keypoint_score: float = 0.2,
+        interval: float = 1 / 30,
+    ) -> None:
         self.followed = follow
-        self._memory, self._interval = memory, interval
-        self._next, self._time = 1, None
-        self._boxes = np.zeros((0, 4), np.float32)
+        self._memory, self._interval, self._sure, self._keypoint_score = memory, interval, sure, keypoint_score
+        self._next = 1
+        self._time: float | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._states: States | None = None
         self._ids = np.zeros(0, np.int64)
+        self._hits = np.zeros(0, np.int64)
         self._poses: Poses | None = None
 
-    @property
-    def time(self) -> float | None:
-        """Time of the last update in seconds, None before the first."""
-        return self._time
-
-    @property
-    def lost(self) -> np.ndarray:
-        """(L,) int64 identities of established people whom the last update did not see."""
-        return np.zeros(0, np.int64)
-
     def update(self, poses: Poses, time: float | None = None) -> Poses:
-        """The people of one frame -> the same people in the same order with `ids` (N,) int64.
+        now = (0.0 if self._time is None else self._time + self._interval) if time is None else float(time)
+        if self._time is not None and now <= self._time:
+            raise ValueError("time")
+        seen = Seen.of(poses, self._keypoint_score)
+        ids = self._matched(poses, seen, now)
+        self._time = now
+        found = replace(poses, ids=ids)
+        return found if self.followed is None else found[ids == self.followed]
 
-        `time` is the frame's, in seconds, and must rise from call to call; without it a frame takes `interval`
-        seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise.
-        """
-        self._time = (self._time or 0.0) + self._interval if time is None else time
-        ids = np.zeros(len(poses), np.int64)
-        overlaps = iou(poses.boxes, self._boxes)
-        while overlaps.size and overlaps.max() > 0.1:
-            i, j = np.unravel_index(overlaps.argmax(), overlaps.shape)
-            ids[i] = self._ids[j]
-            overlaps[i], overlaps[:, j] = 0, 0
-        for i in np.flatnonzero(ids == 0):
-            ids[i] = self._next
-            self._next += 1
-        self._boxes, self._ids = poses.boxes, ids
-        self._poses = replace(poses, ids=ids)
-        return self._poses if self.followed is None else self._poses[ids == self.followed]
+    def _matched(self, poses: Poses, seen: Seen, now: float) -> np.ndarray:
+        n = len(poses)
+        ids = np.zeros(n, np.int64)
+        if self._states is None:
+            self._states = States.new(seen, now)
+            self._ids = ids = self._new(n)
+            self._hits = np.ones(n, np.int64)
+            return ids
+        states = self._states
+        gaps = now - states.times
+        alive = gaps <= self._memory
+        states, gaps, self._ids, self._hits = states[alive], gaps[alive], self._ids[alive], self._hits[alive]
+        ahead = states.ahead(now)
+        rows = columns = np.zeros(0, np.int64)
+        if len(states) and n:
+            total, distance = costs(ahead, states, gaps, seen, poses.skeleton.sigmas)
+            total = total + (self._hits < 3)[:, None] * 1.0
+            total = np.where(distance < GATE, total, NEVER)
+            sure = poses.person_scores >= self._sure
+            if not sure.any():
+                sure[:] = True
+            rows, columns = assign(np.where(sure, total, NEVER), 40.0)
+            left = np.ones(len(states), bool)
+            left[rows] = False
+            if not sure.all():
+                more_rows, more_columns = assign(np.where(~sure & (left & (gaps < 0.5))[:, None], total, NEVER), 20.0)
+                rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
+        ids[columns] = self._ids[rows]
+        fresh = np.ones(n, bool)
+        fresh[columns] = False
+        ids[fresh] = self._new(fresh.sum())
+        missed = np.ones(len(states), bool)
+        missed[rows] = False
+        keep = np.flatnonzero(missed & (gaps < np.select([self._hits == 1, self._hits == 2], [0.3, 1.0], self._memory)))
+        updated = ahead[rows].corrected(seen[columns], gaps[rows])
+        self._states = joined([states[keep], updated, States.new(seen[fresh], now)])
+        self._hits = np.concatenate([self._hits[keep], self._hits[rows] + 1, np.ones(fresh.sum(), np.int64)])
+        self._ids = np.concatenate([self._ids[keep], ids[columns], ids[fresh]])
+        return ids
 
-    def predicted(self, time: float) -> Poses:
-        """Where the people seen by the last update are expected at `time` (seconds, not before the last update).
+    def _new(self, count: int) -> np.ndarray:
+        self._next += int(count)
+        return np.arange(self._next - count, self._next)
 
-        Keypoints, scores, boxes, person scores and ids; changes nothing. Nobody before the first update.
-        """
-        return Poses.nobody() if self._poses is None else self._poses
-
-    def follow(self, identity: int | None) -> None:
-        """Return only this person from now on; None returns everybody again.
-
-        The person is found again after being hidden, and never exchanged for somebody else: when in doubt, nobody
-        comes back. Raises ValueError for an identity that has ended or is no positive integer.
-        """
-        self.followed = identity
-
-    def cut(self) -> None:
-        """A new scene: everybody's identity ends, and whoever is seen next is new. Time goes on."""
-        self._boxes, self._ids, self._poses = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), None
-
-    def reset(self) -> None:
-        """A new source: like `cut`, and time may start anywhere. Identities still are not used again."""
-        self.cut()
-        self._time = None
+    def cut(self):
+        self._forget()
