@@ -2,78 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from edgepose.runtime.motion import CORNER_SIGMA, Seen, States, mean_shift
-from edgepose.skeleton import Skeleton
+from edgepose.runtime.tracks import Tracks
 
 GATE = 18.4  # chi-square, 2 degrees of freedom, 99.99 %: where a body may be
-NEVER = 1e6
 
-_SHAPE = 8.0  # cost of a layout that has nothing in common
-_LIMBS = 4.0  # cost per squared standard deviation of the limb lengths
-_STEADY = 8e-4  # variance of a body that is well known, squared sizes
+_STEADY = 8e-4  # variance of a body that is well known, squared sizes: costs count from there
 _TURNED = 4.0  # cost of not going on as before
-_BROADER = 2.0  # OKS sigmas forgive an annotator; a moving person gets this much more
+_FAST = 5.0  # speed of the fastest newcomers, sizes/s
+_SHAPE = 8.0  # cost of a layout that has nothing in common
+_LIMBS = 4.0  # cost of limbs that are a standard deviation too long, on average
+_NEWCOMER = 1.0  # cost of preferring somebody who was seen once or twice
 
 
-@dataclass(frozen=True, eq=False)
-class Limbs:
-    """Logarithms of limb lengths: what stays the same of a person who was hidden. Mean and variance (T, L) over time.
+def costs(
+    tracks: Tracks, ahead: States, gaps: np.ndarray, seen: Seen, limbs: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """Cost (T, N) of every pair of tracked people and poses, inf for pairs outside the gate.
 
-    weights (T, L) seconds for which each limb was seen, at most _MEMORY
+    `ahead` is where the people should be now, `gaps` (T,) seconds after they were seen. The cost is twice a negative
+    log-likelihood: how far the body is from where it should be (Mahalanobis) and how uncertain that was; how much the
+    points differ with the bodies laid over one another (OKS, the sigmas broadened by what limbs may have moved); how
+    much longer or shorter the limbs are.
     """
-
-    means: np.ndarray
-    variances: np.ndarray
-    weights: np.ndarray
-
-
-def limb_lengths(seen: Seen, skeleton: Skeleton) -> np.ndarray:
-    """(N, L) logarithms of lengths in pixels; NaN where an end is not known. A person without limbs has their box."""
-    pairs = np.array([*skeleton.limbs, (len(skeleton), len(skeleton) + 1)])
-    ends = seen.points[:, pairs]  # (N, L, 2, 2)
-    lengths = np.log(np.maximum(np.hypot(*np.moveaxis(ends[:, :, 0] - ends[:, :, 1], -1, 0)), 1e-3))
-    return np.where(seen.known[:, pairs].all(-1), lengths, np.nan)
-
-
-def costs(now: States, last: States, gaps: np.ndarray, seen: Seen, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cost of every pair of tracked people (T) and poses (N) -> (T, N), and the gated distance alone.
-
-    `now` is `last` carried `gaps` (T,) seconds forward. The cost is twice a negative log-likelihood: how far the body
-    is from where it should be (Mahalanobis), how uncertain that was, and how much the layout of points differs when
-    the bodies are laid over one another (OKS with broader sigmas).
-    """
-    sizes = now.sizes[:, None, None, None]
-    errors = (seen.points[None] - now.points()[:, None]) / sizes  # (T, N, P, 2)
-    both = now.known[:, None] & seen.known[None]  # (T, N, P)
-    layout = now.offset_spreads[..., 0]  # (T, P)
+    errors = seen.points[None] - ahead.points()[:, None]
+    errors /= ahead.sizes[:, None, None, None]  # (T, N, P, 2) sizes
+    both = ahead.known[:, None] & seen.known[None]  # (T, N, P)
+    layout = ahead.offset_spreads[..., 0]  # (T, P)
     shift, noise = mean_shift(errors, both, (layout + seen.noise)[:, None])  # (T, N, 2), (T, N)
 
-    variance = now.body_spreads[:, :1] + noise  # (T, N)
+    variance = ahead.body_spreads[:, :1] + noise
     distance = (shift**2).sum(-1) / variance
     place = distance + 2 * np.log(variance / _STEADY)
     # Or the person has stopped or turned since: about as far from where they were as they would have gone.
-    way = (now.bodies - last.bodies) / now.sizes[:, None]  # (T, 2) sizes
-    wide = variance + (way**2).sum(1)[:, None] / 2
+    way = (ahead.bodies - tracks.states.bodies) / ahead.sizes[:, None]  # (T, 2) sizes
+    reach = (way**2).sum(1) / 2 + np.where(tracks.hits == 1, _FAST * gaps, 0.0) ** 2
+    wide = variance + reach[:, None]
     turned = ((shift + way[:, None]) ** 2).sum(-1) / wide
     place = np.minimum(place, turned + 2 * np.log(wide / _STEADY) + _TURNED)
-    distance = np.minimum(distance, turned)
 
     errors -= shift[:, :, None]
-    spread = (_BROADER * 2 * np.append(sigmas, [CORNER_SIGMA] * 2)) ** 2
-    spread = spread + np.minimum(layout, 0.01)
+    spread = (2 * np.append(sigmas, [CORNER_SIGMA] * 2)) ** 2 + layout  # (T, P)
     alike = np.exp((errors**2).sum(-1) / (-2 * spread[:, None]))
-    weights = both * np.append(np.ones(len(sigmas)), [0.1, 0.1])
+    weights = both * np.append(np.ones(len(sigmas)), [0.1, 0.1])  # corners count where there are no keypoints
     oks = (alike * weights).sum(-1) / weights.sum(-1)
-    return place + _SHAPE * (1 - oks), distance
+
+    # A person's outline changes while nobody looks, so limbs are compared with more forgiveness then.
+    change = (tracks.limbs[:, None] - limbs[None]) ** 2 / (tracks.limb_spreads + 0.05**2 * (1 + gaps[:, None]))[:, None]
+    compared = np.isfinite(change) & ~np.isinf(tracks.limb_spreads)[:, None]
+    unlike = np.where(compared, np.minimum(change, 9.0), 0.0).sum(-1) / np.maximum(compared.sum(-1), 1)
+
+    total = place + _SHAPE * (1 - oks) + _LIMBS * unlike + np.where(tracks.hits < 3, _NEWCOMER, 0.0)[:, None]
+    return np.where(np.minimum(distance, turned) < GATE, total, np.inf)
 
 
 def assign(costs: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (rows, columns) of the cheapest assignment of (T, N) costs, leaving alone what would cost over `limit`."""
-    if not costs.size or costs.min() >= limit:
+    """Rows and columns of the cheapest assignment of (T, N) costs, leaving alone whoever would cost over `limit`."""
+    if not (costs < limit).any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     from scipy.optimize import linear_sum_assignment  # 0.4 s to import
 

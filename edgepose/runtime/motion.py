@@ -9,7 +9,7 @@ asked, so that gaps and variable frame rates need no special case. Variances are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,7 @@ CORNER_SIGMA = 0.1  # of a corner of the box, as the OKS sigma of a keypoint
 KEYPOINT_GATE = 9.21  # chi-square, 2 degrees of freedom, 99 %
 
 _JERK = 1.0  # white acceleration of the body, sizes^2/s^3: a walker stops or starts in about a third of a second
-_SPEED = 4.0  # standard deviation of the speed of somebody seen once, sizes/s
+_SPEED = 1.5  # standard deviation of the speed of somebody seen once, sizes/s
 _BODY_NOISE = 0.02  # what the mean of the points says about the body, sizes
 _SWING, _SWING_TIME = 1.0, 0.2  # standard deviation (sizes/s) and memory (s) of a limb's own speed
 _LAYOUT = 0.3  # standard deviation of a point about the body when nothing is known, sizes
@@ -62,8 +62,8 @@ class Seen:
         sides = np.maximum(sides, np.maximum(0.3 * sides.max(1, keepdims=True), 1.0))  # a lying or thin person
         return Seen(points, known, noise_of(poses.skeleton.sigmas), np.sqrt(sides.prod(1)))
 
-    def __getitem__(self, rows: np.ndarray) -> Seen:
-        return Seen(self.points[rows], self.known[rows], self.noise, self.sizes[rows])
+    def __getitem__(self, people: np.ndarray) -> Seen:
+        return Seen(self.points[people], self.known[people], self.noise, self.sizes[people])
 
 
 def noise_of(sigmas: np.ndarray) -> np.ndarray:
@@ -107,16 +107,13 @@ class States:
     def __len__(self) -> int:
         return len(self.times)
 
-    def __getitem__(self, rows: np.ndarray) -> States:
-        return States(*(getattr(self, field.name)[rows] for field in fields(self)))
-
     def points(self) -> np.ndarray:
         """(T, P, 2) pixels."""
         return self.bodies[:, None] + self.offsets
 
-    def ahead(self, time: float) -> States:
-        """The same people at `time`, as far as one can tell."""
-        dt = np.maximum(time - self.times, 0.0)
+    def ahead(self, time: float, limit: float = np.inf) -> States:
+        """The same people at `time`, as far as one can tell; they stand still after `limit` seconds."""
+        dt = np.minimum(time - self.times, limit)
         pp, pv, vv = self.body_spreads.T
         q = _JERK
         body_spreads = np.stack(
@@ -179,12 +176,11 @@ class States:
         spread = np.stack([op * (1 - weight), ov * (1 - weight), ow - weight_v * ov], axis=-1)
         if fresh.any():
             offsets = np.where(fresh[..., None], seen.points - bodies[:, None], offsets)
-            spread[..., 0] = np.where(fresh, seen.noise, spread[..., 0])
+            fresh_spread = np.stack([seen.noise, 0 * seen.noise, np.full_like(seen.noise, _SWING**2)], axis=-1)
+            spread = np.where(fresh[..., None], fresh_spread, spread)
         rate = np.where(seen.sizes > self.sizes, _GROWTH, _SHRINKING)
         grown = self.sizes + (seen.sizes - self.sizes) * (1 - np.exp(-dt / rate))
-        return States(
-            self.times, grown, bodies, velocities, body_spreads, offsets, swings, spread, self.known | fresh
-        )
+        return States(self.times, grown, bodies, velocities, body_spreads, offsets, swings, spread, self.known | fresh)
 
 
 def mean_shift(errors: np.ndarray, known: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -193,8 +189,3 @@ def mean_shift(errors: np.ndarray, known: np.ndarray, variances: np.ndarray) -> 
     total = weights.sum(-1)
     shift = np.einsum("...p,...pd->...d", weights, errors) / total[..., None]
     return shift, 1 / total + _BODY_NOISE**2
-
-
-def joined(parts: list[States]) -> States:
-    """The people of all parts, in order."""
-    return States(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(States)))
