@@ -192,16 +192,12 @@ class Follower:
         everyone = poses if not len(held) else _joined(poses, held)
         before = set(self._standing)
         tracked = self.tracker.update(everyone, time)
-        ids = _ids(tracked)
-        guessed = np.arange(len(everyone)) >= n
-        rows = np.arange(len(everyone))
-        if len(tracked) != len(everyone):  # following one person only
-            same = (tracked.keypoints[:, None] == everyone.keypoints[None]).all((-1, -2))  # (0 or 1, N)
-            rows = same.argmax(1)
-            ids = _ids(self.tracker.predicted(time))
+        rows = np.arange(len(tracked))
+        if len(tracked) != len(everyone):  # it follows one person only
+            rows = (tracked.keypoints[:, None] == everyone.keypoints[None]).all((-1, -2)).argmax(1)
         sure = _sure(poses)
         standing = {}
-        for row, identity in enumerate(ids.tolist()):
+        for row, identity in zip(rows.tolist(), _ids(tracked).tolist(), strict=True):
             old = self._standing.get(identity) or Standing(1.0, time, 0, -np.inf, 0.0)
             seen = bool(candidates.confirmed[row]) if row < n else identity in found.owners
             new = replace(old, confirmed=time, missed=0) if seen else replace(old, missed=old.missed + self.detected)
@@ -212,7 +208,7 @@ class Follower:
         self._standing = standing
         self._lost = bool(before - set(standing))
         order = np.argsort(_ids(tracked))
-        self.guessed = guessed[rows][order]
+        self.guessed = (rows >= n)[order]
         return tracked[order]
 
     def _tell(self, time: float, state: str, crops: int, people: int) -> None:
