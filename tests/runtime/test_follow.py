@@ -261,6 +261,6 @@ def test_a_detection_takes_over_the_identity() -> None:
 def test_boxes_outside_the_picture_are_given_up() -> None:
     whole, _, _ = estimator()
     images = [scene((x, 80)) for x in range(280, 281 + 12 * 6, 6)]
-    results = follow(Follower(whole, detect_every=100), images)
+    results = follow(Follower(whole, detect_every=100, smoother=Smoother(None)), images)
     assert len(results[0]) == 1 and len(results[-1]) == 0
     assert all((poses.boxes <= [SIZE[0], SIZE[1]] * 2).all() for poses in results)
