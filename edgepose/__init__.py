@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
     from edgepose.runtime.load import load
+    from edgepose.runtime.track import track
     from edgepose.skeleton import Skeleton
     from edgepose.spec import ModelSpec
 
     __version__: str
 
-__all__ = ["Estimator", "ModelSpec", "Poses", "Skeleton", "__version__", "load", "skeleton"]
+__all__ = ["Estimator", "ModelSpec", "Poses", "Skeleton", "__version__", "load", "skeleton", "track"]
 
 _HOMES = {
     "Estimator": "edgepose.runtime.estimator",
@@ -29,6 +30,7 @@ _HOMES = {
     "Poses": "edgepose.poses",
     "Skeleton": "edgepose.skeleton",
     "load": "edgepose.runtime.load",
+    "track": "edgepose.runtime.track",
 }
 _MODULES = ("runtime", "skeleton")
 

@@ -75,6 +75,14 @@ class Format(str, Enum):
     openpose = "openpose"
 
 
+class Preset(str, Enum):
+    """Presets of `edgepose.runtime.smoothing`."""
+
+    steady = "steady"
+    default = "default"
+    quick = "quick"
+
+
 class Backend(str, Enum):
     """What runs the networks."""
 
@@ -152,6 +160,77 @@ def predict(
         failed = run(
             sources, estimator, screen, out=out, kind=(kind or Format.jsonl).value, overlay=overlay,
             print_json=as_json, threshold=threshold,
+        )  # fmt: skip
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def track(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Videos, folders of frames, camera numbers, URLs.")
+    ],
+    model: Model = None,
+    detector: Detector = "default",
+    detect_every: Annotated[
+        str, typer.Option("--detect-every", metavar="K|adaptive", help="Frames between two runs of the detector.")
+    ] = "5",
+    smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the keypoints over time.")] = True,
+    preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = Preset.default,
+    follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
+    ] = None,
+    kind: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also draw people with identities and trails, into --out.")
+    ] = False,
+    as_json: Json = False,
+    max_latency: Annotated[
+        float | None, typer.Option("--max-latency", metavar="MS", help="Work on a frame may take so long.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second to reach.")] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--no-live", help="Keep only the newest frame.", show_default="as the source is"),
+    ] = None,
+    reconnect: Annotated[
+        bool, typer.Option("--reconnect/--no-reconnect", help="Join a live source again when it breaks.")
+    ] = True,
+    give_up: Annotated[
+        float | None, typer.Option("--give-up", metavar="SECONDS", help="Without a frame for so long, stop trying.")
+    ] = None,
+    backend: Runner = Backend.onnxruntime,
+    threads: Threads = None,
+    threshold: Threshold = 0.3,
+) -> None:
+    """Follow people through videos and live sources: identities, steady keypoints.
+
+    Videos keep every frame and its time. Of a camera or a URL only the newest frame counts, the others are dropped and
+    counted, and a broken connection is joined again. Several sources share the models. Prints a line per source, or
+    one JSON object per frame with --json; what happens to a source goes to stderr, with --json as objects too. When
+    --max-latency or --fps cannot be kept, the detector runs less often, then each frame looks at some of the people.
+    Ctrl-C finishes the files that are open.
+    """
+    if out is None and (overlay or kind is not None):
+        option = "--overlay" if overlay else "--format"
+        raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
+    if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
+        hint = f"expected a number of frames from 1, or adaptive, got {detect_every!r}"
+        raise typer.BadParameter(hint, param_hint="--detect-every")
+    from edgepose.commands.screen import Screen
+    from edgepose.commands.track import run
+
+    estimator = _load(model, detector, backend, threads)
+    with Screen() as screen:
+        failed = run(
+            sources, estimator, screen, out=out, kind=(kind or Format.jsonl).value, overlay=overlay,
+            print_json=as_json, threshold=threshold, live=live, reconnect=reconnect, give_up=give_up,
+            detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
+            smooth=preset.value if smooth else None, follow=follow, fps=fps,
+            max_latency=None if max_latency is None else max_latency / 1000,
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)

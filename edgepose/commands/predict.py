@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from edgepose.runtime.pictures import write_image
 from edgepose.runtime.results import JsonLines, Result, Writer, as_dict, unique_name, writer
 from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.sources import Source, expand, frames
-from edgepose.runtime.video import Frame, VideoWriter
+from edgepose.runtime.video import Frame, VideoWriter, without_password
 
 LIVE = ("camera", "stream")
 Estimate = Callable[[np.ndarray], Poses]
@@ -133,12 +132,12 @@ def predict(
 
 def run_source(source: Source, estimate: Estimate, sinks: Sinks, screen: Screen) -> Outcome:
     """All frames of one source to the sinks. Ctrl-C ends a camera or a stream and keeps what came until then."""
-    shown = re.sub(r"//[^/]*@", "//***@", source.location)  # no passwords in results
+    shown = without_password(source.location)
     outcome = Outcome(shown)
     with ExitStack() as stack:
         bar = None
         if source.kind != "picture":
-            bar = stack.enter_context(screen.task(Path(shown).name, _frame_count(source)))
+            bar = stack.enter_context(screen.task(Path(shown).name, frame_count(source)))
         path = outcome.overlay = sinks.overlay_path(source)
         video: VideoWriter | None = None
         try:
@@ -229,7 +228,7 @@ def _rate(source: Source) -> Fraction:
     return _stream_facts(source)[0]
 
 
-def _frame_count(source: Source) -> int | None:
+def frame_count(source: Source) -> int | None:
     """How many frames the file says it has, None where it does not: for the progress bar only."""
     return _stream_facts(source)[1] if source.kind == "video" else None
 

@@ -109,6 +109,24 @@ class Estimator:
             raise ValueError(f"expected the boxes of {len(images)} pictures, got those of {len(given)}")
         return self._estimate([check_image(image) for image in images], given)
 
+    def detect(self, image: np.ndarray) -> Poses:
+        """Where the people of a picture are, for networks that look at one person at a time: boxes, no keypoints."""
+        if self.detector is None:
+            return _boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
+        return self._limited(self.detector(image))
+
+    def distinct(self, poses: Poses, threshold: float | None = None) -> Poses:
+        """Without those more alike than `threshold` to one scored higher, in their order; by default `duplicate_oks`.
+
+        The published measure of size is the crop's area.
+        """
+        threshold = self.duplicate_oks if threshold is None else threshold
+        if threshold is None or len(poses) < 2:
+            return poses
+        sides = fixed_aspect((poses.boxes[:, 2:] - poses.boxes[:, :2]) * self.spec.padding, self.spec.input_size)
+        kept = oks_nms(poses.keypoints, poses.person_scores, sides.prod(-1), self.skeleton.sigmas, threshold)
+        return poses[np.sort(kept)]
+
     def with_min_box_score(self, score: float) -> Estimator:
         """The same estimator with another threshold; networks are shared."""
         return Estimator(
@@ -127,14 +145,9 @@ class Estimator:
             if given is not None:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
             return [self._limited(self._whole(image)) for image in images]
-        found = given if given is not None else [self._detected(image) for image in images]
+        found = given if given is not None else [self.detect(image) for image in images]
         people = self._persons(images, found)
-        return list(people) if given is not None else [self._distinct(poses) for poses in people]
-
-    def _detected(self, image: np.ndarray) -> Poses:
-        if self.detector is None:
-            return _boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
-        return self._limited(self.detector(image))
+        return list(people) if given is not None else [self.distinct(poses) for poses in people]
 
     def _persons(self, images: list[np.ndarray], found: list[Poses]) -> Iterator[Poses]:
         """One person per box of `found` for each picture, from as few runs as there are chunks of crops."""
@@ -184,14 +197,6 @@ class Estimator:
         if self.max_people is None or len(poses) <= self.max_people:
             return poses
         return poses[np.sort(np.argsort(-poses.person_scores, kind="stable")[: self.max_people])]
-
-    def _distinct(self, poses: Poses) -> Poses:
-        """Without duplicates, in their order; the published measure of size is the crop's area."""
-        if self.duplicate_oks is None or len(poses) < 2:
-            return poses
-        sides = fixed_aspect((poses.boxes[:, 2:] - poses.boxes[:, :2]) * self.spec.padding, self.spec.input_size)
-        kept = oks_nms(poses.keypoints, poses.person_scores, sides.prod(-1), self.skeleton.sigmas, self.duplicate_oks)
-        return poses[np.sort(kept)]
 
 
 def _detector(detector: Network | Detector | None, spec: ModelSpec, min_box_score: float | None) -> Detector | None:

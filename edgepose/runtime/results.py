@@ -92,6 +92,26 @@ class JsonLines(_TextFile):
         self._file.write(json.dumps(as_dict(result), allow_nan=False) + "\n")
 
 
+class LiveJsonLines:
+    """The same for a source without an end: the file grows line by line under its own name."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> LiveJsonLines:
+        self._file = self.path.open("w", encoding="utf-8", buffering=1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, result: Result) -> None:
+        """Add one line, which is in the file when this returns."""
+        self._file.write(json.dumps(as_dict(result), allow_nan=False) + "\n")
+
+
 class CocoResults(_TextFile):
     """A COCO results list, as COCO's own tools read it; people without keypoints become box results.
 

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from edgepose.runtime.pictures import MAX_PIXELS, picture_format, read_image
-from edgepose.runtime.video import URL, Frame, read_camera, read_video
+from edgepose.runtime.video import URL, Frame, read_camera, read_video, without_password
 
 Kind = Literal["picture", "video", "camera", "stream"]
 
@@ -91,7 +91,10 @@ def _stream(url: str) -> Source:
             f"cannot read {scheme} URLs: expected rtsp, rtsps, http, https, tcp or udp; give files as paths"
         )
     if SUFFIXES.get(Path(urlsplit(url).path).suffix.lower()) == "picture":
-        raise ValueError(f"cannot read pictures from the network: expected a video URL, got {url}; download it first")
+        raise ValueError(
+            "cannot read pictures from the network: expected a video URL, got "
+            f"{without_password(url)}; download it first"
+        )
     return Source(url, "stream")
 
 

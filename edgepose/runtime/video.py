@@ -76,7 +76,7 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
     ConnectionError when the connection breaks.
     """
     live = URL.match(str(source)) is not None
-    shown = re.sub(r"//[^/]*@", "//***@", str(source))
+    shown = without_password(str(source))
     cut = "" if live else _cut_short(Path(source))
     count = _Count()
     try:
@@ -88,6 +88,11 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
         count.lose(error.strerror)
     if not live and (cut or count.lost or not count.good):
         raise ValueError(f"{shown} is {cut or count.damage()}; {count.good} frames were read{count.until()}")
+
+
+def without_password(source: str) -> str:
+    """A source as messages and results may show it: what stands before the @ of a URL is left out."""
+    return re.sub(r"//.*@", "//***@", source)
 
 
 def read_camera(index: int) -> Iterator[Frame]:
@@ -251,7 +256,7 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
             f"{stream.height}; shrink it or raise max_pixels"
         )
     stream.codec_context.options = {"max_pixels": str(max_pixels)}  # a stream may change its size later
-    frame_threads_add_delay = container.format.name in ("rtsp", "sdp", "mpegts") and container.size <= 0
+    frame_threads_add_delay = container.format.name in ("rtsp", "sdp", "mpegts", "mpjpeg") and container.size <= 0
     stream.thread_type = "SLICE" if frame_threads_add_delay else "AUTO"
     return stream
 
@@ -280,7 +285,13 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count) -> It
 
 def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> Iterator[VideoFrame]:
     """Whole frames only; what is broken is counted."""
+    motion_jpeg, ends = stream.codec_context.name == "mjpeg", False
     for packet in _packets(container, stream):
+        if motion_jpeg and packet.size:  # the decoder fills the rest of a cut picture with the one before
+            ends, ended = ends or _ends(packet), _ends(packet)
+            if ends and not ended:  # some cameras never write the end
+                count.lose("its data is incomplete")
+                continue
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
@@ -296,6 +307,11 @@ def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> I
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
     with suppress(IndexError):  # PyAV 18 may trip, after our last packet, over a stream that began midway
         yield from container.demux(stream)
+
+
+def _ends(packet: "Packet[VideoStream]") -> bool:
+    """Whether a JPEG's end marker is there, before some padding."""
+    return b"\xff\xd9" in bytes(memoryview(packet)[-64:])
 
 
 def _orientation(frame: VideoFrame) -> int:

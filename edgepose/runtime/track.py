@@ -1,0 +1,304 @@
+"""Videos and live sources to frames with people who keep their identities: `edgepose.track`.
+
+A thread per source reads, one runs the networks for all of them in turn, the caller's draws and writes; bounded queues
+between them. A file gives every frame at its own time. Of a live source only the newest frame is kept and the others
+are counted, so a frame is at most about two runs of the networks old when it comes out.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepose.poses import Poses
+from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.follow import Follower
+from edgepose.runtime.lanes import End, Lanes
+from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, Feed, feed_of, read_live, read_recorded
+from edgepose.runtime.load import load
+from edgepose.runtime.pictures import read_image
+from edgepose.runtime.schedule import Schedule
+from edgepose.runtime.smoothing import Smoother
+from edgepose.runtime.sources import Source, expand
+from edgepose.runtime.tracker import Tracker
+from edgepose.runtime.video import Frame
+
+RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
+DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped
+LINGER = 0.5  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked(Frame):
+    """A frame of a source with its people.
+
+    source:   as messages show it, without passwords
+    lane:     number of the source, in the order given
+    guessed:  (N,) bool, who was not looked at in this frame for want of time but is where the tracker expects them
+    detected: whether the picture was searched for new people
+    captured: time.monotonic() when the frame came; its age is the difference to now
+    dropped:  frames of this source that were dropped so far
+    """
+
+    poses: Poses = field(default_factory=Poses.nobody)
+    source: str = ""
+    lane: int = 0
+    guessed: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    detected: bool = True
+    captured: float = 0.0
+    dropped: int = 0
+
+
+def track(
+    source: str | Path | int | Feed | Sequence[str | Path | int | Feed],
+    model: Estimator | str | Path | None = None,
+    *,
+    detect_every: int | str = 5,
+    smooth: str | None = "default",
+    follow: int | None = None,
+    max_latency: float | None = None,
+    fps: float | None = None,
+    live: bool | None = None,
+    reconnect: bool = True,
+    give_up: float | None = None,
+    timeout: float = READ_TIMEOUT,
+    on_event: Callable[[Event], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Tracked]:
+    """The frames of a source with identities: `.image`, `.time`, `.poses`, `.index` ...
+
+    Args:
+        source: a video, a camera number, a URL, a folder or pattern of pictures (one sequence) or of videos, or a list
+            of them: these share the model and its threads, and come in turn.
+        model: an Estimator, or what `edgepose.load` takes.
+        detect_every: frames between two runs of the person detector, or "adaptive".
+        smooth: preset of the smoothing, "steady", "default" or "quick"; None for none.
+        follow: identity of the one person to return.
+        max_latency: seconds that the work on a frame may take; when there are too many people, detections become rarer,
+            then each frame looks at some of them (`guessed`).
+        fps: frames per second of each source to reach by the same means.
+        live: whether to keep only the newest frame; by default for cameras, and URLs that do not end like a video file.
+        reconnect, give_up: whether to join a live source again, and seconds without a frame after which not to.
+        timeout: seconds of silence of a network source that count as a break.
+        on_event: called, in the caller's thread, with connections, drops and lack of time (`live.Event`).
+        stop: ends the iteration when it is set, within a fifth of a second.
+
+    Closing the iterator ends its threads. A broken file gives every frame that decodes and then raises ValueError; of
+    several sources the others are finished first.
+    """
+    for name, value in (("give_up", give_up), ("timeout", timeout)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}, expected a positive number of seconds")
+    feeds = feeds_of(source, live, timeout)
+    estimator = model if isinstance(model, Estimator) else load(model)
+    Schedule(detect_every), Smoother(smooth)  # refuse wrong ones here, not at the first frame
+    run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up)
+    run.followers = [
+        Follower(
+            estimator,
+            detect_every=detect_every,
+            tracker=Tracker(follow=follow),
+            smoother=Smoother(smooth),
+            max_latency=None if max_latency is None else max_latency / len(feeds),
+            fps=None if fps is None else fps * len(feeds),
+            report=run.reporter(feed),
+        )
+        for feed in feeds
+    ]
+    return run.frames()
+
+
+def feeds_of(source: Any, live: bool | None = None, timeout: float = READ_TIMEOUT) -> list[Feed]:
+    """Feeds of what the caller named; pictures that were named together are one sequence."""
+    named = list(source) if isinstance(source, (list, tuple)) else [source]
+    feeds: list[Feed] = []
+    for one in named:
+        if isinstance(one, Feed):
+            feeds.append(one)
+            continue
+        found = expand(str(one))
+        pictures = [single for single in found if single.kind == "picture"]
+        if pictures:
+            feeds.append(_sequence(str(one), pictures))
+        feeds += [feed_of(single, live, timeout) for single in found if single.kind != "picture"]
+    if not feeds:
+        raise ValueError("no source: expected a video, camera number, URL or folder, or a list of them")
+    return feeds
+
+
+def _sequence(name: str, pictures: list[Source]) -> Feed:
+    """Pictures as the frames of one video."""
+
+    def read() -> Iterator[Frame]:
+        for index, picture in enumerate(pictures):
+            yield Frame(read_image(picture.location), index / RATE, index)
+
+    return Feed(name, read)
+
+
+class _Run:
+    """The threads of one call of `track`, and what they share."""
+
+    def __init__(
+        self,
+        feeds: list[Feed],
+        on_event: Callable[[Event], None] | None,
+        stop: threading.Event,
+        reconnect: bool,
+        give_up: float | None,
+    ) -> None:
+        self.feeds, self.followers = feeds, list[Follower]()
+        self._on_event, self._asked_to_stop = on_event, stop
+        self._reconnect, self._give_up = reconnect, give_up
+        self._ended = threading.Event()
+        newest = [feed.live for feed in feeds]
+        self._read: Lanes[Arrival] = Lanes(newest)
+        self._done: Lanes[Tracked] = Lanes(newest)
+        self._events: deque[Event] = deque(maxlen=1000)  # from any thread; the caller's tells them
+        self._delivered = [0] * len(feeds)
+        self._latest, self._shift = [-math.inf] * len(feeds), [0.0] * len(feeds)
+        self._told = [(0, -math.inf)] * len(feeds)  # drops and time of the last event about them
+
+    def frames(self) -> Iterator[Tracked]:
+        """Everything that comes out, until all sources have ended or somebody closes the generator."""
+        threads = [threading.Thread(target=self._reader, args=(i,), daemon=True) for i in range(len(self.feeds))]
+        threads.append(threading.Thread(target=self._worker, daemon=True))
+        for thread in threads:
+            thread.start()
+        open_lanes, errors = set(range(len(self.feeds))), list[BaseException]()
+        try:
+            while open_lanes and not self._asked_to_stop.is_set():
+                got = self._done.take(0.2)
+                while self._events:
+                    self._tell(self._events.popleft())
+                if got is None:
+                    continue
+                lane, item = got
+                if isinstance(item, Tracked):
+                    self._delivered[lane] += 1
+                    self._tell_drops(lane)
+                    yield replace(item, dropped=self._dropped(lane))
+                else:
+                    open_lanes.remove(lane)
+                    if item.error is not None:
+                        errors.append(item.error)
+                    if item.error is not None and len(self.feeds) > 1:
+                        self._tell_now(lane, "failed", str(item.error))
+            self._close(threads)
+            while self._events:
+                self._tell(self._events.popleft())
+            for lane in range(len(self.feeds)):
+                self._tell_end(lane)
+            if errors:
+                raise errors[0]
+        finally:
+            self._close(threads)
+
+    def reporter(self, feed: Feed) -> Callable[[str, str, dict[str, Any]], None]:
+        """How the follower of a feed reports."""
+
+        def report(kind: str, message: str, facts: dict[str, Any]) -> None:
+            self._events.append(Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts))
+
+        return report
+
+    def _reader(self, lane: int) -> None:
+        feed = self.feeds[lane]
+
+        def put(arrival: Arrival) -> bool:
+            return self._read.put(lane, arrival)
+
+        try:
+            if feed.live:
+                read_live(feed, put, self._events.append, self._ended, reconnect=self._reconnect, give_up=self._give_up)
+            else:
+                read_recorded(feed, put)
+        except BaseException as error:  # of any kind: it goes to the caller, in whose thread it is raised
+            self._read.finish(lane, error)
+        else:
+            self._read.finish(lane)
+
+    def _worker(self) -> None:
+        broken = set[int]()
+        while (got := self._read.take()) is not None:
+            lane, item = got
+            if isinstance(item, End):
+                if lane not in broken:
+                    self._done.finish(lane, item.error)
+                continue
+            try:
+                tracked = self._estimated(lane, item)
+            except BaseException as error:  # as above; the other sources go on
+                broken.add(lane)
+                self._read.shut(lane)
+                self._done.finish(lane, error)
+            else:
+                self._done.put(lane, tracked)
+
+    def _estimated(self, lane: int, arrival: Arrival) -> Tracked:
+        frame, follower = arrival.frame, self.followers[lane]
+        seconds = frame.index / RATE if frame.time is None else frame.time
+        if seconds + self._shift[lane] <= self._latest[lane]:  # some files step back in time; the tracker cannot
+            self._shift[lane] = self._latest[lane] + 1 / RATE - seconds
+        self._latest[lane] = seconds + self._shift[lane]
+        poses = follower(frame.image, self._latest[lane])
+        return Tracked(
+            frame.image,
+            seconds,
+            frame.index,
+            poses,
+            frame.pts,
+            frame.time_base,
+            self.feeds[lane].name,
+            lane,
+            follower.guessed,
+            follower.detected,
+            arrival.captured,
+        )
+
+    def _tell(self, event: Event) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _tell_now(self, lane: int, kind: str, message: str, **facts: Any) -> None:
+        name = self.feeds[lane].name
+        self._tell(Event(kind, name, f"{name}: {message}", time.monotonic(), facts))
+
+    def _dropped(self, lane: int) -> int:
+        return self._read.dropped[lane] + self._done.dropped[lane]
+
+    def _counts(self, lane: int) -> dict[str, int]:
+        return {"in": self._read.arrived[lane], "out": self._delivered[lane], "dropped": self._dropped(lane)}
+
+    def _tell_drops(self, lane: int) -> None:
+        before, told = self._told[lane]
+        dropped, now = self._dropped(lane), time.monotonic()
+        if dropped > before and now - told >= DROPPED_EVERY:
+            self._told[lane] = (dropped, now)
+            self._tell_now(lane, "dropped", f"{dropped} frames dropped so far", **self._counts(lane))
+
+    def _tell_end(self, lane: int) -> None:
+        counts = self._counts(lane)
+        counts["dropped"] = counts["in"] - counts["out"]  # with what a thread still had in hand
+        dropped = f", {counts['dropped']} dropped" if self.feeds[lane].live else ""
+        self._tell_now(lane, "ended", f"{counts['out']} frames{dropped}", **counts)
+
+    def _close(self, threads: list[threading.Thread]) -> None:
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        self._read.stop()
+        self._done.stop()
+        deadline = time.monotonic() + LINGER
+        for thread in threads:
+            with suppress(RuntimeError):  # one that never started
+                thread.join(max(0.0, deadline - time.monotonic()))

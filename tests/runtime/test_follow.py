@@ -1,0 +1,266 @@
+"""Detection now and then, poses in every frame: who is looked at, once each, and who is not any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgepose.geometry import iou
+from edgepose.poses import Poses
+from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.follow import COVERED, GROWTH, Candidates, Follower, merged, pose_boxes
+from edgepose.runtime.smoothing import Smoother
+from edgepose.runtime.tracker import Tracker
+from edgepose.spec import ModelSpec
+from tests.runtime.blobs import SIZE, estimator, scene
+
+WALK = [(40.0 + 3 * i, 80.0) for i in range(24)]
+STAND = (260.0, 150.0)
+
+
+def follow(follower: Follower, images: list[np.ndarray], rate: float = 30.0) -> list[Poses]:
+    return [follower(image, i / rate) for i, image in enumerate(images)]
+
+
+def middles(poses: Poses) -> list[tuple[float, float]]:
+    return sorted(tuple(float(v) for v in (p.min(0) + p.max(0)) / 2) for p in poses.keypoints)
+
+
+@pytest.mark.parametrize("every", [1, 5, 100])
+def test_people_are_followed_between_detections(every: int) -> None:
+    whole, finder, shape = estimator()
+    results = follow(Follower(whole, detect_every=every, smoother=Smoother(None)), [scene(w, STAND) for w in WALK])
+    assert finder.calls == -(-len(WALK) // every)
+    assert sum(shape.batches) == 2 * len(WALK), "somebody was looked at twice, or not at all"
+    for walker, poses in zip(WALK, results, strict=True):
+        assert np.abs(np.array(middles(poses)) - sorted([walker, STAND])).max() < 3
+    assert {tuple(poses.ids.tolist()) for poses in results} == {(1, 2)}
+
+
+def test_results_with_few_detections_are_those_with_many() -> None:
+    images = [scene(w, STAND) for w in WALK]
+    often, seldom = (follow(Follower(estimator()[0], detect_every=k, smoother=Smoother(None)), images) for k in (1, 5))
+    for a, b in zip(often, seldom, strict=True):
+        order = [a.ids.tolist().index(i) for i in b.ids.tolist()]
+        assert np.abs(a.keypoints[order] - b.keypoints).max() < 2.5
+        assert np.abs(a.person_scores[order] - b.person_scores).max() < 0.02, "box scores are remembered"
+
+
+def test_nobody_and_then_somebody() -> None:
+    whole, finder, _ = estimator()
+    results = follow(Follower(whole, detect_every=4), [scene()] * 6 + [scene(STAND)] * 6)
+    assert [len(poses) for poses in results] == [0] * 8 + [1] * 4 and finder.calls == 3
+    assert len(results[0].skeleton) == 17 and results[0].ids is not None
+
+
+def test_who_walks_out_is_dropped_at_once() -> None:
+    whole, _, _ = estimator()
+    results = follow(Follower(whole, detect_every=100), [scene(STAND, (60, 60))] * 4 + [scene(STAND)] * 4)
+    assert [len(poses) for poses in results] == [2] * 4 + [1] * 4
+
+
+def test_adaptive_looks_for_whom_it_lost() -> None:
+    whole, finder, _ = estimator()
+    images = [scene(STAND)] * 12 + [scene((60, 60))] * 3  # gone from one place, there in another
+    results = follow(Follower(whole, detect_every="adaptive"), images, rate=1000.0)
+    assert np.abs(np.array(middles(results[-1])) - 59.5).max() < 2 and finder.calls <= 6
+
+
+def test_without_the_detector_people_stay_for_a_second() -> None:
+    whole, finder, _ = estimator()
+    follower = Follower(whole, detect_every=5)
+    assert len(follower(scene(STAND), 0.0)) == 1
+    finder.blind = True
+    seen = [len(follower(scene(STAND), i / 10)) for i in range(1, 20)]
+    assert seen == [1] * 10 + [0] * 9
+
+
+def test_two_detections_of_one_person_become_one() -> None:
+    whole, finder, _ = estimator()
+    double = finder.__call__
+
+    def twice(image: np.ndarray) -> Poses:
+        poses = double(image)
+        return poses[np.repeat(np.arange(len(poses)), 2)]
+
+    results = follow(Follower(Estimator(whole.network, twice), detect_every=2), [scene(STAND)] * 5)
+    assert [len(poses) for poses in results] == [1] * 5
+
+
+def test_at_most_max_people() -> None:
+    _, finder, shape = estimator()
+    few = Estimator(shape, finder, max_people=1)
+    results = follow(Follower(few, detect_every=3), [scene(STAND, (60, 60))] * 5)
+    assert [len(poses) for poses in results] == [1] * 5 and max(shape.batches) == 1
+
+
+def test_follow_one() -> None:
+    whole, _, shape = estimator()
+    follower = Follower(whole, detect_every=3, tracker=Tracker(follow=2), smoother=Smoother(None))
+    results = follow(follower, [scene(w, STAND) for w in WALK])
+    assert all(poses.ids.tolist() == [2] for poses in results)
+    assert shape.batches == [2, 1, 1] * (len(WALK) // 3), "the others are looked at when the detector finds them"
+    assert len(follower.guessed) == 1
+
+
+def test_a_whole_picture_network_runs_in_every_frame() -> None:
+    spec = ModelSpec("whole", "heatmap", (48, 64), codec_args={"kind": "msra"}, warp="letterbox")
+
+    class Heat:
+        calls = 0
+
+        def __init__(self) -> None:
+            self.spec = spec
+
+        def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+            self.calls += 1
+            return [np.full((len(batch), 17, 16, 12), 0.5, np.float32)]
+
+    network = Heat()
+    results = follow(Follower(Estimator(network), detect_every=5), [scene()] * 6)
+    assert network.calls == 6 and all(poses.ids.tolist() == [1] for poses in results)
+
+
+# ------------------------------------------------------------------------------------------------ budget
+
+
+class Clock:
+    """Time that passes only when the fakes work: 40 ms for a detection, 10 ms for a person."""
+
+    def __init__(self, whole: Estimator) -> None:
+        self.now = 0.0
+        detector, network = whole.detector, whole.network
+        self.whole = Estimator(self._costly(network, 0.010), lambda image: self._spend(0.040, detector(image)))
+
+    def _spend(self, seconds: float, value: Any) -> Any:
+        self.now += seconds
+        return value
+
+    def _costly(self, network: Any, seconds: float) -> Any:
+        clock = self
+
+        class Costly:
+            spec = network.spec
+
+            def __call__(self, batch: np.ndarray) -> Any:
+                return clock._spend(seconds * len(batch), network(batch))
+
+        return Costly()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CROWD = [(40.0 + 60 * (i % 5), 60.0 + 110 * (i // 5)) for i in range(10)]
+
+
+def test_a_budget_rotates_people_and_says_so() -> None:
+    whole, finder, _ = estimator()
+    clock, told = Clock(whole), []
+    follower = Follower(
+        clock.whole, fps=20, detect_every=1, clock=clock, report=lambda *event: told.append(event),
+        smoother=Smoother(None),
+    )  # fmt: skip
+    images = [scene(*[(x + i * 0.5, y) for x, y in CROWD], size=(16, 32)) for i in range(60)]
+    spent, guessed = [], []
+    for i, image in enumerate(images):
+        before = clock.now
+        poses = follower(image, i / 20)
+        spent.append(clock.now - before)
+        guessed.append(follower.guessed)
+        assert len(poses) == len(follower.guessed) == 10
+        assert poses.ids.tolist() == list(range(1, 11))
+    assert np.mean(spent[10:]) <= 1 / 20 + 0.002 and finder.calls < 10
+    assert not guessed[0].any() and 0 < guessed[-1].sum() < 10
+    assert (1 - np.stack(guessed[10:])).sum(0).min() >= 10, "everybody has a turn"
+    kind, message, facts = told[0]
+    assert kind == "behind" and "people are looked at" in message and facts["looked_at"] < facts["people"] == 10
+    for x, y in CROWD:
+        assert min(np.hypot(x + 29.5 - a, y - b) for a, b in middles(poses)) < 4
+
+
+def test_without_a_budget_nobody_is_guessed() -> None:
+    whole, _, _ = estimator()
+    clock = Clock(whole)
+    follower = Follower(clock.whole, clock=clock, report=lambda *event: pytest.fail(str(event)))
+    follow(follower, [scene(*CROWD, size=(16, 32))] * 6)
+    assert not follower.guessed.any()
+
+
+def test_latency_holds_for_frames_with_a_detection() -> None:
+    clock = Clock(estimator()[0])
+    follower = Follower(clock.whole, max_latency=0.075, detect_every=1, clock=clock)
+    spent = []
+    for i in range(40):
+        before = clock.now
+        follower(scene(*CROWD, size=(16, 32)), i / 20)
+        spent.append(clock.now - before)
+    assert max(spent[1:]) <= 0.075 + 1e-9 < spent[0]
+
+
+def test_newcomers_wait_for_their_turn_and_come() -> None:
+    clock = Clock(estimator()[0])
+    follower = Follower(clock.whole, fps=40, detect_every=1, clock=clock)
+    follower(scene(CROWD[0], size=(16, 32)), 0.0)  # learns the costs: 25 ms allow for two people
+    counts = [len(follower(scene(*CROWD, size=(16, 32)), i / 40)) for i in range(1, 80)]
+    assert counts[-1] == 10 and counts == sorted(counts)
+
+
+# ------------------------------------------------------------------------------------------------ boxes
+
+
+def poses_of(points: np.ndarray, scores: np.ndarray) -> Poses:
+    n = len(points)
+    return Poses(points, scores, np.tile([1.0, 2, 3, 4], (n, 1)), np.ones(n))
+
+
+def test_only_confident_keypoints_count_and_grow_once() -> None:
+    points = np.zeros((1, 17, 2))
+    points[0, :9] = np.linspace([10, 20], [50, 100], 9)
+    points[0, 9:] = 1000
+    scores = np.array([[0.9] * 9 + [0.1] * 8])
+    expected = [30 - 20 * GROWTH, 60 - 40 * GROWTH, 30 + 20 * GROWTH, 60 + 40 * GROWTH]
+    assert pose_boxes(poses_of(points, scores))[0] == pytest.approx(expected)
+    scores[0, 0] = 0.1  # too few: the box that the tracker expects
+    assert pose_boxes(poses_of(points, scores))[0].tolist() == [1, 2, 3, 4]
+    assert pose_boxes(Poses.nobody()).shape == (0, 4)
+
+
+numbers = st.integers(0, 40)
+box = st.tuples(numbers, numbers, st.integers(5, 30), st.integers(5, 30)).map(
+    lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
+)
+
+
+def candidates(boxes: list[list[int]], found: bool) -> Candidates:
+    n = len(boxes)
+    owners = np.zeros(n, np.int64) if found else np.arange(1, n + 1)
+    return Candidates(np.array(boxes, np.float32).reshape(-1, 4), np.ones(n, np.float32), owners, np.full(n, found))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(box, max_size=6), st.lists(box, max_size=6))
+def test_merging_loses_no_detection_and_doubles_nobody(found: list[list[int]], known: list[list[int]]) -> None:
+    result = merged(candidates(found, True), candidates(known, False))
+    assert result.boxes[: len(found)].tolist() == found and result.confirmed[: len(found)].all()
+    owners = result.owners[result.owners > 0]
+    assert len(set(owners.tolist())) == len(owners) <= len(known)
+    rest = result.boxes[len(found) :]
+    assert not (iou(rest, result.boxes[: len(found)]) >= COVERED).any() and not result.confirmed[len(found) :].any()
+
+
+def test_a_detection_takes_over_the_identity() -> None:
+    result = merged(candidates([[0, 0, 10, 20]], True), candidates([[1, 1, 11, 21], [100, 0, 110, 20]], False))
+    assert result.owners.tolist() == [1, 2] and result.boxes[0].tolist() == [0, 0, 10, 20]
+
+
+def test_boxes_outside_the_picture_are_given_up() -> None:
+    whole, _, _ = estimator()
+    images = [scene((x, 80)) for x in range(280, 281 + 12 * 6, 6)]
+    results = follow(Follower(whole, detect_every=100, smoother=Smoother(None)), images)
+    assert len(results[0]) == 1 and len(results[-1]) == 0
+    assert all((poses.boxes <= [SIZE[0], SIZE[1]] * 2).all() for poses in results)

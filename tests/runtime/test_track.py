@@ -1,0 +1,375 @@
+"""`edgepose.track`: every frame of a file at its time, the newest of a live source, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import edgepose
+from edgepose.poses import Poses
+from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.live import Event, Feed
+from edgepose.runtime.track import Tracked, track
+from edgepose.runtime.video import Frame, VideoWriter, read_video
+from tests.runtime.blobs import Finder, Shape, estimator, scene
+from tests.runtime.server import Camera
+
+TIMES = [0.0, 0.011, 0.05, 0.3, 0.301, 0.37, 1.2, 1.233, 1.5, 2.75]
+IMAGE = scene((100, 100))
+
+
+def resources() -> tuple[int, int]:
+    """Threads, and open descriptors, of this process."""
+    gc.collect()
+    return threading.active_count(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def settled(before: tuple[int, int]) -> bool:
+    """Whether threads and descriptors are as few as before, now or after a read's time-out."""
+    for _ in range(100):
+        now = resources()
+        if now[0] <= before[0] and now[1] <= before[1]:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def clip(path: Path, times: list[float] = TIMES) -> Path:
+    with VideoWriter(path) as video:
+        for index, at in enumerate(times):
+            video.write(Frame(scene((60 + 4 * index, 100)), at, index))
+    return path
+
+
+def feed(count: int, name: str = "frames", live: bool = False) -> Feed:
+    return Feed(name, lambda: (Frame(IMAGE, i / 30, i) for i in range(count)), live)
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def test_every_frame_and_every_time(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4")
+    before = resources()
+    frames = list(edgepose.track(str(path), estimator()[0], detect_every=3))
+    assert [frame.index for frame in frames] == list(range(len(TIMES)))
+    assert [frame.time for frame in frames] == pytest.approx(TIMES, abs=0.001)
+    assert all(frame.poses.ids.tolist() == [1] and frame.source == str(path) for frame in frames)
+    assert [frame.detected for frame in frames[:4]] == [True, False, False, True]
+    assert {frame.dropped for frame in frames} == {0} and not frames[-1].guessed.any()
+    assert settled(before)
+
+
+def test_written_again_the_times_are_the_same(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4")
+    with VideoWriter(tmp_path / "b.mp4") as video:
+        for frame in track(path, estimator()[0]):
+            video.write(frame)
+    read = [[frame.time for frame in read_video(tmp_path / name)] for name in ("a.mp4", "b.mp4")]
+    assert read[0] == pytest.approx(read[1], abs=0.001) and read[1] == pytest.approx(TIMES, abs=0.001)
+
+
+def test_a_slow_caller_holds_a_file_back() -> None:
+    opened = []
+
+    def read() -> Iterator[Frame]:
+        for index in range(200):
+            opened.append(index)
+            yield Frame(IMAGE, index / 30, index)
+
+    frames = track(Feed("file", read), estimator()[0])
+    first = next(frames)
+    for _ in range(200):
+        time.sleep(0.01)
+        if len(opened) >= 11:
+            break
+    assert first.index == 0 and len(opened) <= 12, "bounded queues: four read, one at work, four done, and their hands"
+    frames.close()
+
+
+def test_a_damaged_file_gives_its_frames_and_then_says_so() -> None:
+    def read() -> Iterator[Frame]:
+        yield from (Frame(IMAGE, i / 30, i) for i in range(7))
+        raise ValueError("film.mp4 is cut short")
+
+    seen = []
+    with pytest.raises(ValueError, match=r"film\.mp4 is cut short"):
+        for frame in track(Feed("film.mp4", read), estimator()[0]):
+            seen.append(frame.index)
+    assert seen == list(range(7))
+
+
+def test_what_a_network_raises_reaches_the_caller() -> None:
+    class Broken(Shape):
+        def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+            raise ZeroDivisionError("in the network")
+
+    before = resources()
+    with pytest.raises(ZeroDivisionError, match="in the network"):
+        list(track(feed(5000), Estimator(Broken(), Finder())))
+    assert settled(before)
+
+
+def test_times_that_step_back_do_not_stop_it() -> None:
+    times = [0.0, 0.1, 0.2, 0.05, 0.1, None, 0.4]
+    source = Feed("odd", lambda: (Frame(IMAGE, t, i) for i, t in enumerate(times)))
+    frames = list(track(source, estimator()[0]))
+    assert [frame.time for frame in frames] == [0.0, 0.1, 0.2, 0.05, 0.1, 5 / 30, 0.4]
+    assert all(frame.poses.ids.tolist() == [1] for frame in frames)
+
+
+def test_a_folder_of_frames_is_one_sequence(tmp_path: Path) -> None:
+    for index in range(12):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), scene((60 + 3 * index, 100)))
+    frames = list(track(tmp_path, estimator()[0]))
+    assert [frame.time for frame in frames] == pytest.approx([i / 30 for i in range(12)])
+    assert {tuple(frame.poses.ids.tolist()) for frame in frames} == {(1,)}
+    assert all(np.array_equal(frame.image, scene((60 + 3 * frame.index, 100))) for frame in frames)
+
+
+@pytest.mark.parametrize("how", ["close", "break", "forget"])
+def test_leaving_early_leaves_nothing_behind(how: str, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", [i / 30 for i in range(60)])
+    before = resources()
+    frames = track(path, estimator()[0])
+    if how == "break":
+        for _ in frames:
+            break
+    else:
+        next(frames)
+    if how == "close":
+        frames.close()
+    del frames
+    assert settled(before)
+
+
+def test_memory_does_not_grow() -> None:
+    rooms = []
+    small = np.zeros((24, 32, 3), np.uint8)
+    source = Feed("long", lambda: (Frame(small.copy(), i / 30, i) for i in range(1500)))
+    for frame in track(source, Estimator(Shape(), lambda image: Poses.nobody(edgepose.skeleton.BOX))):
+        if frame.index in (300, 1400):
+            gc.collect()
+            pages = Path("/proc/self/statm").read_text().split()[1] if os.path.exists("/proc/self/statm") else 0
+            rooms.append(int(pages) * 4096)
+    assert rooms[1] - rooms[0] < 8e6
+
+
+def test_parameters_have_an_effect() -> None:
+    whole, finder, _ = estimator()
+    assert len(list(track(feed(12), whole, detect_every=4))) == 12 and finder.calls == 3
+    two = Feed("two", lambda: (Frame(scene((60, 60), (200, 150)), i / 30, i) for i in range(4)))
+    assert [f.poses.ids.tolist() for f in track(two, estimator()[0], follow=2)] == [[2]] * 4
+    stop = threading.Event()
+    seen = []
+    for frame in track(feed(5000), estimator()[0], stop=stop):
+        seen.append(frame.index)
+        if len(seen) == 3:
+            stop.set()
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detect_every": 0}, "detect_every is 0"),
+        ({"smooth": "very"}, "very"),
+        ({"give_up": -1.0}, "give_up is -1"),
+        ({"timeout": 0.0}, "timeout is 0"),
+        ({"fps": 0.0}, "fps is 0"),
+        ({"max_latency": float("nan")}, "max_latency is nan"),
+    ],
+)
+def test_wrong_parameters_are_refused_at_once(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        track(feed(1), estimator()[0], **options)  # type: ignore[arg-type]
+
+
+def test_no_source() -> None:
+    with pytest.raises(ValueError, match="no source: expected"):
+        track([], estimator()[0])
+    with pytest.raises(ValueError, match="no source at nowhere"):
+        track("nowhere", estimator()[0])
+
+
+# ------------------------------------------------------------------------------------------------ live
+
+
+class Gate:
+    """A live source that gives a frame whenever it is asked to, and then waits; so tests need no clock."""
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.sent = 0
+
+    def feed(self, name: str = "cam") -> Feed:
+        return Feed(name, self._open, live=True)
+
+    def _open(self) -> Iterator[Frame]:
+        while self._orders.get():
+            self.sent += 1
+            yield Frame(IMAGE, None, self.sent)
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            self._orders.put(True)
+
+    def end(self) -> None:
+        self._orders.put(False)
+
+
+def slow(wait: Callable[[], None]) -> Estimator:
+    """An estimator that waits for something in every frame."""
+
+    class Slow(Finder):
+        def __call__(self, image: np.ndarray) -> Poses:
+            wait()
+            return super().__call__(image)
+
+    return Estimator(Shape(), Slow())
+
+
+def test_in_is_out_and_dropped_exactly() -> None:
+    gate, turn, events = Gate(), threading.Semaphore(0), list[Event]()
+    frames = track(gate.feed(), slow(turn.acquire), detect_every=1, reconnect=False, on_event=events.append)
+    seen: list[Tracked] = []
+    reader = threading.Thread(target=lambda: seen.extend(frames))
+    reader.start()
+    for _ in range(10):  # ten frames come while one is looked at
+        gate.send(10)
+        turn.release()
+    gate.end()
+    for _ in range(200):
+        turn.release()
+    reader.join(20)
+    end = events[-1]
+    assert end.kind == "ended" and end.facts["in"] == gate.sent == 100
+    assert end.facts["out"] == len(seen) and end.facts["in"] == end.facts["out"] + end.facts["dropped"]
+    assert seen[-1].dropped == end.facts["dropped"], "counted one by one, it is the same"
+    indices = [frame.index for frame in seen]
+    assert indices == sorted(set(indices)) and indices[-1] == 99 and len(seen) <= 25
+    assert [event.kind for event in events if event.kind != "dropped"] == ["connected", "disconnected", "ended"]
+
+
+def test_a_caller_who_is_slow_gets_the_newest() -> None:
+    gate = Gate()
+    frames = track(gate.feed(), estimator()[0])
+    gate.send(1)
+    assert next(frames).index == 0
+    gate.send(50)
+    for _ in range(500):  # until the last one has gone through
+        if gate.sent == 51 and next(frames).index == 50:
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("the newest frame never came")
+    gate.end()
+    frames.close()
+
+
+def test_a_server_that_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgepose.runtime.live.FIRST_WAIT", 0.05)
+    before = resources()
+    camera, events, indices, back = Camera(), list[Event](), list[int](), 0
+    frames = track(camera.url, estimator()[0], on_event=events.append, timeout=2.0)
+    for frame in frames:
+        indices.append(frame.index)
+        joined = sum(event.kind == "connected" for event in events)
+        if joined > back:
+            back = joined
+            if back == 5:
+                break
+            camera.kill()
+            camera.start()
+    frames.close()
+    camera.kill()
+    kinds = [event.kind for event in events]
+    assert kinds.count("connected") == 5 and kinds.count("disconnected") == 4
+    assert indices == sorted(set(indices)) and all("secret" not in str(event) for event in events)
+    assert settled(before)
+
+
+def test_closing_does_not_wait_for_a_silent_network() -> None:
+    camera, before = Camera("silent"), resources()
+    stop = threading.Event()
+    timer = threading.Timer(0.3, stop.set)
+    timer.start()
+    start = time.monotonic()
+    assert list(track(camera.url, estimator()[0], stop=stop, timeout=2.0)) == []
+    assert time.monotonic() - start < 2.0
+    timer.join()
+    camera.kill()
+    assert settled((before[0] - 1, before[1]))  # without the camera's own thread
+
+
+def test_giving_up_ends_it() -> None:
+    events = list[Event]()
+    with pytest.raises(ConnectionError, match="gave up"):
+        list(track("http://127.0.0.1:9/live", estimator()[0], give_up=0.5, on_event=events.append))
+    assert [event.kind for event in events] == ["gave up", "ended"]
+
+
+# ------------------------------------------------------------------------------------------------ many
+
+
+def test_many_sources_share_a_model_and_take_turns() -> None:
+    whole, _, shape = estimator()
+    frames = list(track([feed(20, "a"), feed(20, "b"), feed(5, "c")], whole))
+    counts = {name: sum(frame.source == name for frame in frames) for name in "abc"}
+    assert counts == {"a": 20, "b": 20, "c": 5} and sum(shape.batches) == 45
+    assert {frame.lane for frame in frames if frame.source == "b"} == {1}
+    for name in "abc":  # in order, and everyone with identities of their own
+        own = [frame for frame in frames if frame.source == name]
+        assert [frame.index for frame in own] == list(range(len(own)))
+        assert all(frame.poses.ids.tolist() == [1] for frame in own)
+
+
+def test_a_frozen_source_does_not_slow_the_others() -> None:
+    frozen = Gate()
+    got = 0
+    frames = track([frozen.feed("frozen"), feed(30, "alive")], estimator()[0])
+    for frame in frames:
+        got += frame.source == "alive"
+        if got == 30:
+            break
+    frames.close()
+    frozen.end()
+    assert got == 30
+
+
+def test_a_broken_source_does_not_end_the_others() -> None:
+    def bad() -> Iterator[Frame]:
+        yield Frame(IMAGE, 0.0, 0)
+        raise ValueError("bad is damaged")
+
+    events, seen = list[Event](), list[str]()
+    with pytest.raises(ValueError, match="bad is damaged"):
+        for frame in track([Feed("bad", bad), feed(30, "good")], estimator()[0], on_event=events.append):
+            seen.append(frame.source)
+    assert seen.count("good") == 30 and seen.count("bad") == 1
+    assert [event.source for event in events if event.kind == "failed"] == ["bad"]
+
+
+def test_the_time_of_a_frame_is_divided_among_sources() -> None:
+    told: dict[str, list[Event]] = {}
+    for count in (1, 4):
+        events = told.setdefault(str(count), [])
+        sources = [feed(40, f"{i}") for i in range(count)]
+        list(track(sources, slow(lambda: time.sleep(0.004)), fps=100.0, detect_every=1, on_event=events.append))
+    assert any(event.kind == "behind" for event in told["4"])
+
+
+def test_pts_travel_on() -> None:
+    source = Feed("a", lambda: iter([Frame(IMAGE, 0.5, 0, None, 7, Fraction(1, 14))]))
+    frame = next(iter(track(source, estimator()[0])))
+    assert (frame.pts, frame.time_base) == (7, Fraction(1, 14))
