@@ -66,7 +66,6 @@ def create_app(
     app.include_router(_people(service), dependencies=[Depends(authorised(service)), Depends(paced(service))])
     app.include_router(_facts(service, app), dependencies=[Depends(authorised(service))])
     app.include_router(_open(service))
-    app.add_exception_handler(Exception, _failed)
     if service.access.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -76,11 +75,6 @@ def create_app(
         )
     app.add_middleware(Guard, service=service, routes=ROUTES)
     return app
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """For what nobody foresaw: the traceback goes to the log, and nothing of it to the client."""
-    return JSONResponse({"detail": "the server failed on this request; its log says why"}, 500)
 
 
 def _people(service: Service) -> APIRouter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from ipaddress import ip_address
@@ -19,6 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgepose.serve.limits import Access, client_of
 from edgepose.serve.service import Service
+
+log = logging.getLogger("edgepose.serve")
 
 POLICY = "; ".join(
     (
@@ -93,10 +96,11 @@ class Guard:
             return
         metrics = self.service.metrics
         route = scope["path"] if scope["path"] in self.routes else "other"
-        status, began = 500, perf_counter()
+        status, began, started = 500, perf_counter(), False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
+            started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -113,6 +117,12 @@ class Guard:
                     await self.app(scope, receive, answer)
                 else:
                     await JSONResponse({"detail": detail}, 403)(scope, receive, answer)
+            except Exception:  # what nobody foresaw: the traceback goes to the log, and nothing of it to the client
+                if started:
+                    raise
+                log.exception("a request to %s failed", route)
+                detail = "the server failed on this request; its log says why"
+                await JSONResponse({"detail": detail}, 500)(scope, receive, answer)
             finally:
                 metrics.requests.labels(route=route, status=str(status)).inc()
                 if scope["type"] == "http":
