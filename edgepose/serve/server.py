@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -33,11 +34,17 @@ def run(app: FastAPI, listener: socket.socket, ready: Callable[[], None]) -> Non
     service: Service = app.state.service
     server = _Server(config(app, service), ready)
     # uvicorn raises the signals that it got again when it has ended; SIGTERM has then done all that it should.
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run([listener])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """uvicorn 0.54 calls a WebSocket that was refused with a proper answer an error."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
 
 
 def config(app: FastAPI, service: Service) -> uvicorn.Config:
@@ -56,6 +63,7 @@ def config(app: FastAPI, service: Service) -> uvicorn.Config:
         ws_per_message_deflate=False,  # pictures are compressed already, and a bomb would be too
         lifespan="on",
         log_config=None,
+        log_level="warning",  # below that there are addresses with their queries
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -25,7 +25,7 @@ pytest.importorskip("uvicorn", reason="needs the serve extra")
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-TOKEN = "a token of enough letters"
+TOKEN = "a-token-of-enough-letters"
 
 
 @contextlib.contextmanager
