@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from fastapi import HTTPException
 from edgepose.runtime.pictures import MAX_PIXELS
 
 MIN_TOKEN = 16  # characters: with fewer, guessing pays
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1: what a header can carry unchanged
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Access:
     urls: bool = False
 
     def __post_init__(self) -> None:
-        if self.token is not None and (len(self.token) < MIN_TOKEN or not self.token.isprintable()):
-            raise ValueError(f"the token is too short or has control characters: expected {MIN_TOKEN} or more letters")
+        if self.token is not None and (len(self.token) < MIN_TOKEN or not _TOKEN.fullmatch(self.token)):
+            raise ValueError(f"the token does not fit: expected {MIN_TOKEN} or more of A-Z a-z 0-9 - . _ ~ + / =")
         for origin in self.origins:
             scheme, _, host = origin.partition("://")
             if origin not in ("*", "null") and (scheme not in ("http", "https") or not host or "/" in host):

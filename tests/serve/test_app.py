@@ -30,7 +30,7 @@ from starlette.testclient import WebSocketDenialResponse
 
 from edgepose.serve.app import PAGE, ROUTES, create_app
 
-TOKEN = "correct horse battery ünd staple"
+TOKEN = "correct-horse/battery+staple~~=="
 PNG = {"content-type": "image/png"}
 
 

@@ -71,9 +71,7 @@ function credentials() {
 
 function protocols() {
   if (!token) return ["edgepose"];
-  const bytes = new TextEncoder().encode(token);
-  const text = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-  return ["edgepose", `bearer.${text}`];
+  return ["edgepose", `bearer.${btoa(token).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
 }
 
 async function ask(path, options = {}) {
@@ -292,11 +290,12 @@ async function openPicture(file) {
   }
   at("mirror").checked = false;
   say(`Looking at ${file.name} …`);
-  const began = performance.now();
   const form = new FormData();
   form.append("image", file);
-  const [result, bitmap] = await Promise.all([ask("predict", { method: "POST", body: form }), decoded(file)]);
-  shown = { picture: bitmap, result };
+  const picture = await decoded(file);
+  const began = performance.now();
+  const result = await ask("predict", { method: "POST", body: form });
+  shown = { picture, result };
   draw();
   figures({ latency: performance.now() - began, people: result.people.length });
   say(`${file.name}, ${result.width} × ${result.height}.`);
@@ -341,7 +340,7 @@ at("threshold").addEventListener("input", () => {
 });
 at("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = at("token").value.trim();
+  token = at("token").value.trim().replaceAll(/[^\x21-\x7e]/g, "?"); // others fit into no header, and into no token
   at("token").value = "";
   at("token-form").hidden = true;
   attempt(again ?? greet);
