@@ -18,7 +18,7 @@ from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.video import Frame, VideoWriter
 from tests.tiny import write_tiny_model
 
-COMMANDS = ("predict", "demo", "train", "evaluate", "export", "bench", "models", "doctor")
+COMMANDS = ("predict", "demo", "train", "evaluate", "export", "bench", "serve", "models", "doctor")
 
 
 def run(*words: str | Path) -> Result:

@@ -32,7 +32,7 @@ def test_a_rate_may_be_nothing_but_not_less() -> None:
 
 def test_tokens_are_long_and_never_shown() -> None:
     assert "correct-horse" not in repr(Access(token="correct-horse-battery"))
-    for token in ("", "xq9", "tab\tin-a-token-of-enough-letters", "a token with spaces", "tokenwithünicodeletters", "=" * 20):
+    for token in ("", "xq9", "tab\tin-a-token-of-letters", "a token with spaces", "tokenwithünicode", "=" * 20):
         with pytest.raises(ValueError, match="expected 16 or more") as error:
             Access(token=token)
         assert not token or token not in str(error.value)

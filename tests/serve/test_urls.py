@@ -191,8 +191,9 @@ def test_every_hop_of_a_redirect_is_checked_again() -> None:
     web = Web({"photos.example": ["93.184.215.14", "10.0.0.1"]}, {"/": to("/again")})
     refused(web, "http://photos.example/", 403)
     assert web.connected == ["93.184.215.14"]
-    assert "expected an http" in refused(Web(dict(SITE), {"/": to("file:///etc/passwd")}), "http://photos.example/", 422)
-    assert "expected an http" in refused(Web(dict(SITE), {"/": to("http://u:p@photos.example/")}), "http://photos.example/", 422)
+    for where in ("file:///etc/passwd", "http://user:secret@photos.example/"):
+        web = Web(dict(SITE), {"/": to(where)})
+        assert "expected an http" in refused(web, "http://photos.example/", 422)
     web = Web(dict(SITE), {"/": to("/")})
     assert "redirects more than" in refused(web, "http://photos.example/", 502)
     assert len(web.connected) == MAX_HOPS + 1

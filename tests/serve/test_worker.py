@@ -77,12 +77,11 @@ def test_the_event_loop_goes_on_while_the_network_works() -> None:
     async def scene(worker: Worker) -> None:
         released = threading.Event()
         task = asyncio.create_task(worker.run(lambda: released.wait(20), 20))
-        turns = 0
         while worker.busy == 0:
             await asyncio.sleep(0)
-        for turns in range(100):
+        for _ in range(100):
             await asyncio.sleep(0)
-        assert turns == 99 and not task.done()
+        assert not task.done()
         released.set()
         assert await task
 

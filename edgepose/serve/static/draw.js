@@ -31,14 +31,15 @@ function limbColour(a, b) {
   return SIDES[side(a)][part(a)];
 }
 
-function thickness(box, width, height) {
+function thickness(box, width, height, unit) {
   const size = Math.max(box[2] - box[0], box[3] - box[1]);
   const limit = Math.max(width, height) / 130;
-  return Math.min(Math.max(size / 70, 1.6), Math.max(limit, 2.2));
+  return Math.max(Math.min(size / 70, limit), 1.8 * unit);
 }
 
-// people as /predict gives them, with coordinates to be multiplied by `scale`, and from the right where `mirror` is true
-export function drawPeople(context, found, skeleton, { threshold = 0.3, boxes = false, scale = 1, mirror = false } = {}) {
+// People as /predict gives them, with coordinates to be multiplied by `scale`, and from the right where `mirror` is
+// true. `unit` is how many pixels of the canvas are one of the screen: lines and names stay readable on a phone.
+export function drawPeople(context, found, skeleton, { threshold, boxes, scale, mirror, unit }) {
   const { width, height } = context.canvas;
   const across = (x) => (mirror ? width - x * scale : x * scale);
   const people = found.map(({ id, box: [x1, y1, x2, y2], keypoints }) => {
@@ -52,13 +53,13 @@ export function drawPeople(context, found, skeleton, { threshold = 0.3, boxes = 
   const area = (person) => (person.box[2] - person.box[0]) * (person.box[3] - person.box[1]);
   const largestFirst = people.map((person, i) => [person, i]).sort((a, b) => area(b[0]) - area(a[0]));
   for (const [{ id, box, points }, i] of largestFirst) {
-    const line = thickness(box, width, height);
+    const line = thickness(box, width, height, unit);
     const colour = PEOPLE[(id ?? i) % PEOPLE.length];
     if (boxes || points.length === 0) drawBox(context, box, colour, line);
     drawSkeleton(context, points, skeleton, line);
   }
   for (const { id, box } of people) {
-    if (id !== null) drawLabel(context, `#${id}`, box, PEOPLE[id % PEOPLE.length]);
+    if (id !== null) drawLabel(context, `#${id}`, box, PEOPLE[id % PEOPLE.length], unit);
   }
   context.restore();
 }
@@ -100,8 +101,8 @@ function drawBox(context, [x1, y1, x2, y2], colour, line) {
   context.strokeRect(x1, y1, x2 - x1, y2 - y1);
 }
 
-function drawLabel(context, text, [x1, y1], colour) {
-  const size = Math.max(12, Math.round(context.canvas.width / 60));
+function drawLabel(context, text, [x1, y1], colour, unit) {
+  const size = Math.max(12 * unit, context.canvas.width / 60);
   context.font = `600 ${size}px system-ui, "DejaVu Sans", sans-serif`;
   const width = context.measureText(text).width + size * 0.7;
   const height = size * 1.35;

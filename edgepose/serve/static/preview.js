@@ -45,6 +45,8 @@ function draw() {
   if (!shown) return;
   const { picture, result } = shown;
   const mirror = at("mirror").checked;
+  canvas.hidden = false;
+  at("empty").hidden = true;
   canvas.width = picture.width;
   canvas.height = picture.height;
   if (mirror) context.setTransform(-1, 0, 0, 1, canvas.width, 0);
@@ -55,10 +57,9 @@ function draw() {
     boxes: at("boxes").checked,
     scale: picture.width / result.width,
     mirror,
+    unit: canvas.width / (canvas.clientWidth || canvas.width),
   };
   drawPeople(context, result.people, skeleton, options);
-  canvas.hidden = false;
-  at("empty").hidden = true;
   const count = result.people.length;
   canvas.setAttribute("aria-label", `${count} ${count === 1 ? "person" : "people"} with skeletons drawn over them`);
 }
@@ -91,7 +92,7 @@ async function greet() {
   const model = await ask("model");
   skeleton = model.skeleton;
   limits = model.limits;
-  at("model").textContent = `${model.model} · ${skeleton.names.length} keypoints · version ${model.version}`;
+  at("model").textContent = `${model.model} · ${skeleton.names.length} keypoints`;
 }
 
 // Runs a task; what goes wrong is shown in words, and a missing token is asked for, after which the task runs again.
@@ -123,6 +124,7 @@ class Stream {
   }
 
   async start() {
+    figures();
     const address = new URL("frames", location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(address, protocols());
