@@ -54,9 +54,7 @@ class Session:
     Raises FileNotFoundError for no such file, ValueError for everything that is not such a model.
     """
 
-    def __init__(
-        self, model: str | Path | bytes, spec: ModelSpec | None = None, *, threads: int | None = None
-    ) -> None:
+    def __init__(self, model: str | Path | bytes, spec: ModelSpec | None = None, *, threads: int | None = None) -> None:
         require_file(model)
         self._source = label(model)
         self._session = _open(model, self._source, thread_count(threads))

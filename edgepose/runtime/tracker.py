@@ -1,87 +1,217 @@
-"""Identities: which person of this frame is which person of the last ones."""
+"""Identities: which person of this frame is which person of the frames before.
+
+The parts are old ones put together with care: a Kalman filter per body and per point (motion.py), costs that are
+likelihoods of motion, keypoint layout and limb lengths (association.py), the cheapest assignment of all people at once
+with sure poses before unsure ones (ByteTrack, Zhang et al., ECCV 2022, section 3).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from edgepose.geometry import iou
 from edgepose.poses import Poses
+from edgepose.runtime.association import assign, costs
+from edgepose.runtime.motion import Seen
+from edgepose.runtime.tracks import ESTABLISHED, Tracks, joined, limb_lengths, taken
+from edgepose.skeleton import COCO, Skeleton
+
+_LIMIT, _LIMIT_UNSURE = 60.0, 25.0  # of the cost of a pair, in units of chi-square
+_PATIENCE = (0.3, 1.0)  # seconds for which somebody who was seen once, twice is remembered
+_BLINK = 0.5  # seconds without being seen after which an unsure pose revives nobody
+_MARGIN = 3.0  # by how much the followed person must fit better than anybody else to be found again
 
 
 class Tracker:
     """Gives people identities over time.
 
-    tracker = Tracker()
-    poses = tracker.update(poses, time=frame.time)   # the same people in the same order, with ids
+        tracker = Tracker()
+        poses = tracker.update(poses, time=frame.time)   # the same people in the same order, with ids
 
     Identities count from 1, appear at most once per frame and are never used again. All motion is in seconds and in
-    sizes of the person, so frame rate and resolution do not matter. Not for several threads at once.
+    sizes of the person, so frame rate and resolution do not matter. People without keypoints (a detector's boxes) are
+    tracked by their boxes. Not for several threads at once.
 
-    follow:   identity of the one person to return, or None for everybody
-    memory:   seconds for which a person who is not seen is remembered
-    interval: seconds between frames whose time is not given
+    follow:         identity of the one person to return, or None for everybody
+    memory:         seconds for which a person who is not seen is remembered; the followed one is for ever
+    sure:           people scored below this, and below half of the frame's best, are matched after the others
+    keypoint_score: keypoints scored no higher than this are not used
+    interval:       seconds between frames whose time is not given
     """
 
-    def __init__(self, *, follow: int | None = None, memory: float = 3.0, interval: float = 1 / 30) -> None:
-        self.followed = follow
-        self._memory, self._interval = memory, interval
-        self._next, self._time = 1, None
-        self._boxes = np.zeros((0, 4), np.float32)
-        self._ids = np.zeros(0, np.int64)
-        self._poses: Poses | None = None
+    def __init__(
+        self,
+        *,
+        follow: int | None = None,
+        memory: float = 3.0,
+        sure: float = 0.3,
+        keypoint_score: float = 0.2,
+        interval: float = 1 / 30,
+    ) -> None:
+        for name, value in (("memory", memory), ("interval", interval)):
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+        self._memory, self._sure, self._keypoint_score, self._interval = memory, sure, keypoint_score, interval
+        self._next = 1
+        self._time: float | None = None
+        self._skeleton = COCO
+        self._tracks: Tracks | None = None
+        self._followed: int | None = None
+        self.follow(follow)
 
     @property
     def time(self) -> float | None:
-        """Time of the last update in seconds, None before the first."""
+        """Seconds, of the last update; None before the first."""
         return self._time
+
+    @property
+    def followed(self) -> int | None:
+        """Identity of the one person who is returned, None for everybody."""
+        return self._followed
 
     @property
     def lost(self) -> np.ndarray:
         """(L,) int64 identities of established people whom the last update did not see."""
-        return np.zeros(0, np.int64)
+        if self._tracks is None:
+            return np.zeros(0, np.int64)
+        gone = (self._tracks.states.times != self._time) & (self._tracks.hits >= ESTABLISHED)
+        return np.sort(self._tracks.ids[gone])
 
     def update(self, poses: Poses, time: float | None = None) -> Poses:
         """The people of one frame -> the same people in the same order with `ids` (N,) int64.
 
         `time` is the frame's, in seconds, and must rise from call to call; without it a frame takes `interval`
-        seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise.
+        seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise,
+        when the skeleton changes while people are tracked, and for a person without a place.
         """
-        self._time = (self._time or 0.0) + self._interval if time is None else time
+        now = self._now(time)
+        if len(poses):
+            self._adopt(poses.skeleton)
+        seen = Seen.of(poses, self._keypoint_score)
+        limbs = limb_lengths(seen, poses.skeleton.limbs)
         ids = np.zeros(len(poses), np.int64)
-        overlaps = iou(poses.boxes, self._boxes)
-        while overlaps.size and overlaps.max() > 0.1:
-            i, j = np.unravel_index(overlaps.argmax(), overlaps.shape)
-            ids[i] = self._ids[j]
-            overlaps[i], overlaps[:, j] = 0, 0
-        for i in np.flatnonzero(ids == 0):
-            ids[i] = self._next
-            self._next += 1
-        self._boxes, self._ids = poses.boxes, ids
-        self._poses = replace(poses, ids=ids)
-        return self._poses if self.followed is None else self._poses[ids == self.followed]
+        parts: list[Tracks] = []
+        if self._tracks is not None and len(self._tracks):
+            parts, ids = self._matched(self._tracks, poses, seen, limbs, now)
+        fresh = ids == 0
+        ids[fresh] = np.arange(self._next, self._next + fresh.sum())
+        self._next += int(fresh.sum())
+        if fresh.any():
+            parts.append(Tracks.new(poses[fresh], seen[fresh], limbs[fresh], ids[fresh], now))
+        self._tracks = joined(parts) if parts else None
+        self._time = now
+        found = replace(poses, ids=ids)
+        return found if self._followed is None else found[ids == self._followed]
 
     def predicted(self, time: float) -> Poses:
-        """Where the people seen by the last update are expected at `time` (seconds, not before the last update).
+        """Where the people seen by the last update are expected at `time` (seconds, not before that update).
 
-        Keypoints, scores, boxes, person scores and ids; changes nothing. Nobody before the first update.
+        Keypoints (those never seen are at the middle of the body), boxes and ids, with the scores of the last update.
+        Only the followed person while following. Changes nothing; nobody before the first update.
         """
-        return Poses.nobody() if self._poses is None else self._poses
+        if self._time is not None and not self._time <= time < math.inf:
+            raise ValueError(f"cannot predict {time!r}: expected seconds from the last update at {self._time} onwards")
+        if self._tracks is None:
+            return Poses.nobody(self._skeleton)
+        present = self._tracks.states.times == self._time
+        if self._followed is not None:
+            present &= self._tracks.ids == self._followed
+        tracks = taken(self._tracks, present)
+        points = tracks.states.ahead(time, self._memory).points()  # (T, K + 2, 2)
+        boxes = points[:, -2:].reshape(-1, 4)
+        return Poses(points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids)
 
     def follow(self, identity: int | None) -> None:
         """Return only this person from now on; None returns everybody again.
 
         The person is found again after being hidden, and never exchanged for somebody else: when in doubt, nobody
-        comes back. Raises ValueError for an identity that has ended or is no positive integer.
+        comes back. An identity that was not given yet is waited for. Raises ValueError for one that has ended, and
+        for what is no positive integer.
         """
-        self.followed = identity
+        if identity is not None:
+            if isinstance(identity, bool) or not isinstance(identity, (int, np.integer)) or identity < 1:
+                raise ValueError(f"cannot follow {identity!r}: expected an identity, which is an integer from 1")
+            known = [] if self._tracks is None else self._tracks.ids.tolist()
+            if identity < self._next and identity not in known:
+                raise ValueError(f"cannot follow {identity}: that identity has ended, expected one of {sorted(known)}")
+            identity = int(identity)
+        self._followed = identity
 
     def cut(self) -> None:
-        """A new scene: everybody's identity ends, and whoever is seen next is new. Time goes on."""
-        self._boxes, self._ids, self._poses = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), None
+        """A new scene: every identity ends, the followed one too, and whoever is seen next is new. Time goes on."""
+        self._tracks = None
 
     def reset(self) -> None:
-        """A new source: like `cut`, and time may start anywhere. Identities still are not used again."""
+        """A new source: a cut after which time may start anywhere. Identities still are not used again."""
         self.cut()
         self._time = None
+
+    def _now(self, time: float | None) -> float:
+        if time is None:
+            return 0.0 if self._time is None else self._time + self._interval
+        now = float(time)
+        if not math.isfinite(now) or (self._time is not None and now <= self._time):
+            last = "" if self._time is None else f" above {self._time}, the last frame's"
+            raise ValueError(f"time must be seconds{last}, got {time!r}; call reset() for a new source")
+        return now
+
+    def _adopt(self, skeleton: Skeleton) -> None:
+        if self._tracks is not None and skeleton != self._skeleton:
+            raise ValueError(
+                f"people with skeleton {self._skeleton.name} are tracked, got {skeleton.name}; call reset() to change"
+            )
+        self._skeleton = skeleton
+
+    def _matched(
+        self, tracks: Tracks, poses: Poses, seen: Seen, limbs: np.ndarray, now: float
+    ) -> tuple[list[Tracks], np.ndarray]:
+        """Tracks that go on (seen, and not seen but remembered), and ids (N,) of the poses with 0 for new people."""
+        ids = np.zeros(len(poses), np.int64)
+        gaps = now - tracks.states.times
+        alive = (gaps <= self._memory) | (tracks.ids == self._followed)
+        tracks, gaps = taken(tracks, alive), gaps[alive]
+        ahead = tracks.states.ahead(now, self._memory)
+        rows = columns = np.zeros(0, np.int64)
+        if len(tracks) and len(poses):
+            total = costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
+            rows, columns = self._pairs(total, gaps, poses.person_scores, tracks.ids == self._followed)
+        ids[columns] = tracks.ids[rows]
+        missed = np.ones(len(tracks), bool)
+        missed[rows] = False
+        parts = []
+        if len(rows):
+            before = self._time
+            again = tracks.states.times[rows] != before
+            people = taken(tracks, rows)
+            parts.append(
+                people.seen(poses[columns], seen[columns], limbs[columns], taken(ahead, rows), gaps[rows], again)
+            )
+        if missed.any():
+            tracks = tracks.doubted(missed)
+            patience = np.select([tracks.hits == 1, tracks.hits == 2], _PATIENCE, self._memory)
+            patience = np.where(tracks.ids == self._followed, np.inf, patience)
+            parts.append(taken(tracks, missed & (now - tracks.states.times < patience)))
+        return parts, ids
+
+    def _pairs(
+        self, total: np.ndarray, gaps: np.ndarray, scores: np.ndarray, followed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Who is who by costs (T, N): sure poses first, then the others with whoever was here a moment ago."""
+        sure = scores >= min(self._sure, scores.max() / 2)
+        rows, columns = assign(np.where(sure, total, np.inf), _LIMIT)
+        if not sure.all():
+            left = gaps < _BLINK
+            left[rows] = False
+            more_rows, more_columns = assign(np.where(left[:, None] & ~sure, total, np.inf), _LIMIT_UNSURE)
+            rows, columns = np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
+        doubtful = followed[rows] & (gaps[rows] > _BLINK)
+        if doubtful.any():
+            free = np.ones(total.shape[1], bool)
+            free[columns] = False
+            for i in np.flatnonzero(doubtful):
+                rivals = total[rows[i], free]
+                if len(rivals) and rivals.min() < total[rows[i], columns[i]] + _MARGIN:
+                    return np.delete(rows, i), np.delete(columns, i)
+        return rows, columns
