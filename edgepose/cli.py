@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Packages of the extras, and what to install for them.
 EXTRAS = {
     "torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
-    "openvino": "openvino", "hotcoco": "evaluate", "scipy": "train",
+    "openvino": "openvino", "hotcoco": "evaluate", "fastapi": "serve", "uvicorn": "serve", "h11": "serve",
+    "python_multipart": "serve", "websockets": "serve", "prometheus_client": "serve",
 }  # fmt: skip
 
 
@@ -474,6 +475,50 @@ def compare(
         command.write(out, rows, plan)
     if any("error" in row or row["unreadable"] for row in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    detector: Detector = "default",
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all, so set a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8000,
+    max_mb: Annotated[float, typer.Option("--max-mb", help="Largest picture in megabytes (2^20 bytes).")] = 16.0,
+    max_pixels: Annotated[int, typer.Option("--max-pixels", help="Largest picture in pixels.")] = 64_000_000,
+    concurrency: Annotated[int, typer.Option("--concurrency", help="Requests at one time; more get 503.")] = 8,
+    connections: Annotated[int, typer.Option("--connections", help="WebSockets at one time; more get 503.")] = 8,
+    rate: Annotated[float, typer.Option("--rate", help="Requests per second and client; 0: any.")] = 0.0,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds for a body, and for its answer.")] = 30.0,
+    idle: Annotated[float, typer.Option("--idle", help="Seconds without a frame that end a WebSocket.")] = 60.0,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public URLs.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File with the token to ask for; else EDGEPOSE_TOKEN.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option("--allow-origin", help="Other site whose pages may use this; repeatable.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="Name that this machine is reached by; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    backend: Runner = Backend.onnxruntime,
+    threads: Threads = None,
+) -> None:
+    """Answer over HTTP: POST /predict, WebSocket /frames, a page with the camera, /metrics, /healthz.
+
+    Prints one line when it listens, JSON with --json, and serves until Ctrl-C or SIGTERM. /openapi.json describes it.
+    """
+    from edgepose.commands import serve as command
+    from edgepose.serve.limits import Access, Limits
+
+    limits = Limits(int(max_mb * (1 << 20)), max_pixels, concurrency, connections, rate, timeout, idle)
+    access = Access(
+        command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()), allow_urls
+    )
+    estimator = _load(model, detector, backend, threads)
+    command.serve(estimator, limits, access, host=host, port=port, as_json=as_json)
 
 
 @app.command()

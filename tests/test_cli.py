@@ -18,7 +18,9 @@ from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.video import Frame, VideoWriter
 from tests.tiny import write_tiny_model
 
-COMMANDS = ("predict", "track", "demo", "train", "evaluate", "export", "bench", "compare", "models", "doctor")
+COMMANDS = (
+    "predict", "track", "demo", "train", "evaluate", "export", "bench", "compare", "serve", "models", "doctor",
+)  # fmt: skip
 
 
 def run(*words: str | Path) -> Result:

@@ -71,7 +71,7 @@ def evaluate_identities(truth: Sequence[Poses], found: Sequence[Poses], by: str 
     frames = []
     for a, b in zip(truth, found, strict=True):
         alike = iou(a.boxes, b.boxes) if by == "iou" else _oks(a, b)
-        frames.append(_Frame(np.searchsorted(true_ids, a.ids), np.searchsorted(found_ids, b.ids), alike))
+        frames.append(_Frame(np.searchsorted(true_ids, _ids(a)), np.searchsorted(found_ids, _ids(b)), alike))
     people, rows = sum(len(f.true) for f in frames), sum(len(f.found) for f in frames)
     shape = (len(true_ids), len(found_ids))
     matched, distance, switches, fragments = _clear(frames, shape[0])
@@ -101,11 +101,15 @@ def _identities(frames: Sequence[Poses], name: str) -> np.ndarray:
     for i, poses in enumerate(frames):
         if poses.ids is None and len(poses):
             raise ValueError(f"{name} frame {i} has no ids: expected poses with identities")
-        ids = np.zeros(0, np.int64) if poses.ids is None else poses.ids
+        ids = _ids(poses)
         if len(np.unique(ids)) != len(ids):
             raise ValueError(f"{name} frame {i} has an identity twice: {sorted(ids.tolist())}")
         given.append(ids)
     return np.unique(np.concatenate(given)) if given else np.zeros(0, np.int64)
+
+
+def _ids(poses: Poses) -> np.ndarray:
+    return np.zeros(0, np.int64) if poses.ids is None else poses.ids
 
 
 def _oks(truth: Poses, found: Poses) -> np.ndarray:

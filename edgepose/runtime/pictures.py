@@ -23,6 +23,10 @@ Image = NDArray[np.uint8]
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]  # as OpenCV decodes them
 
 
+class PictureTooLarge(ValueError):
+    """A picture of more pixels than the caller takes: a server answers it otherwise than one that is broken."""
+
+
 def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture in a file, or in the bytes of one, as people see it -> (H, W, 3) uint8 BGR.
 
@@ -35,13 +39,14 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     - The size is read from the header, and more than `max_pixels` are refused before anything is decoded.
     - A picture cut short is refused, not half shown. JPEG has no checksum: damage inside one may come out as blocks.
 
-    Raises FileNotFoundError for no such file, ValueError for everything that is not such a picture.
+    Raises FileNotFoundError for no such file, ValueError for everything that is not such a picture (PictureTooLarge
+    for more than `max_pixels`).
     """
     name = f"the picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
     header, data = _inspect(data, name)
     if header.pixels > max_pixels:
-        raise ValueError(
+        raise PictureTooLarge(
             f"{name} is too large: expected at most {max_pixels} pixels, its header says {header.width} x "
             f"{header.height}; shrink it or raise max_pixels"
         )

@@ -34,15 +34,15 @@ class Preset:
 
 
 PRESETS = {
-    "steady": Preset(cutoff=0.3, opening=12.0),
-    "default": Preset(cutoff=0.6, opening=25.0),
+    "steady": Preset(cutoff=0.2, opening=10.0),
+    "default": Preset(cutoff=0.5, opening=25.0),
     "quick": Preset(cutoff=1.5, opening=40.0),
 }
 
 _SPEED_CUTOFF = 2.0  # Hz, of the speed that opens the filter
 _DRIFT_CUTOFF = 0.8  # Hz, of the speed that the filter follows
-_DOUBT, _DRIFT_DOUBT = 2.0, 1.7  # speeds below this many times what noise alone looks like count for nothing
-_NOISE, _NOISE_TIME = 0.01, 0.5  # noise until it is measured (sizes), and seconds over which it is measured
+_DOUBT, _DRIFT_DOUBT = 2.2, 1.8  # speeds below this many times what noise alone looks like count for nothing
+_NOISE, _NOISE_TIME = 0.01, 1.0  # noise until it is measured (sizes), and seconds over which it is measured
 _SIZE_TIME = 1.0  # seconds over which a person's size is averaged
 _RAYLEIGH = math.sqrt(math.pi / 2)  # mean length of a vector whose two coordinates have standard deviation 1
 
@@ -204,7 +204,8 @@ def _step(memory: _Memory, seen: Seen, now: float, preset: Preset, forget: float
     stray = (memory.raw - memory.older - part[..., None] * (seen.points - memory.older)) / unit
     measured = (stray**2).mean(-1) / (1 + part**2 + (1 - part) ** 2)
     noise = memory.noise + np.where(has_older, (measured - memory.noise) * (1 - np.exp(-dt / _NOISE_TIME)), 0.0)
-    spread = np.sqrt(np.minimum(noise, 9 * np.median(noise, axis=1, keepdims=True)))  # swings are not noise
+    usual = np.median(noise, axis=1, keepdims=True)
+    spread = np.sqrt((np.minimum(noise, 9 * usual) + usual) / 2)  # a limb that swings looks noisy
 
     a = weight(_DRIFT_CUTOFF, dt)
     drift = a[..., None] * (seen.points - memory.raw) / dt[..., None] / unit + (1 - a[..., None]) * memory.drift / unit

@@ -5,7 +5,7 @@ Everything follows from the seed. Lengths are in pixels, times in seconds, speed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from edgepose.poses import Poses
 from edgepose.skeleton import BOX, COCO
 
 # A standing person seen from the side-front in body heights, x to the right from the middle, y down from the top.
-_STANDING = np.array(
+STANDING = np.array(
     [
         (0.00, 0.07), (0.02, 0.05), (-0.02, 0.05), (0.04, 0.06), (-0.04, 0.06), (0.11, 0.18), (-0.11, 0.18),
         (0.14, 0.33), (-0.14, 0.33), (0.15, 0.47), (-0.15, 0.47), (0.07, 0.50), (-0.07, 0.50), (0.07, 0.73),
@@ -43,6 +43,7 @@ class Scene:
     vary: float = 0.0  # frame times jitter by this part of a frame
     layout: str = "walk"  # "walk", "cross" (two columns meet), "row" (standing close together)
     same_height: bool = False
+    build: float = 0.05  # how much proportions differ between people; 0: everybody has the same
     half: float = 0.0  # part of the people whose legs are cut off, for seconds at a time
     boxes: str = "detector"  # or "keypoints"
     box_only: bool = False
@@ -51,7 +52,11 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """One frame: truth and detections. `owners` (N,) identity of each detection, -1 for a false one."""
+    """One frame.
+
+    truth:      everybody, with ids 0, 1, ...       visible: (people,) bool, not hidden
+    detections: what the tracker gets                owners: (N,) id of each detection, -1 for a false one
+    """
 
     time: float
     truth: Poses
@@ -61,6 +66,7 @@ class Moment:
 
 
 def crowd(scene: Scene) -> list[Moment]:
+    """All frames of a scene."""
     rng = np.random.default_rng(scene.seed)
     n = scene.people
     width, height = scene.size
@@ -72,9 +78,9 @@ def crowd(scene: Scene) -> list[Moment]:
     if scene.same_height:
         heights[:] = heights.mean()
     places, velocities, targets = _start(scene, rng, heights)
-    depth = places[:, 1] + rng.normal(0, 1e-3, n)  # lower in the picture is nearer
+    nearer = rng.normal(0, 5, n)  # lower in the picture is nearer, more or less
     facing = np.where(velocities[:, 0] < 0, -1.0, 1.0)
-    build = 1 + rng.normal(0, 0.05, (n, 17, 2))
+    build = 1 + rng.normal(0, scene.build, (n, 17, 2))
     phase = rng.uniform(0, 2 * np.pi, n)
     gone_until = np.zeros(n)
     half_until = np.zeros(n)
@@ -95,12 +101,11 @@ def crowd(scene: Scene) -> list[Moment]:
         swing = np.sin(phase)[:, None] * _SWING * np.minimum(pace / 0.4, 1)[:, None]
         facing += (np.where(velocities[:, 0] < 0, -1.0, 1.0) - facing) * (1 - np.exp(-dt / 0.15))
         turned = 0.35 + 0.65 * (1 - np.minimum(pace / 0.4, 1))  # a walker shows the side
-        shape = _STANDING * build
+        shape = STANDING * build
         x = shape[:, :, 0] * turned[:, None] + (swing + 0.03 * (np.arange(17) == 0)) * facing[:, None]
         keypoints = np.stack([x, shape[:, :, 1] - 1], -1) * heights[:, None, None] + places[:, None]
-        depth = places[:, 1]
-        truth = _poses(keypoints, heights, scene, rng, 0.0)
-        visible = _uncovered(truth.boxes, depth) > 1 - scene.hide
+        truth = replace(_poses(keypoints, heights, scene, rng, 0.0), ids=np.arange(n))
+        visible = _uncovered(truth.boxes, places[:, 1] + nearer) > 1 - scene.hide
         start = (rng.random(n) < scene.blink * dt) & (time > gone_until)
         gone_until[start] = time + rng.uniform(0.3, 1.5, start.sum())
         visible &= time >= gone_until
@@ -149,13 +154,22 @@ def _poses(keypoints: np.ndarray, heights: np.ndarray, scene: Scene, rng: np.ran
     return Poses(keypoints, np.ones((n, keypoints.shape[1])), boxes, np.ones(n))
 
 
-def _moment(scene, rng, time, truth, visible, heights, halved) -> Moment:
+def _moment(
+    scene: Scene,
+    rng: np.random.Generator,
+    time: float,
+    truth: Poses,
+    visible: np.ndarray,
+    heights: np.ndarray,
+    halved: np.ndarray,
+) -> Moment:
+    """Detections of those visible, and false ones, in any order."""
     rows = np.flatnonzero(visible & (rng.random(len(visible)) >= scene.missed))
     noisy = truth.keypoints[rows] + rng.normal(0, 1, (len(rows), 17, 2)) * scene.noise * heights[rows, None, None]
     false = rng.poisson(scene.false)
     ghosts = rng.uniform((0, 0), scene.size, (false, 2))
     ghost_heights = rng.uniform(*scene.height, false)
-    ghost_points = (_STANDING - [0, 0.5]) * ghost_heights[:, None, None] + ghosts[:, None]
+    ghost_points = (STANDING - [0, 0.5]) * ghost_heights[:, None, None] + ghosts[:, None]
     ghost_points += rng.normal(0, 0.06, (false, 17, 2)) * ghost_heights[:, None, None]
     points = np.concatenate([noisy, ghost_points])
     tall = np.concatenate([heights[rows], ghost_heights])

@@ -1,0 +1,152 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.middleware.cors import CORSMiddleware
+
+import edgepose
+from edgepose.runtime.estimator import Estimator
+from edgepose.serve.body import check_media_type, media_type, picture_in_form, read_body, url_in
+from edgepose.serve.frames import talk
+from edgepose.serve.guard import Guard, authorised, paced
+from edgepose.serve.limits import Access, Limits
+from edgepose.serve.metrics import CONTENT_TYPE
+from edgepose.serve.schema import BODY, DESCRIPTION, PROBLEMS, Frame, Model
+from edgepose.serve.service import Service
+
+STATIC = Path(__file__).resolve().parent / "static"
+PAGE = {  # path -> file and its type, which is not left to the machine's tables
+    "/": ("preview.html", "text/html"),
+    "/preview.css": ("preview.css", "text/css"),
+    "/preview.js": ("preview.js", "text/javascript"),
+    "/draw.js": ("draw.js", "text/javascript"),
+}
+ROUTES = frozenset((*PAGE, "/predict", "/frames", "/model", "/healthz", "/metrics", "/openapi.json"))
+
+log = logging.getLogger("edgepose.serve")
+
+
+def create_app(
+    estimator: Estimator,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    *,
+    clock: Callable[[], float] = monotonic,
+) -> FastAPI:
+    """The server of one estimator, as an ASGI application; its `state.service` is what the routes share."""
+    service = Service(estimator, limits or Limits(), access or Access(), clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        if not service.stop():
+            log.warning("the model is still busy with a picture; it is left to end with the process")
+
+    app = FastAPI(
+        title="edgepose",
+        version=edgepose.__version__,
+        description=DESCRIPTION,
+        docs_url=None,  # these pages load scripts of other sites
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.include_router(_people(service), dependencies=[Depends(authorised(service)), Depends(paced(service))])
+    app.include_router(_facts(service, app), dependencies=[Depends(authorised(service))])
+    app.include_router(_open(service))
+    if service.access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.access.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(Guard, service=service, routes=ROUTES)
+    return app
+
+
+def _people(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.post(
+        "/predict", response_model=Frame, responses=PROBLEMS, openapi_extra={"requestBody": BODY}, tags=["people"]
+    )
+    async def predict(request: Request) -> Response:
+        """The people of one picture: its bytes as the body, or a form's field, or its URL as JSON."""
+        check_media_type(request)
+        with service.requests.one():
+            body = await read_body(request, service.limits)
+            return Response(await _answer(service, request, body), media_type="application/json")
+
+    @router.websocket("/frames")
+    async def frames(socket: WebSocket) -> None:
+        await talk(socket, service)
+
+    return router
+
+
+async def _answer(service: Service, request: Request, body: bytes) -> bytes:
+    kind = media_type(request)
+    if kind == "multipart/form-data":
+        content_type = request.headers["content-type"]
+        return await service.run(lambda: service.picture(*picture_in_form(body, content_type)))
+    if kind != "application/json":
+        return await service.run(lambda: service.picture(body, "image"))
+    url = url_in(body)
+    if not service.access.urls:
+        raise HTTPException(403, "URLs are off on this server: send the picture itself, or start it with --allow-urls")
+    data, name = await service.fetch(url)
+    return await service.run(lambda: service.picture(data, name))
+
+
+def _facts(service: Service, app: FastAPI) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/model", response_model=Model, tags=["facts"])
+    async def model() -> dict[str, Any]:
+        """What runs here: keypoints by name, limbs to draw, limits."""
+        return service.description()
+
+    @router.get("/metrics", tags=["facts"], response_class=Response)
+    async def metrics() -> Response:
+        """Counters and times, in Prometheus' text form."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return app.openapi()
+
+    return router
+
+
+def _open(service: Service) -> APIRouter:
+    """What needs no token: it tells nothing."""
+    router = APIRouter()
+
+    @router.get("/healthz", tags=["facts"])
+    async def healthz() -> Response:
+        """200 while the model works; 503 when one picture has kept it far too long."""
+        stuck = service.stuck()
+        if stuck:
+            return JSONResponse({"detail": f"the model has been busy with one picture for {stuck:.0f} s"}, 503)
+        return JSONResponse({"status": "ok"})
+
+    async def page(path: str) -> Response:
+        name, kind = PAGE[path]
+        return FileResponse(STATIC / name, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    for path in PAGE:
+        router.add_api_route(path, partial(page, path), include_in_schema=False)
+    return router

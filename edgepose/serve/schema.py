@@ -1,0 +1,111 @@
+"""What goes in and out, as `/openapi.json` describes it; nothing is checked against this at run time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from edgepose.serve.body import FIELDS, PICTURES
+
+
+class Person(BaseModel):
+    """One person."""
+
+    id: int | None = Field(description="identity over the frames of a WebSocket; null for a single picture")
+    score: float
+    box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels")
+    keypoints: list[tuple[float, float, float]] = Field(description="x, y, score, in the order of the skeleton's names")
+
+
+class Frame(BaseModel):
+    """The people of one picture."""
+
+    source: str = Field(description="the file's name where one was given")
+    frame: int
+    time: float | None = Field(description="seconds since the first frame of a WebSocket; null for a single picture")
+    width: int
+    height: int
+    people: list[Person]
+
+
+class Skeleton(BaseModel):
+    """Keypoints by name, and pairs of their indices to draw."""
+
+    name: str
+    names: list[str]
+    limbs: list[tuple[int, int]]
+
+
+class Bounds(BaseModel):
+    """The most that is accepted."""
+
+    bytes: int
+    pixels: int
+
+
+class Model(BaseModel):
+    """What runs here."""
+
+    model: str
+    version: str
+    skeleton: Skeleton
+    limits: Bounds
+
+
+class Problem(BaseModel):
+    """Why a request was not answered, in one sentence."""
+
+    detail: str
+
+
+DESCRIPTION = """People and their keypoints in pictures.
+
+Beside the routes below, a WebSocket at `/frames` takes binary messages, each one picture, and answers with the same
+JSON as `/predict`, with identities, and with `dropped`, the number of frames so far that a newer one replaced before
+their turn. It closes with code 1003 (a text message), 1007 (no picture), 1009 (too large) or 1013 (too slow) and a
+reason. With a token, a browser asks for the protocols `edgepose` and `bearer.` + base64url of the token.
+"""
+
+REFUSED: dict[int, str] = {
+    400: "The body ended early.",
+    401: "No token, or a wrong one.",
+    403: "Another site's page, a name that is not this server's, or a URL where those are off or not public.",
+    408: "The body took too long.",
+    413: "Too many bytes or pixels.",
+    415: "Not a picture by its content type.",
+    422: "No picture, or a broken one.",
+    429: "This client asks too often; Retry-After says when to come back.",
+    502: "The server of a URL did not give a picture.",
+    503: "Too many requests at one time; Retry-After says when to come back.",
+    504: "The answer took too long.",
+}
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description} for status, description in REFUSED.items()
+}
+
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        **{kind: _BYTES for kind in PICTURES},
+        "application/octet-stream": _BYTES,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "description": f"One picture, in the field {' or '.join(FIELDS)}.",
+                "properties": {name: _BYTES["schema"] for name in FIELDS},
+            }
+        },
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "description": "A picture on the open internet, where the server was started with --allow-urls.",
+                "properties": {"url": {"type": "string", "format": "uri"}},
+                "required": ["url"],
+                "additionalProperties": False,
+            }
+        },
+    },
+}

@@ -1,0 +1,111 @@
+"""What every route shares: the estimator in its worker, the limits, the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+from fastapi import HTTPException
+
+import edgepose
+from edgepose.poses import Poses
+from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.pictures import PictureTooLarge, read_image
+from edgepose.runtime.results import Result, as_dict
+from edgepose.serve.limits import Access, Limits, Rate, Slots
+from edgepose.serve.metrics import Metrics
+from edgepose.serve.urls import Fetcher
+from edgepose.serve.worker import Worker
+
+STUCK = 10.0  # seconds on one picture, at least, after which the server calls itself unwell
+
+
+class Service:
+    """One model, one thread that runs it, and all that counts what it does. `start` before use, `stop` after."""
+
+    def __init__(
+        self, estimator: Estimator, limits: Limits, access: Access, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.estimator, self.limits, self.access, self.clock = estimator, limits, access, clock
+        self.requests = Slots(limits.concurrency, "requests")
+        self.connections = Slots(limits.connections, "connections")
+        self.rate = Rate(limits.rate, clock)
+        self.fetch = Fetcher(limits.body_bytes, limits.seconds)
+        self.metrics = Metrics(model_facts(estimator))
+        self._worker: Worker | None = None
+
+    def start(self) -> None:
+        """The worker's thread."""
+        self._worker = worker = Worker(self.clock)
+        self.metrics.waiting.set_function(lambda: worker.waiting)
+
+    def stop(self, seconds: float = 1.0) -> bool:
+        """What runs is waited for, but not longer than `seconds`."""
+        return self._worker is None or self._worker.stop(seconds)
+
+    async def run(self, function: Callable[[], bytes]) -> bytes:
+        """In the worker; 504 when it takes too long."""
+        if self._worker is None:
+            raise RuntimeError("the service has not started, expected start() before")
+        try:
+            return await self._worker.run(function, self.limits.seconds)
+        except asyncio.TimeoutError:
+            raise HTTPException(504, f"the model gave no answer within {self.limits.seconds:g} s") from None
+
+    def stuck(self) -> float:
+        """Seconds that the model has spent on one picture, where that is far too long; 0 otherwise."""
+        busy = 0.0 if self._worker is None else self._worker.busy
+        return busy if busy > max(STUCK, self.limits.seconds) else 0.0
+
+    def picture(self, data: bytes, source: str) -> bytes:
+        """The people of one picture as JSON. For the worker."""
+        image = self.decode(data)
+        return encode(Result(source, 0, None, image.shape[1], image.shape[0], self.poses(image)))
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """An image, or an HTTPException; its size is looked at before it is decoded."""
+        try:
+            return read_image(data, self.limits.pixels)
+        except PictureTooLarge as error:
+            raise HTTPException(413, str(error)) from None
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+
+    def poses(self, image: np.ndarray) -> Poses:
+        """The estimator's, timed and counted."""
+        began = perf_counter()
+        poses = self.estimator(image)
+        self.metrics.inference_seconds.observe(perf_counter() - began)
+        self.metrics.people.inc(len(poses))
+        return poses
+
+    def description(self) -> dict[str, Any]:
+        """What a client needs to know: keypoints by name, limbs to draw, limits."""
+        skeleton = self.estimator.skeleton
+        return {
+            "model": self.estimator.spec.name,
+            "version": edgepose.__version__,
+            "skeleton": {"name": skeleton.name, "names": skeleton.names, "limbs": skeleton.limbs},
+            "limits": {"bytes": self.limits.body_bytes, "pixels": self.limits.pixels},
+        }
+
+
+def encode(result: Result, **more: Any) -> bytes:
+    """One frame as the JSON object that `edgepose predict --json` prints, and what else is said of it."""
+    return json.dumps({**as_dict(result), **more}, allow_nan=False).encode()
+
+
+def model_facts(estimator: Estimator) -> dict[str, str]:
+    """Names, for the metrics."""
+    detector = getattr(getattr(estimator.detector, "spec", None), "name", "")
+    return {
+        "model": estimator.spec.name,
+        "detector": detector,
+        "skeleton": estimator.skeleton.name,
+        "runner": type(estimator.network).__name__,
+        "version": edgepose.__version__,
+    }
