@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from edgepose.commands.screen import show_json, show_table
@@ -11,7 +13,7 @@ from edgepose.models.macs import count, parameters, parameters_as_hrnet_counts
 
 def show_macs(names: list[str], skeleton: str, input_size: tuple[int, int] | None, as_json: bool) -> None:
     """One row per network; the networks are built without storage, so this takes no arithmetic."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in names:
         with torch.device("meta"):
             spec, network = build(name, skeleton=skeleton, input_size=input_size)

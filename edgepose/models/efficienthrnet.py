@@ -67,7 +67,10 @@ class EfficientHRNet(nn.Module):
                 ),
             )
         width = branches[0]
-        self.final_layers = nn.ModuleList([nn.Conv2d(width, 2 * keypoints, 1), nn.Conv2d(width, keypoints, 1)])
+        final = [nn.Conv2d(width, 2 * keypoints, 1), nn.Conv2d(width, keypoints, 1)]
+        for layer in final:
+            normal_weights(layer, 0.001)
+        self.final_layers = nn.ModuleList(final)
         up = nn.Sequential(
             nn.ConvTranspose2d(width + 2 * keypoints, width, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width),
@@ -75,8 +78,6 @@ class EfficientHRNet(nn.Module):
         )
         blocks = [nn.Sequential(BasicBlock(width)) for _ in range(BLOCKS)]
         self.deconv_layers = nn.ModuleList([nn.Sequential(up, *blocks)])
-        for layer in self.final_layers:
-            normal_weights(layer, 0.001)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, h, w) -> (B, 2K, h/4, w/4): K heat-maps, then K tag maps; (B, K, h/2, w/2): heat-maps."""

@@ -128,10 +128,11 @@ class EfficientNet(nn.Module):
             raise ValueError(f"EfficientNet with classes={classes}: expected 2 or more, such as 1000 (ImageNet)")
         self.features, shapes = features(size)
         width = SIZES[size][0]
-        self.head = ConvBNSwish(shapes[-1][1], HEAD if width == 1.0 else divisible(HEAD * width), 1)
+        last = HEAD if width == 1.0 else divisible(HEAD * width)
+        self.head = ConvBNSwish(shapes[-1][1], last, 1)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.2)
-        self.classifier = nn.Linear(self.head[1].out_channels, classes)
+        self.classifier = nn.Linear(last, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -51,9 +51,9 @@ class HighResolutionModule(nn.Module):
         seen = [branch(x) for branch, x in zip(self.branches, features, strict=True)]
         results = []
         for layers in self.fuse_layers:
-            total = layers[0](seen[0])
-            for layer, x in zip(layers[1:], seen[1:], strict=True):
-                total = total + layer(x)
+            total, *others = (layer(x) for layer, x in zip(layers, seen, strict=True))  # type: ignore[call-overload]
+            for other in others:
+                total = total + other
             results.append(F.relu(total))
         return results
 
