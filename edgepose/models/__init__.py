@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_lateral, build_cspnext_udp, build_rtmpose
+from edgepose.models.sasd import build_sasd
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 
@@ -33,6 +34,12 @@ POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module
     "cspnext-udp-m": partial(build_cspnext_udp, "m"),
     "cspnext-udp-l": partial(build_cspnext_udp, "l"),
     "cspnext-udp-x": partial(build_cspnext_udp, "x"),
+    "sasd-xs": partial(build_sasd, "xs"),
+    "sasd-xs-eq": partial(build_sasd, "xs-eq"),
+    "sasd-e": partial(build_sasd, "e"),
+    "sasd-s": partial(build_sasd, "s"),
+    "sasd-m": partial(build_sasd, "m"),
+    "sasd-l": partial(build_sasd, "l"),
 }
 
 # Called with the number of classes and the input size, None for the published one.
