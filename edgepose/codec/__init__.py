@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepose.codec.anchors import Anchors
 from edgepose.codec.boxes import Boxes
 from edgepose.codec.distribution import Distribution
 from edgepose.codec.heatmap import Heatmap
@@ -17,7 +18,13 @@ from edgepose.codec.simcc import SimCC
 from edgepose.poses import Poses
 from edgepose.spec import ModelSpec
 
-CODECS: dict[str, Any] = {"simcc": SimCC, "heatmap": Heatmap, "distribution": Distribution, "boxes": Boxes}
+CODECS: dict[str, Any] = {
+    "simcc": SimCC,
+    "heatmap": Heatmap,
+    "distribution": Distribution,
+    "anchors": Anchors,
+    "boxes": Boxes,
+}
 
 
 class Codec(Protocol):
