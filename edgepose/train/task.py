@@ -24,6 +24,7 @@ from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
 from edgepose.train.losses import LOSSES
+from edgepose.train.onestage import onestage_task
 from edgepose.train.recipes import Recipe
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -52,6 +53,8 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
         from edgepose.train.detector import detector_task  # needs onnxruntime for a teacher, which poses do without
 
         return Task(*detector_task(recipe, data))
+    if recipe.model.startswith("sasd"):
+        return Task(*onestage_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     sets = [read_coco(annotations, pictures) for annotations, pictures, _ in data]
     people = union(sets, SKELETONS[recipe.skeleton], [repeat for _, _, repeat in data])
@@ -68,7 +71,8 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]]) -> Task:
 
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": ("rtmpose-", 1.0), "heatmap_weight": ("rtmpose-", 0.0), "inner_weight": ("rtmpose-", 0.0),
-            "teacher": ("rtmdet-", ""), "views": ("rtmdet-", None)}  # fmt: skip
+            "teacher": ("rtmdet-", ""), "views": ("rtmdet-", None), "alone": ("sasd-", 0), "oks": ("sasd-", "code"),
+            "limb_weight": ("sasd-", 0.0), "align_weight": ("sasd-", 0.0), "align_norm": ("sasd-", "l2")}  # fmt: skip
 
 
 def _refuse_unused(recipe: Recipe) -> None:
