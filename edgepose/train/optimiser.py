@@ -1,4 +1,4 @@
-"""AdamW and SGD without decay on norms and biases, the warm-up and flat-cosine schedule, and the averaged copy of the weights.
+"""AdamW and SGD without decay on norms and biases, the warm-up and flat-cosine schedule, the averaged copy of weights.
 
 Numbers and order of operations are those of the published RTMPose and RTMDet runs (facts 1.9, 2.4, 14.8, 14.9).
 """
