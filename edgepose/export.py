@@ -148,6 +148,8 @@ def output_names(spec: ModelSpec) -> list[str]:
     """Names of the graph's outputs, in the network's order."""
     if spec.codec == "boxes":
         return [f"{kind}_{stride}" for stride in spec.codec_args["strides"] for kind in ("logits", "distances")]
+    if spec.codec == "anchors":
+        return [f"anchors_{stride}" for stride in spec.codec_args["strides"]]
     names = {
         "simcc": ["simcc_x", "simcc_y"],
         "heatmap": ["heatmaps"],
@@ -186,7 +188,7 @@ def _compare(reference: TorchNetwork, session: Session, views: np.ndarray, path:
     if session.spec.per_person:  # all at once, since the batch is free
         distances, scores = _people_apart(codec_of(session.spec), reference(views), session(views))
     else:
-        apart = _peaks_apart if session.spec.codec == "associative" else _boxes_apart
+        apart = {"associative": _peaks_apart, "anchors": _anchors_apart}.get(session.spec.codec, _boxes_apart)
         pairs = [apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views]
         distances, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     mean, largest = float(distances.mean()), float(distances.max())
@@ -237,3 +239,14 @@ def _peaks_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -
         np.abs(np.sort(ours[2].ravel()) - np.sort(theirs[2].ravel())),  # equal ones may change places
     )
     return apart, np.concatenate(differences)
+
+
+def _anchors_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of keypoints and box corners in pixels, differences of scores, cell by cell before suppression."""
+    a, b = codec.everywhere(ours), codec.everywhere(theirs)
+    best = np.argsort(-a.person_scores, kind="stable")[:CELLS]
+    a, b = a[best], b[best]
+    points, others = (np.concatenate([p.keypoints, p.boxes.reshape(-1, 2, 2)], axis=1) for p in (a, b))
+    apart = np.linalg.norm(points.astype(np.float64) - others, axis=-1)
+    sure, other = (np.concatenate([p.scores, p.person_scores[:, None]], axis=1) for p in (a, b))
+    return apart.ravel(), np.abs(sure - other).ravel()

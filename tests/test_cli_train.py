@@ -18,6 +18,7 @@ from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
 from edgepose.commands.train import parse, quicken_process, training_sets
+from edgepose.train import checkpoint
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
 
@@ -66,6 +67,20 @@ def test_a_detector_with_a_teacher_is_validated_by_its_boxes(data: str, tmp_path
     words = [f"val={data}", f"teacher={tmp_path / 'teacher.onnx'}", "teacher_weight=0.5"]
     last = train(f"{data}*3", tmp_path / "run", *words, recipe="rtmdet-nano")
     assert {"quality", "box", "teacher_quality", "teacher_box", "AP", "AP50", "AP75", "AR"} <= last.keys()
+
+
+def test_a_one_stage_network_alone_then_beside_itself_goes_on_where_it_stopped(data: str, tmp_path: Path) -> None:
+    words = ["epochs=2", "alone=1", "batch=2", "optimiser=sgd", "clip=10"]
+    last = train(f"{data}*2", tmp_path / "whole", f"val={data}", *words, recipe="sasd-xs")
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 and rows[1] == {key: value for key, value in last.items() if key != "checkpoint"}
+    own = {"box", "object", "keypoints", "confidence", "limbs"}
+    large = {f"large_{name}" for name in own} | {"align"}
+    assert own <= rows[0].keys() and not large & rows[0].keys() and own | large <= rows[1].keys()
+    assert {"AP", "AP50", "AP75", "AR"} <= rows[1].keys()
+    parts, _ = checkpoint.load(tmp_path / "whole" / "last.safetensors")
+    assert int(parts["extra"]["steps"]) == 2
+    assert not any(name.startswith(("level", "head.", "adapters")) for name in parts["network"])
 
 
 def test_a_set_may_be_listed_several_times(data: str) -> None:

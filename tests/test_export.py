@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,3 +227,41 @@ def test_published_networks(name: str, case: str, tmp_path: Path) -> None:
         assert np.abs(a - b).mean() < 0.01 * a.std()
     if not spec.per_person:
         Teacher(tmp_path / "whole.onnx", (192, 192))  # which checks that neither size nor batch is in the graph
+
+
+@pytest.mark.parametrize("skeleton", ["coco", "crowdpose"])
+def test_a_one_stage_network_finds_the_same_people(tmp_path: Path, skeleton: str) -> None:
+    torch.manual_seed(0)
+    spec, network = build("sasd-xs", skeleton=skeleton, input_size=(96, 64))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.05, 0.2)
+    for head in network.heads:  # some are surely people
+        nn.init.normal_(head.convs[0].weight, std=0.3)
+    views = random_views(spec, 3)
+    report = export_onnx(spec, network, tmp_path / "sasd.onnx", views)
+    k = len(spec.keypoints)
+    assert report.points == 3 * min(300, 3 * 126) * (k + 2) and report.mean <= 0.01 and report.scores < 1e-3
+    session = Session(tmp_path / "sasd.onnx")
+    assert session.spec == deployed_spec(spec) and output_names(spec) == ["anchors_8", "anchors_16", "anchors_32"]
+    reference, opened = (edgepose.Estimator(n, min_box_score=0.5) for n in (TorchNetwork(spec, network), session))
+    image = np.ascontiguousarray(views[0])
+    ours, theirs = reference(image), opened(image)
+    assert len(ours) == len(theirs) > 0 and ours.skeleton.name == skeleton
+    np.testing.assert_allclose(theirs.keypoints, ours.keypoints, atol=0.05)
+    assert edgepose.load(tmp_path / "sasd.onnx")(image).keypoints.shape[1:] == (k, 2)
+
+
+def test_a_one_stage_graph_that_decodes_to_others_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, network = build("sasd-xs", input_size=(64, 64))
+
+    def write_changed(module: Any, final: ModelSpec, path: Path, half: bool) -> None:
+        with torch.no_grad():
+            module.network.heads[0].convs[0].bias += 0.1
+        write(module, final, path, half)
+
+    write = exporting._write
+    monkeypatch.setattr(exporting, "_write", write_changed)
+    with pytest.raises(ValueError, match="moves results by"):
+        export_onnx(spec, network, tmp_path / "sasd.onnx")
+    assert not list(tmp_path.iterdir())

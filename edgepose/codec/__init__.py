@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepose.codec.anchors import Anchors
 from edgepose.codec.associative import Associative
 from edgepose.codec.boxes import Boxes
 from edgepose.codec.distribution import Distribution
@@ -22,6 +23,7 @@ CODECS: dict[str, Any] = {
     "simcc": SimCC,
     "heatmap": Heatmap,
     "distribution": Distribution,
+    "anchors": Anchors,
     "associative": Associative,
     "boxes": Boxes,
 }

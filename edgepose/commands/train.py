@@ -170,7 +170,7 @@ def training_sets(mix: str, settings: Settings) -> list[Set]:
 def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[str, float]]:
     """Figures of a network on labelled pictures: the runtime's own Estimator around it, on the true boxes.
 
-    A detector and a bottom-up model find everybody themselves; a detector's figures are those of boxes.
+    A detector and a whole-picture model find everybody themselves; a detector's figures are those of boxes.
     """
     if len(sets) != 1 or sets[0][2] != 1:
         raise ValueError(f"val= lists {sum(s[2] for s in sets)} data sets, expected one: their figures cannot be mixed")
@@ -191,7 +191,7 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
         return {name: found[name] for name in ("AP", "AP50", "AP75", "AR")}
 
     def figures(network: nn.Module) -> dict[str, float]:
-        rows = results_of(Estimator(TorchNetwork(spec, network)), labels, pictures, "gt")
+        rows = results_of(Estimator(TorchNetwork(spec, network), min_box_score=0.0), labels, pictures, "gt")
         found = coco_ap(rows, labels)
         if spec.per_person:  # whose keypoints are whose is known for given boxes alone
             found |= keypoint_metrics(rows, labels)

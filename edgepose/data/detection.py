@@ -6,7 +6,7 @@ are one matrix per source picture, so each is interpolated once, and only where 
 decoded in memory, which takes the place of the published picture cache.
 
 Boxes are x1, y1, x2, y2 with **edges** of pixels as coordinates (a picture is [0, W] x [0, H]), as COCO counts: they
-scale about 0 and mirror to W - x. OpenCV's pixel centres lie half a pixel off; `_paste` accounts for it.
+scale about 0 and mirror to W - x. OpenCV's pixel centres lie half a pixel off; `paste` accounts for it.
 """
 
 from __future__ import annotations
@@ -194,8 +194,8 @@ class Detections:
             image, boxes, ignore = self.picture(int(other))
             scale, fitted = self._fit(image)
             beside = np.array([corner % 2 == 0, corner < 2])  # this picture lies left of, above the point
-            matrix = compose(view, _scaling(scale, meeting - fitted * beside))
-            found.append((_paste(canvas, image, boxes, matrix, seen), ignore))
+            matrix = compose(view, scaling(scale, meeting - fitted * beside))
+            found.append((paste(canvas, image, boxes, matrix, seen), ignore))
         _jitter(rng, canvas, seen)
         return canvas, *_visible(seen, found)
 
@@ -203,11 +203,11 @@ class Detections:
         image, boxes, ignore = self.picture(row)
         scale, fitted = self._fit(image)
         canvas = np.full((self.size, self.size, 3), GREY, np.uint8)
-        matrix, seen = _scaling(scale, np.zeros(2)), np.array([0, 0, *fitted], np.float32)
+        matrix, seen = scaling(scale, np.zeros(2)), np.array([0, 0, *fitted], np.float32)
         if augment:
             view, seen = self._view(rng, fitted)
             matrix = compose(view, matrix)
-        boxes = _paste(canvas, image, boxes, matrix, seen)
+        boxes = paste(canvas, image, boxes, matrix, seen)
         if augment:
             _jitter(rng, canvas, seen)
         return canvas, *_visible(seen, [(boxes, ignore)])
@@ -222,23 +222,23 @@ class Detections:
         """Random resize, crop and mirror of a canvas (w, h) -> (2, 3), and the part (4,) of the view that it covers."""
         resized = np.maximum(np.floor(canvas * rng.uniform(*self.ratio) + 0.5), 1)
         offset = np.floor(rng.random(2) * (np.maximum(resized - self.size, 0) + 1))
-        matrix = _scaling(resized / canvas, -offset)
+        matrix = scaling(resized / canvas, -offset)
         shown = np.minimum(resized, self.size)
         if rng.random() < 0.5:
             matrix = compose(np.array([[-1.0, 0.0, shown[0]], [0.0, 1.0, 0.0]]), matrix)
         return matrix, np.array([0, 0, *shown], np.float32)
 
 
-def _scaling(factors: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def scaling(factors: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.array([[factors[0], 0.0, shift[0]], [0.0, factors[1], shift[1]]])
 
 
-def _paste(
+def paste(
     canvas: np.ndarray, image: np.ndarray, boxes: np.ndarray, matrix: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
     """Draw a picture through a matrix without rotation, inside `seen`, and return its boxes (N, 4) there, not cut."""
     frame = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-    moved = _upright(np.concatenate([frame, boxes]), matrix)
+    moved = upright(np.concatenate([frame, boxes]), matrix)
     x1, y1 = np.maximum(np.round(moved[0, :2]), seen[:2]).astype(int)
     x2, y2 = np.minimum(np.round(moved[0, 2:]), seen[2:]).astype(int)
     if x1 < x2 and y1 < y2:
@@ -249,7 +249,7 @@ def _paste(
     return moved[1:]
 
 
-def _upright(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def upright(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Boxes (N, 4) through a matrix without rotation; a mirrored box has its sides swapped back."""
     corners = boxes.reshape(-1, 2, 2) * matrix[[0, 1], [0, 1]] + matrix[:, 2]  # (N, 2, 2)
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)

@@ -16,6 +16,7 @@ from edgepose.models.efficienthrnet import EfficientHRNet, build_efficienthrnet
 from edgepose.models.litepose import build_litepose
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_lateral, build_cspnext_udp, build_rtmpose
+from edgepose.models.sasd import build_sasd
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 
@@ -44,6 +45,12 @@ POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module
     "efficienthrnet-h-2": partial(build_efficienthrnet, "h-2"),
     "efficienthrnet-h-3": partial(build_efficienthrnet, "h-3"),
     "efficienthrnet-h-4": partial(build_efficienthrnet, "h-4"),
+    "sasd-xs": partial(build_sasd, "xs"),
+    "sasd-xs-eq": partial(build_sasd, "xs-eq"),
+    "sasd-e": partial(build_sasd, "e"),
+    "sasd-s": partial(build_sasd, "s"),
+    "sasd-m": partial(build_sasd, "m"),
+    "sasd-l": partial(build_sasd, "l"),
 }
 
 # Called with the number of classes and the input size, None for the published one.

@@ -37,7 +37,8 @@ class Estimator:
         detector: for per-person networks that are called without boxes: a detector's network, an Estimator of one, or
             anything that makes Poses of a picture. None: the whole picture is the box of one person.
         min_box_score: people that a whole-picture network scores lower are dropped. It goes to the detector where there
-            is one. By default 0.3 for detectors; published evaluations take 0.05.
+            is one. By default 0.3 for detectors and one-stage networks, whose published evaluations take 0.05 and
+            0.001 (0 means: all that the codec decodes).
         max_people: of those found, only so many with the highest scores.
         flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
         scales: multi-scale test: look at each box so many times as large, and average the keypoints, each weighed by
@@ -77,9 +78,10 @@ class Estimator:
             )
         if self.chunk < 1 or (max_people is not None and max_people < 0):
             raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {self.chunk} and {max_people}")
-        if self.min_box_score is None and network.spec.codec == "boxes":
+        scored = hasattr(self.codec, "score")  # the codec has a threshold of its own
+        if self.min_box_score is None and scored:
             self.min_box_score = MIN_BOX_SCORE
-        if network.spec.codec == "boxes" and self.min_box_score:  # low scores never win, so they need not be decoded
+        if scored and self.min_box_score:  # low scores never win, so they need not be decoded
             self.codec = dataclasses.replace(self.codec, score=max(self.codec.score, min(self.min_box_score, 0.99)))
 
     @property

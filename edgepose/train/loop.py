@@ -26,7 +26,7 @@ from edgepose.data.sampling import Order, shuffled
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
-from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor
+from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.recipes import Recipe
 
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
@@ -126,14 +126,16 @@ def train(
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, extra).to(device)
-    optimiser = adamw(learner, recipe.lr, recipe.weight_decay)
+    make = sgd if recipe.optimiser == "sgd" else adamw
+    optimiser: torch.optim.Optimizer = make(learner, recipe.lr, recipe.weight_decay)
     average = Average(network) if recipe.average else None
     path = folder / "last.safetensors"
     start = _resume(path, recipe, learner, optimiser, average) if path.is_file() else 0
     if start == 0 and recipe.init:
         initialise(network, recipe.init, extra)
         average = Average(network) if recipe.average else None
-    model = DistributedDataParallel(learner) if processes > 1 else learner
+    # what learns beside the network may rest at first, as SASD's large pass does
+    model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner
     normalise = Normalise(spec).to(device)
     forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16")
     clock = time.perf_counter()

@@ -1,4 +1,4 @@
-"""AdamW without decay on norms and biases, the warm-up and flat-cosine schedule, and the averaged copy of the weights.
+"""AdamW and SGD without decay on norms and biases, the warm-up and flat-cosine schedule, the averaged copy of weights.
 
 Numbers and order of operations are those of the published RTMPose and RTMDet runs (facts 1.9, 2.4, 14.8, 14.9).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,15 @@ from torch import nn
 
 def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over two groups: BatchNorm's parameters and biases do not decay, all others do."""
+    return torch.optim.AdamW(_groups(network, weight_decay), lr=lr)
+
+
+def sgd(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.SGD:
+    """SGD over the same groups, with YOLOv5's momentum (Nesterov's)."""
+    return torch.optim.SGD(_groups(network, weight_decay), lr=lr, momentum=0.937, nesterov=True)
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     decay: dict[int, nn.Parameter] = {}  # by identity: RTMDet's heads share tensors
     plain: dict[int, nn.Parameter] = {}
     for module in network.modules():
@@ -22,11 +32,11 @@ def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Ada
             if parameter.requires_grad:
                 exempt = isinstance(module, nn.modules.batchnorm._BatchNorm) or name == "bias"
                 (plain if exempt else decay)[id(parameter)] = parameter
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": list(decay.values()), "weight_decay": weight_decay},
         {"params": list(plain.values()), "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr)
+    return [g for g in groups if g["params"]]
 
 
 def lr_factor(

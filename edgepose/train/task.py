@@ -27,6 +27,7 @@ from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
 from edgepose.train.losses import LOSSES
+from edgepose.train.onestage import onestage_task
 from edgepose.train.recipes import Recipe
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -53,15 +54,17 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
     """
     _refuse_unused(recipe)
+    if on_bad != "refuse" and recipe.model.startswith((*_WHOLE, *_SASD)):
+        raise ValueError(f"on_bad={on_bad}: {recipe.model} can only refuse pictures that are missing or broken")
     torch.manual_seed(recipe.seed)
     if recipe.model.startswith("rtmdet"):
         from edgepose.train.detector import detector_task  # needs onnxruntime for a teacher, which poses do without
 
         return Task(*detector_task(recipe, data, on_bad))
+    if recipe.model.startswith("sasd"):
+        return Task(*onestage_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if spec.codec == "associative":
-        if on_bad != "refuse":
-            raise ValueError(f"on_bad={on_bad}: {recipe.model} refuses bad pictures only; leave it out")
         whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
         return Task(spec, network, whole, LOSSES[spec.codec])
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
@@ -81,12 +84,13 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     return Task(spec, network, samples, LOSSES[spec.codec], None, order, tuple(missing))
 
 
-_WHOLE = ("litepose-", "efficienthrnet-")
+_WHOLE, _SASD = ("litepose-", "efficienthrnet-"), ("sasd-",)
 
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
             "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-",), ""), "views": (("rtmdet-",), None),
-            "mosaic": (_WHOLE, 0.0)}  # fmt: skip
+            "mosaic": (_WHOLE, 0.0), "alone": (_SASD, 0), "oks": (_SASD, "code"),
+            "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2")}  # fmt: skip
 # And those that only networks which look at one person read.
 _OF_CROPS = {"sampling": "all", "mix": ""}
 
@@ -99,7 +103,7 @@ def _refuse_unused(recipe: Recipe) -> None:
             readers = " and ".join(f"{family}*" for family in families)
             raise ValueError(f"{name}={value} is for {readers} models, {recipe.model} has no use for it: leave it out")
     for name, nothing in _OF_CROPS.items():
-        if getattr(recipe, name) != nothing and recipe.model.startswith(("rtmdet-", *_WHOLE)):
+        if getattr(recipe, name) != nothing and recipe.model.startswith(("rtmdet-", *_WHOLE, *_SASD)):
             value = getattr(recipe, name)
             raise ValueError(
                 f"{name}={value} is for models of one person's view, {recipe.model} has no use for it: leave it out"
