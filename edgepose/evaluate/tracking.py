@@ -178,7 +178,8 @@ def _hota(frames: list[_Frame], shape: tuple[int, int]) -> tuple[float, float, f
     for frame in frames:
         alike = frame.similarity
         rivals = alike.sum(0)[None] + alike.sum(1)[:, None] - alike
-        together[np.ix_(frame.true, frame.found)] += np.divide(alike, rivals, out=np.zeros_like(alike), where=rivals > 0)
+        alike = np.divide(alike, rivals, out=np.zeros_like(alike), where=rivals > 0)
+        together[np.ix_(frame.true, frame.found)] += alike
         true_count[frame.true] += 1
         found_count[frame.found] += 1
     union = true_count[:, None] + found_count[None] - together

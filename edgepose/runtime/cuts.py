@@ -20,7 +20,8 @@ class Cuts:
 
     A frame starts a new scene when its thumbnail differs enough from the last one, and far more than the frames before
     did: a fast pan changes every frame, a cut only one. Brightness does not count, so light may go on and off. A fade
-    is no cut, nor is the end of a scene that lasted less than five frames. Costs about half a millisecond at any resolution.
+    is no cut, nor is the end of a scene that lasted less than five frames. Costs about half a millisecond at any
+    resolution.
 
     difference: smallest difference of thumbnails that is a cut: mean over pixels and colours, black to white being 1
     """
@@ -29,7 +30,8 @@ class Cuts:
         if not 0 < difference < 1:
             raise ValueError(f"difference must be between 0 and 1, got {difference!r}")
         self._difference = difference
-        self.reset()
+        self._last: np.ndarray | None = None
+        self._usual = 0.0
 
     def __call__(self, image: np.ndarray) -> bool:
         """True when the frame (H, W, 3) uint8 BGR starts a new scene; the first one does not."""
@@ -44,8 +46,7 @@ class Cuts:
 
     def reset(self) -> None:
         """Forget the last frame."""
-        self._last: np.ndarray | None = None
-        self._usual = 0.0
+        self._last, self._usual = None, 0.0
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:

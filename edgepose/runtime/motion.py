@@ -17,7 +17,7 @@ from edgepose.geometry import boxes_of
 from edgepose.poses import Poses
 
 CORNER_SIGMA = 0.1  # of a corner of the box, as the OKS sigma of a keypoint
-KEYPOINT_GATE = 9.21  # chi-square, 2 degrees of freedom, 99 %
+KEYPOINT_GATE = BODY_GATE = 9.21  # chi-square, 2 degrees of freedom, 99 %
 
 _JERK = 1.0  # white acceleration of the body, sizes^2/s^3: a walker stops or starts in about a third of a second
 _SPEED = 1.5  # standard deviation of the speed of somebody seen once, sizes/s
@@ -47,7 +47,7 @@ class Seen:
         keypoints = poses.keypoints.astype(np.float64)
         known = (poses.scores > threshold) & np.isfinite(keypoints).all(-1)
         boxes = poses.boxes.astype(np.float64)
-        good = np.isfinite(boxes).all(-1) & (boxes[:, 2:] > boxes[:, :2]).all(-1)
+        good = np.asarray(np.isfinite(boxes).all(-1) & (boxes[:, 2:] > boxes[:, :2]).all(-1))
         if not good.all():
             nowhere = np.flatnonzero(~good & (known.sum(1) < 2))
             if len(nowhere):
@@ -160,9 +160,13 @@ class States:
         inside = both & ((errors**2).sum(-1) < KEYPOINT_GATE * (pp[:, None] + op + seen.noise))
         inside = np.where((2 * inside.sum(1) >= both.sum(1))[:, None], inside, both)
         shift, noise = mean_shift(errors, inside, op + seen.noise)
+        # Further off than chance allows: the body has stopped or turned, at once or still. Its velocity is open again.
+        square = (shift**2).sum(1)
+        jump = np.where(square > BODY_GATE * (pp + noise), square / 2, 0.0)
+        pp, pv, vv = pp + jump, pv + jump / dt, vv + jump / dt**2
         gain = pp / (pp + noise)
         gain_v = pv / (pp + noise)
-        body_spreads = np.stack([pp * (1 - gain), pv * (1 - gain), vv - gain_v * pv], axis=1)
+        body_spreads = np.stack([pp * (1 - gain), pv * (1 - gain), vv - gain_v * pv + jump / dt**2], axis=1)
         moved = shift * gain[:, None]  # (T, 2) sizes
         bodies = self.bodies + moved * sizes
         velocities = self.velocities + shift * gain_v[:, None] * sizes

@@ -36,6 +36,8 @@ class Tracker:
 
     follow:         identity of the one person to return, or None for everybody
     memory:         seconds for which a person who is not seen is remembered; the followed one is for ever
+    hold:           seconds for which established people who are not seen are returned all the same, after those who
+                    are, where they are expected: bridges the misses of a detector, and shows the hidden a little longer
     sure:           people scored below this, and below half of the frame's best, are matched after the others
     keypoint_score: keypoints scored no higher than this are not used
     interval:       seconds between frames whose time is not given
@@ -46,6 +48,7 @@ class Tracker:
         *,
         follow: int | None = None,
         memory: float = 3.0,
+        hold: float = 0.0,
         sure: float = 0.3,
         keypoint_score: float = 0.2,
         interval: float = 1 / 30,
@@ -53,6 +56,9 @@ class Tracker:
         for name, value in (("memory", memory), ("interval", interval)):
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+        if not (hold >= 0 and math.isfinite(hold)):
+            raise ValueError(f"hold must be a number of seconds, 0 for not at all, got {hold!r}")
+        self._hold = hold
         self._memory, self._sure, self._keypoint_score, self._interval = memory, sure, keypoint_score, interval
         self._next = 1
         self._time: float | None = None
@@ -76,8 +82,7 @@ class Tracker:
         """(L,) int64 identities of established people whom the last update did not see."""
         if self._tracks is None:
             return np.zeros(0, np.int64)
-        gone = (self._tracks.states.times != self._time) & (self._tracks.hits >= ESTABLISHED)
-        return np.sort(self._tracks.ids[gone])
+        return np.sort(self._tracks.ids[(self._tracks.states.times != self._time) & self._established()])
 
     def update(self, poses: Poses, time: float | None = None) -> Poses:
         """The people of one frame -> the same people in the same order with `ids` (N,) int64.
@@ -103,7 +108,10 @@ class Tracker:
         self._tracks = joined(parts) if parts else None
         self._time = now
         found = replace(poses, ids=ids)
-        return found if self._followed is None else found[ids == self._followed]
+        if self._hold and self._tracks is not None:
+            away = now - self._tracks.states.times
+            found = _both(found, self._expected((away > 0) & (away <= self._hold) & self._established(), now))
+        return found if self._followed is None else found[found.ids == self._followed]
 
     def predicted(self, time: float) -> Poses:
         """Where the people seen by the last update are expected at `time` (seconds, not before that update).
@@ -118,10 +126,7 @@ class Tracker:
         present = self._tracks.states.times == self._time
         if self._followed is not None:
             present &= self._tracks.ids == self._followed
-        tracks = taken(self._tracks, present)
-        points = tracks.states.ahead(time, self._memory).points()  # (T, K + 2, 2)
-        boxes = points[:, -2:].reshape(-1, 4)
-        return Poses(points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids)
+        return self._expected(present, time)
 
     def follow(self, identity: int | None) -> None:
         """Return only this person from now on; None returns everybody again.
@@ -147,6 +152,18 @@ class Tracker:
         """A new source: a cut after which time may start anywhere. Identities still are not used again."""
         self.cut()
         self._time = None
+
+    def _established(self) -> np.ndarray:
+        assert self._tracks is not None
+        return np.asarray(self._tracks.hits >= ESTABLISHED)
+
+    def _expected(self, people: np.ndarray, time: float) -> Poses:
+        """Those of `people` (T,) bool where they should be at `time`."""
+        assert self._tracks is not None
+        tracks = taken(self._tracks, np.flatnonzero(people)[np.argsort(self._tracks.ids[people])])
+        points = tracks.states.ahead(time, self._memory).points()  # (T, K + 2, 2)
+        boxes = points[:, -2:].reshape(-1, 4)
+        return Poses(points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids)
 
     def _now(self, time: float | None) -> float:
         if time is None:
@@ -215,3 +232,17 @@ class Tracker:
                 if len(rivals) and rivals.min() < total[rows[i], columns[i]] + _MARGIN:
                     return np.delete(rows, i), np.delete(columns, i)
         return rows, columns
+
+
+def _both(first: Poses, second: Poses) -> Poses:
+    """The people of both, in order; nobody has any skeleton."""
+    if not len(first) or not len(second):
+        return first if len(first) else second
+    return Poses(
+        np.concatenate([first.keypoints, second.keypoints]),
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.boxes, second.boxes]),
+        np.concatenate([first.person_scores, second.person_scores]),
+        first.skeleton,
+        None if first.ids is None or second.ids is None else np.concatenate([first.ids, second.ids]),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -98,14 +98,16 @@ def limb_lengths(seen: Seen, limbs: tuple[tuple[int, int], ...]) -> np.ndarray:
 
 def taken(table: Table, rows: np.ndarray) -> Table:
     """The people of an index array or mask."""
-    values = (getattr(table, field.name) for field in fields(table))
-    return type(table)(*(taken(value, rows) if isinstance(value, States) else value[rows] for value in values))
+    values: list[Any] = [getattr(table, field.name) for field in fields(table)]
+    values = [taken(value, rows) if isinstance(value, States) else value[rows] for value in values]
+    return type(table)(*values)
 
 
 def joined(tables: list[Table]) -> Table:
     """The people of all tables, in order."""
-    columns = ([getattr(table, field.name) for table in tables] for field in fields(tables[0]))
-    return type(tables[0])(*(joined(c) if isinstance(c[0], States) else np.concatenate(c) for c in columns))
+    columns: list[list[Any]] = [[getattr(table, field.name) for table in tables] for field in fields(tables[0])]
+    values: list[Any] = [joined(c) if isinstance(c[0], States) else np.concatenate(c) for c in columns]
+    return type(tables[0])(*values)
 
 
 def mixed(first: np.ndarray, a: States, b: States) -> States:
