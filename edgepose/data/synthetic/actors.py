@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepose.data.synthetic.body import ANGLE, BONE, SIDES, Build, Posed, lowest_point, pose_body, random_build, turns
+from edgepose.data.synthetic.camera import cross
 from edgepose.data.synthetic.figure import figure
 from edgepose.data.synthetic.look import Look, random_cloth, random_look
 from edgepose.data.synthetic.motion import Motion, random_motion
@@ -79,9 +80,9 @@ def _skirt(posed: Posed, angles: np.ndarray) -> np.ndarray:
     pelvis = posed.rotations[0]
     thighs = posed.rotations[[BONE["left_thigh"], BONE["right_thigh"]], :, 1].mean(axis=0)
     up = thighs / max(float(np.linalg.norm(thighs)), 1e-6)
-    ahead = np.cross(pelvis[:, 0], up)
+    ahead = cross(pelvis[:, 0], up)
     ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-6)
-    return np.stack([np.cross(up, ahead), up, ahead], axis=1)[None]
+    return np.stack([cross(up, ahead), up, ahead], axis=1)[None]
 
 
 def random_actor(

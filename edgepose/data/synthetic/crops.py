@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Crop:
 
 def people_crops(
     seed: int, count: int | None = None, size: tuple[int, int] = (192, 256), *, kind: str | None = None,
-    crowd: float = 0.25, clutter: float = 0.35, padding: float = 1.25, backgrounds: tuple[np.ndarray, ...] = (),
+    crowd: float = 0.2, clutter: float = 0.35, padding: float = 1.25, backgrounds: tuple[np.ndarray, ...] = (),
     start: int = 0,
 ) -> Iterator[Crop]:  # fmt: skip
     """Endless (or `count`) crops of `size` (w, h); number i depends on (seed, i) and the arguments alone.
@@ -55,7 +55,7 @@ def people_crops(
 
 
 def person_crop(
-    seed: tuple[int, ...], size: tuple[int, int] = (192, 256), *, kind: str | None = None, crowd: float = 0.25,
+    seed: tuple[int, ...], size: tuple[int, int] = (192, 256), *, kind: str | None = None, crowd: float = 0.2,
     clutter: float = 0.35, padding: float = 1.25, backgrounds: tuple[np.ndarray, ...] = (),
 ) -> Crop:  # fmt: skip
     """The one crop of a seed; see `people_crops`."""
@@ -77,15 +77,13 @@ def person_crop(
     image = draw_place(random_place(rng, rng.uniform(1.5, 7), backgrounds), camera)
     draw_shadows(image, camera, [p.sticks() for p in placed], light)
     rendering = render(camera, [p.solids for p in placed] + things_of(actors) + things, image, light)
-    truth = truth_of(camera, placed, rendering)
+    truth = truth_of(camera, placed[:1], rendering)
     image = taken(rendering.image, random_sensor(rng), rng)
     return Crop(image, truth.keypoints[0], truth.visible[0], truth.boxes[0], truth.amodal[0], len(actors) - 1)
 
 
 def _still(actor: Actor) -> Actor:
     """The same, on the spot: a crop wants the pose, not the way there."""
-    from dataclasses import replace
-
     return replace(actor, motion=replace(actor.motion, speed=0.0))
 
 

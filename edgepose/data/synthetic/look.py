@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import colorsys
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 Colour = tuple[float, float, float]
+T = TypeVar("T")
 
 # Skin from light to dark, spread like the ten tones of the Monk scale (Monk, 2019); each is as likely as the others.
 SKINS: tuple[Colour, ...] = (
@@ -72,8 +76,8 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
     skirt = rng.uniform(0.3, 0.95) if dress or (woman and rng.random() < 0.12) else 0.0
     styles = ("long", "tail", "bob", "short", "afro") if woman else ("short", "none", "bob", "long", "afro")
     # Where they end: no sleeves, short, elbow, long; swimwear, shorts, knee, long.
-    sleeves = float(rng.choice((0.0, 0.28, 0.42, 1.0), p=(0.16, 0.36, 0.08, 0.40)))
-    legs = float(rng.choice((0.12, 0.30, 0.48, 1.0), p=(0.06, 0.20, 0.16, 0.58)))
+    sleeves = _pick(rng, (0.0, 0.28, 0.42, 1.0), (0.16, 0.52, 0.60))
+    legs = _pick(rng, (0.12, 0.30, 0.48, 1.0), (0.06, 0.26, 0.42))
     return Look(
         skin=_colour(np.clip(skin, 0.08, 0.97)),
         hair_colour=_colour(np.clip(np.array(hair_colour) * rng.uniform(0.8, 1.25), 0.03, 0.9)),
@@ -82,8 +86,8 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
         shoes=random_cloth(rng, muted=True).colour if rng.random() < 0.75 else random_cloth(rng).colour,
         soles=(0.85, 0.86, 0.86) if rng.random() < 0.5 else (0.1, 0.1, 0.1),
         hat_colour=random_cloth(rng).colour,
-        hair=str(rng.choice(styles, p=(0.34, 0.22, 0.18, 0.18, 0.08) if woman else (0.66, 0.12, 0.08, 0.06, 0.08))),
-        hat=str(rng.choice(("none", "cap", "beanie", "brim"), p=(0.82, 0.09, 0.05, 0.04))),
+        hair=_pick(rng, styles, (0.34, 0.56, 0.74, 0.92) if woman else (0.66, 0.78, 0.86, 0.92)),
+        hat=_pick(rng, ("none", "cap", "beanie", "brim"), (0.82, 0.91, 0.96)),
         sleeves=sleeves,
         legs=0.12 if skirt else legs,
         skirt=skirt,
@@ -98,7 +102,7 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
 def random_cloth(rng: np.random.Generator, muted: bool = False) -> Cloth:
     """A garment; `muted` ones are mostly grey, blue, beige or black and plain."""
     if rng.random() < (0.7 if muted else 0.3):
-        hue, saturation, value = rng.choice((0.6, 0.62, 0.1, 0.08)), rng.uniform(0, 0.45), rng.uniform(0.07, 0.75)
+        hue, saturation, value = (0.6, 0.62, 0.1, 0.08)[int(rng.integers(4))], rng.uniform(0, 0.45), rng.uniform(0.07, 0.75)
     else:
         hue, saturation, value = rng.random(), rng.uniform(0.25, 0.95), rng.uniform(0.25, 0.95)
     if not muted and rng.random() < 0.15:
@@ -106,8 +110,13 @@ def random_cloth(rng: np.random.Generator, muted: bool = False) -> Cloth:
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     other = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.9), rng.uniform(0.1, 0.95))
     plain = rng.random() < (0.85 if muted else 0.5)
-    tile = "plain" if plain else str(rng.choice(TILES[1:9]))
+    tile = "plain" if plain else TILES[1 + int(rng.integers(8))]
     return Cloth((blue, green, red), (other[2], other[1], other[0]), tile, float(rng.uniform(2.0, 7.0)))
+
+
+def _pick(rng: np.random.Generator, values: Sequence[T], limits: Sequence[float]) -> T:
+    """One of `values`; `limits` are the cumulated chances of all but the last."""
+    return values[bisect(limits, rng.random())]
 
 
 def _colour(values: np.ndarray) -> Colour:

@@ -126,27 +126,25 @@ def _reduced(image: np.ndarray, longest: int) -> np.ndarray:
 
 def draw_place(place: Place, camera: Camera) -> np.ndarray:
     """The empty place as the camera sees it, (H, W, 3) uint8 BGR."""
+    width, height = camera.size
     s, tall = place.wall_scale, place.wall.shape[0]
     origin = np.array([-place.shift[0], tall / s - place.shift[1], -place.distance])
     wall = _homography(camera, origin, np.array([1.0, 0, 0]) / s, np.array([0, -1.0, 0]) / s)
-    image = _warped(place.wall, wall, camera.size)
     cos, sin, g = np.cos(place.ground_turn), np.sin(place.ground_turn), place.ground_scale
     floor = _homography(camera, np.zeros(3), np.array([cos, 0, sin]) / g, np.array([-sin, 0, cos]) / g)
     # Inverse depths of both planes are linear in the pixel: n.d = k w.
     up, ahead = camera.rotation[:, 1], camera.rotation[:, 2]
     difference = up / -camera.position[1] - ahead / (-place.distance - camera.position[2])
-    x = (np.arange(camera.size[0]) - camera.centre[0]) / camera.focal
-    y = (np.arange(camera.size[1]) - camera.centre[1]) / camera.focal
-    nearer = np.add.outer(y * difference[1] + difference[2], x * difference[0]) > 0
-    rows = np.flatnonzero(nearer.any(axis=1))
-    if len(rows):
-        part = slice(int(rows[0]), int(rows[-1]) + 1)
-        down = np.array([[1.0, 0, 0], [0, 1.0, -float(part.start)], [0, 0, 1.0]])
-        below = _warped(place.ground, down @ floor, (camera.size[0], part.stop - part.start))
-        if nearer[part].all():
-            image[part] = below
-        else:
-            cv2.copyTo(below, nearer[part].view(np.uint8), image[part])
+    x = (np.arange(width) - camera.centre[0]) / camera.focal
+    y = (np.arange(height) - camera.centre[1]) / camera.focal
+    nearer = np.add.outer(y * difference[1] + difference[2], x * difference[0]) > 0  # the ground is
+    high, low = np.flatnonzero(~nearer.all(axis=1)), np.flatnonzero(nearer.any(axis=1))
+    image = np.empty((height, width, 3), np.uint8)
+    if len(high):
+        image[high[0] : high[-1] + 1] = _warped(place.wall, wall, width, high)
+    if len(low):
+        part = slice(int(low[0]), int(low[-1]) + 1)
+        cv2.copyTo(_warped(place.ground, floor, width, low), nearer[part].view(np.uint8), image[part])
     return image
 
 
@@ -157,8 +155,12 @@ def _homography(camera: Camera, origin: np.ndarray, right: np.ndarray, down: np.
     return np.array([[f, 0, cx], [0, f, cy], [0, 0, 1.0]]) @ inside
 
 
-def _warped(texture: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.asarray(cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
+def _warped(texture: np.ndarray, matrix: np.ndarray, width: int, rows: np.ndarray) -> np.ndarray:
+    """A plane's part of the picture: the rows from the first to the last of `rows`."""
+    up = np.array([[1.0, 0, 0], [0, 1.0, -float(rows[0])], [0, 0, 1.0]])
+    size = (width, int(rows[-1] - rows[0]) + 1)
+    return np.asarray(cv2.warpPerspective(texture, up @ matrix, size, flags=cv2.INTER_LINEAR,
+                                          borderMode=cv2.BORDER_REFLECT_101))  # fmt: skip
 
 
 def draw_shadows(image: np.ndarray, camera: Camera, bodies: list[np.ndarray], light: Light) -> None:

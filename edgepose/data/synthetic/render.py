@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edgepose.data.synthetic.camera import NEAR, Camera
@@ -29,6 +28,7 @@ class Rendering:
     group: (P,) which of the given groups each row belongs to
     part:  (P,) what it shows
     alone: (G,) pixels that each group would cover if nothing stood before it
+    reach: (G, 4) int, x1 y1 x2 y2 around them
     """
 
     image: np.ndarray
@@ -37,13 +37,13 @@ class Rendering:
     group: np.ndarray
     part: np.ndarray
     alone: np.ndarray
+    reach: np.ndarray
 
-    def seen(self, group: int) -> np.ndarray:
-        """(H, W) bool: the pixels where a group is seen."""
-        rows = np.flatnonzero(self.group == group)
-        if len(rows) == 0:
-            return np.zeros(self.solid.shape, bool)
-        return (self.solid >= rows[0]) & (self.solid <= rows[-1])
+    def seen(self, group: int, part: tuple[slice, slice] = (slice(None), slice(None))) -> np.ndarray:
+        """(h, w) bool: the pixels of a part of the picture where a group is seen."""
+        first, last = np.searchsorted(self.group, (group, group + 1))
+        solid = self.solid[part]
+        return (solid >= first) & (solid < last)
 
 
 def render(camera: Camera, groups: Sequence[Solids], background: np.ndarray, light: Light) -> Rendering:
@@ -53,21 +53,21 @@ def render(camera: Camera, groups: Sequence[Solids], background: np.ndarray, lig
         raise ValueError(f"the background is {background.shape}, expected {(height, width, 3)} as the camera sees")
     depth = np.zeros((height, width), np.float32)
     solid = np.full((height, width), -1, np.int32)
-    alone = np.zeros(len(groups), np.int64)
+    alone, reach = np.zeros(len(groups), np.int64), np.zeros((len(groups), 4), np.int64)
     if not groups:
-        return Rendering(background, depth, solid, np.zeros(0, int), np.zeros(0, int), alone)
+        return Rendering(background, depth, solid, np.zeros(0, int), np.zeros(0, int), alone, reach)
     everything = joined(groups)
     group = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
     terms = _terms(camera, everything)
     first = 0
     for i, members in enumerate(groups):
-        alone[i] = _draw(terms, first, first + len(members), depth, solid)
+        alone[i], reach[i] = _draw(terms, first, first + len(members), depth, solid)
         first += len(members)
     pixels = np.flatnonzero(solid.ravel() >= 0)
     if len(pixels):
         colours = shaded(camera, everything, terms.middle, terms.rows, light, pixels, solid, depth)
         background.reshape(-1, 3)[pixels] = colours
-    return Rendering(background, depth, solid, group, everything.part, alone)
+    return Rendering(background, depth, solid, group, everything.part, alone, reach)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,62 +158,64 @@ def _boxes(camera: Camera, s: Solids, start: np.ndarray, axes: np.ndarray, flat:
     return np.concatenate([low, high], axis=1).astype(int), near
 
 
-def _draw(t: _Terms, first: int, last: int, depth: np.ndarray, solid: np.ndarray) -> int:
-    """Draw rows first..last into the buffers; returns how many pixels they cover together."""
+def _draw(
+    t: _Terms, first: int, last: int, depth: np.ndarray, solid: np.ndarray
+) -> tuple[int, tuple[int, int, int, int]]:
+    """Draw rows first..last into the buffers; returns how many pixels they cover together, and a box around them."""
     boxes = t.boxes[first:last]
     drawn = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
     if len(drawn) == 0:
-        return 0
-    x0, y0 = boxes[drawn, :2].min(axis=0)
-    x1, y1 = boxes[drawn, 2:].max(axis=0)
+        return 0, (0, 0, 0, 0)
+    x0, y0 = boxes[drawn, :2].min(axis=0).tolist()
+    x1, y1 = boxes[drawn, 2:].max(axis=0).tolist()
     near = np.zeros((y1 - y0, x1 - x0), np.float32)
     rows = np.zeros((y1 - y0, x1 - x0), np.int32)
     across, down = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
+    drawn += first
+    numbers = (t.boxes[drawn] - (x0, y0, x0, y0)).tolist(), t.middle[drawn].tolist(), t.curved[drawn].tolist(), \
+        t.span[drawn].tolist(), t.flat[drawn].tolist()  # fmt: skip
     with np.errstate(invalid="ignore"):  # no root: the ray misses, and not-a-number is never nearer
-        for i in drawn:
-            left, top, right, bottom = boxes[i] - (x0, y0, x0, y0)
-            part = (slice(top, bottom), slice(left, right))
-            u0, v0, w0 = t.middle[first + i].tolist()
-            du, dv = across[left:right] - u0, down[top:bottom] - v0
-            make = _face if t.flat[first + i, -1] else _ellipsoid
-            w, limits = make(t, first + i, du, dv, w0)
-            hit = w > near[part]
-            for limit in limits:
-                hit &= limit
-            np.copyto(near[part], w, where=hit)
-            np.copyto(rows[part], first + i + 1, where=hit)
+        for row, box, (u0, v0, w0), curved, span, flat in zip(drawn.tolist(), *numbers, strict=True):
+            left, top, right, bottom = box
+            du, dv = across[left:right] - u0, (down[top:bottom] - v0)[:, None]
+            before = near[top:bottom, left:right]
+            w, hit = _face(flat, du, dv, w0) if flat[-1] else _ellipsoid(curved, span, du, dv, w0)
+            hit = (w > before) & hit
+            np.copyto(before, w, where=hit)
+            np.copyto(rows[top:bottom, left:right], row + 1, where=hit)
     target = (slice(y0, y1), slice(x0, x1))
     front = near > depth[target]
     np.copyto(depth[target], near, where=front)
     np.copyto(solid[target], rows - 1, where=front)
-    return int(np.count_nonzero(rows))
+    return int(np.count_nonzero(rows)), (x0, y0, x1, y1)
 
 
-def _ellipsoid(t: _Terms, row: int, du: np.ndarray, dv: np.ndarray, w0: float) -> tuple[np.ndarray, list[np.ndarray]]:
+_ALL = np.True_
+
+
+def _ellipsoid(
+    curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray, w0: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Inverse depth (h, w) of the front of a solid, not-a-number beside it, and where it exists."""
-    uu, uv, vv, u, v, one, bu, bv, b1 = t.curved[row].tolist()
-    w = np.multiply.outer(dv, uv * du)
+    uu, uv, vv, u, v, one, bu, bv, b1 = curved
+    w = dv * (uv * du)
     w += (uu * du + u) * du + one
-    w += ((vv * dv + v) * dv)[:, None]
+    w += (vv * dv + v) * dv
     np.sqrt(w, out=w)
     w -= bu * du + b1
-    w -= (bv * dv)[:, None]
-    su, sv, sw, bounded = t.span[row].tolist()
+    w -= bv * dv
+    su, sv, sw, bounded = span
     if not bounded:
-        return w, []
+        return w, _ALL
     along = sw * w
     along += su * du - sw * w0
-    along += (sv * dv)[:, None]
+    along += sv * dv
     np.abs(along, out=along)
-    return w, [along <= w]
+    return w, along <= w
 
 
-def _face(t: _Terms, row: int, du: np.ndarray, dv: np.ndarray, w0: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    wu, wv, au, av, bu, bv, _ = t.flat[row].tolist()
-    w = np.add.outer(wv * dv, wu * du + w0)
-    return w, [np.abs(np.add.outer(av * dv, au * du)) <= w, np.abs(np.add.outer(bv * dv, bu * du)) <= w]
-
-
-def softened(image: np.ndarray, sigma: float) -> np.ndarray:
-    """The lens: edges of solids are one pixel sharp until they are blurred a little."""
-    return image if sigma <= 0 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
+def _face(flat: list[float], du: np.ndarray, dv: np.ndarray, w0: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same for a flat face."""
+    wu, wv, au, av, bu, bv, _ = flat
+    w = wv * dv + (wu * du + w0)
+    return w, (np.abs(av * dv + au * du) <= w) & (np.abs(bv * dv + bu * du) <= w)

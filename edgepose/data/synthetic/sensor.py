@@ -40,7 +40,7 @@ def random_sensor(rng: np.random.Generator) -> Sensor:
         balance=tuple((1 + rng.normal(0, 0.05, 3)).tolist()),
         noise=rng.uniform(0.5, 5) if rng.random() < 0.85 else rng.uniform(5, 14),
         reduce=1.0 if rng.random() < 0.75 else rng.uniform(1.3, 3.0),
-        quality=0 if rng.random() < 0.4 else int(rng.integers(25, 92)),
+        quality=0 if rng.random() < 0.65 else int(rng.integers(25, 92)),
     )
 
 
@@ -67,20 +67,21 @@ def taken(image: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.nda
 def _noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Noise cut at random from a large sheet of it, which is quicker than drawing it anew."""
     height, width = image.shape[:2]
-    sheet = _grain()
-    row = int(rng.integers(0, sheet.shape[0]))
-    column = int(rng.integers(0, sheet.shape[1]))
-    rows, columns = (row + np.arange(height)) % sheet.shape[0], (column + np.arange(width)) % sheet.shape[1]
-    grain = sheet[rows[:, None], columns[None]] if height * width > 1 << 18 else sheet[rows][:, columns]
-    return np.asarray(cv2.add(image, cv2.multiply(grain, sigma / 32.0), dtype=cv2.CV_8U))
+    sheet = _grain(round(2 * sigma))
+    row, column = (int(rng.integers(0, side)) for side in (sheet.shape[0] // 2, sheet.shape[1] // 2))
+    grain = sheet[row : row + height, column : column + width]
+    if grain.shape[:2] != (height, width):  # a large picture repeats the sheet
+        rows, columns = (row + np.arange(height)) % sheet.shape[0], (column + np.arange(width)) % sheet.shape[1]
+        grain = sheet[rows[:, None], columns[None]]
+    return np.asarray(cv2.add(image, grain, dtype=cv2.CV_8U))
 
 
 @cache
-def _grain() -> np.ndarray:
-    """(640, 800, 3) int16 with a standard deviation of 32, partly the same in all channels."""
+def _grain(level: int) -> np.ndarray:
+    """(640, 800, 3) int16 with a standard deviation of level / 2, partly the same in all channels."""
     rng = np.random.default_rng(77)
-    grain = 24 * rng.normal(0, 1, (640, 800, 3)) + 21 * rng.normal(0, 1, (640, 800, 1))
-    return grain.astype(np.int16)
+    grain = 0.75 * rng.standard_normal((640, 800, 3), np.float32) + 0.66 * rng.standard_normal((640, 800, 1), np.float32)
+    return (grain * (level / 2)).round().astype(np.int16)
 
 
 def _smear(length: float, angle: float) -> np.ndarray:

@@ -95,7 +95,7 @@ class Maker:
                last**2 - k0 - k2, k2, TILE[cloth.tile], cloth.repeats, relief, *face)  # fmt: skip
         self._numbers.append(row)
         axis = 1.0 if length > 0 else -1.0
-        self._vectors.append((*(value * unit for value in start), tilt, roll, yaw, axis, *cloth.colour, *cloth.second))
+        self._vectors.append((start[0] * unit, start[1] * unit, start[2] * unit, 0.0, tilt, roll, yaw, axis, *cloth.colour, *cloth.second))
 
     def ball(
         self, bone: int, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth,
@@ -107,15 +107,14 @@ class Maker:
         x, y, z = half
         row = (bone, bone if part is None else part, 2 * y * unit, x * unit, z * unit, *span, 0.0, 4.0, -4.0,
                TILE[cloth.tile], cloth.repeats, relief, *face)  # fmt: skip
-        axis = _turned(tilt, roll, yaw)[:, 1]
-        start = [(c - y * a) * unit for c, a in zip(centre, axis, strict=True)]
         self._numbers.append(row)
-        self._vectors.append((*start, tilt, roll, yaw, 1.0, *cloth.colour, *cloth.second))
+        at = (centre[0] * unit, centre[1] * unit, centre[2] * unit, y * unit)
+        self._vectors.append((*at, tilt, roll, yaw, 1.0, *cloth.colour, *cloth.second))
 
     def box(self, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth, yaw: float = 0.0,
             under: bool = False) -> None:  # fmt: skip
         """Five faces of a block of the world, turned about y; a sixth one where it can be seen from below."""
-        (x, y, z), unit, turn = half, self.unit, _turned(0.0, 0.0, yaw)
+        (x, y, z), unit, turn = half, self.unit, turns_by(*np.array([[0.0], [0.0], [yaw]]))[0]
         faces = [((x, 0, 0), 0.0, np.pi / 2, z, y), ((-x, 0, 0), 0.0, -np.pi / 2, z, y), ((0, 0, z), 0.0, 0.0, x, y),
                  ((0, 0, -z), 0.0, np.pi, x, y), ((0, y, 0), -np.pi / 2, 0.0, x, z)]  # fmt: skip
         if under:
@@ -126,28 +125,30 @@ class Maker:
             row = (0, THING, 1.0, wide * unit, deep * unit, 0.0, 1.0, 0.0, -2.0, 0.0, TILE[cloth.tile], cloth.repeats, 0.4,
                    0.0, 0.0, 0.0)  # fmt: skip
             self._numbers.append(row)
-            self._vectors.append((*(at * unit), np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.colour, *cloth.second))
+            self._vectors.append((*(at * unit).tolist(), 0.0, np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.colour, *cloth.second))
 
     def solids(self) -> Solids:
         """All rows so far."""
         n = np.array(self._numbers, np.float64).reshape(-1, 16)
-        v = np.array(self._vectors, np.float64).reshape(-1, 13)
-        turn = _turned(v[:, 3], v[:, 4], v[:, 5])  # (P, 3, 3)
-        axes = np.stack([turn[..., 0], turn[..., 2], turn[..., 1] * v[:, 6:7]], axis=-1)
+        v = np.array(self._vectors, np.float64).reshape(-1, 14)
+        turn = turns_by(v[:, 4], v[:, 5], v[:, 6])  # (P, 3, 3)
+        start = v[:, :3] - v[:, 3:4] * turn[..., 1]  # a ball is given by its centre
+        axes = turn[..., [0, 2, 1]]
+        axes[..., 2] *= v[:, 7:8]
         return Solids(
-            n[:, 0].astype(int), n[:, 1].astype(int), v[:, :3], axes, n[:, 2], n[:, 3], n[:, 4], n[:, 7:10], n[:, 5:7],
-            v[:, 7:10], v[:, 10:13], n[:, 10].astype(int), n[:, 11], n[:, 12], n[:, 13:16], v[:, :3],
+            n[:, 0].astype(int), n[:, 1].astype(int), start, axes, n[:, 2], n[:, 3], n[:, 4], n[:, 7:10], n[:, 5:7],
+            v[:, 8:11], v[:, 11:14], n[:, 10].astype(int), n[:, 11], n[:, 12], n[:, 13:16], start,
         )  # fmt: skip
 
 
-def _turned(tilt: np.ndarray | float, roll: np.ndarray | float, yaw: np.ndarray | float) -> np.ndarray:
-    """Rotations (..., 3, 3): about x by tilt, then z by -roll, then y by yaw."""
-    (ca, sa), (cb, sb), (cc, sc) = ((np.cos(a), np.sin(a)) for a in (tilt, roll, yaw))
-    zero = np.zeros_like(ca)
-    about_x = np.stack([zero + 1, zero, zero, zero, ca, -sa, zero, sa, ca], axis=-1).reshape(*np.shape(ca), 3, 3)
-    about_z = np.stack([cb, sb, zero, -sb, cb, zero, zero, zero, zero + 1], axis=-1).reshape(*np.shape(ca), 3, 3)
-    about_y = np.stack([cc, zero, sc, zero, zero + 1, zero, -sc, zero, cc], axis=-1).reshape(*np.shape(ca), 3, 3)
-    return about_y @ about_z @ about_x
+def turns_by(tilt: np.ndarray, roll: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """Rotations (P, 3, 3): about x by tilt, then z by -roll, then y by yaw."""
+    (a, b), (c, d), (e, f) = ((np.cos(angle), np.sin(angle)) for angle in (tilt, roll, yaw))
+    turn = np.empty((len(tilt), 3, 3))
+    turn[:, 0] = np.stack([e * c, e * d * a + f * b, f * a - e * d * b], axis=1)
+    turn[:, 1] = np.stack([-d, c * a, -c * b], axis=1)
+    turn[:, 2] = np.stack([-f * c, e * b - f * d * a, f * d * b + e * a], axis=1)
+    return turn
 
 
 def plain(colour: Colour) -> Cloth:

@@ -48,18 +48,18 @@ class Truth:
 
 
 def truth_of(camera: Camera, people: Sequence[Placed], rendering: Rendering) -> Truth:
-    """Labels of people who are the first groups of a rendering, in its order."""
+    """Labels of people who are the first groups of a rendering, in its order; not all of them need be given."""
     n = len(people)
     joints = np.array([p.posed.keypoints for p in people]).reshape(n, len(COCO), 3)
     keypoints, depths = camera.project(joints)
     root = camera.seen_from(np.array([p.posed.origins[0] for p in people]).reshape(n, 3))
     girth = np.array([p.actor.build.stature * max(p.actor.build.weight, 1) for p in people]).reshape(n)
-    counts = np.bincount(rendering.group[rendering.solid[rendering.solid >= 0]], minlength=n)[:n]
+    boxes, counts = _seen(rendering, n)
     alone = rendering.alone[:n]
     return Truth(
         keypoints.astype(np.float32),
         _visible(camera, keypoints, depths, girth, rendering),
-        _seen_boxes(rendering, n),
+        boxes,
         np.array([amodal_box(camera, p.solids) for p in people], np.float32).reshape(n, 4),
         np.array([p.actor.identity for p in people], np.int64),
         root[:, 2].astype(np.float32),
@@ -111,30 +111,28 @@ def _visible(
     return np.where(inside, np.where(covered & ~free, HIDDEN, SEEN), OUTSIDE).astype(np.int8)
 
 
-def _seen_boxes(rendering: Rendering, count: int) -> np.ndarray:
-    """(N, 4) extent of the pixels of each group."""
-    boxes = np.zeros((count, 4), np.float32)
-    if not len(rendering.part):
-        return boxes
-    owner = np.append(rendering.group, count)[rendering.solid]  # (H, W); index -1 is the background
+def _seen(rendering: Rendering, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 4) extent and (N,) number of the pixels of the first groups."""
+    boxes, counts = np.zeros((count, 4), np.float32), np.zeros(count, np.int64)
     for i in range(count):
-        mask = owner == i
-        rows = np.flatnonzero(mask.any(axis=1))
-        if len(rows):
-            columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-            boxes[i] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return boxes
+        x1, y1, x2, y2 = rendering.reach[i]
+        mask = rendering.seen(i, (slice(y1, y2), slice(x1, x2)))
+        counts[i] = np.count_nonzero(mask)
+        if counts[i]:
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            boxes[i] = x1 + columns[0], y1 + rows[0], x1 + columns[-1] + 1, y1 + rows[-1] + 1
+    return boxes, counts
 
 
-_TURN = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-_RING = np.stack([np.cos(_TURN), np.sin(_TURN)])
-_STEPS = np.array([0.02, 0.2, 0.5, 0.8, 0.98])
+_TURN = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+_RING = 1.04 * np.stack([np.cos(_TURN), np.sin(_TURN)])  # between the polygon's corners and the middles of its sides
+_STEPS = np.array([0.04, 0.3, 0.7, 0.96])
 
 
 def amodal_box(camera: Camera, solids: Solids) -> np.ndarray:
     """(4,) extent of solids in the picture's plane, from points on their surfaces; in pixel edges."""
     low, high = solids.span.T
-    t = low[:, None] + (high - low)[:, None] * _STEPS  # (P, 5)
+    t = low[:, None] + (high - low)[:, None] * _STEPS  # (P, 4)
     k0, k1, k2 = (solids.profile[:, i, None] for i in range(3))
     radius = np.sqrt(np.maximum(k0 + k1 * t + k2 * t * t, 0))
     local = np.empty((len(solids), len(_STEPS), len(_TURN), 3))
