@@ -13,7 +13,7 @@ from edgepose.data.synthetic.light import random_light
 from edgepose.data.synthetic.places import draw_place, draw_shadows, random_place, random_thing
 from edgepose.data.synthetic.render import render
 from edgepose.data.synthetic.sensor import random_sensor, taken
-from edgepose.data.synthetic.truth import truth_of
+from edgepose.data.synthetic.truth import Truth, truth_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,27 +59,44 @@ def person_crop(
     clutter: float = 0.35, padding: float = 1.25, backgrounds: tuple[np.ndarray, ...] = (),
 ) -> Crop:  # fmt: skip
     """The one crop of a seed; see `people_crops`."""
+    image, people, others = _drawn(seed, size, kind, crowd, clutter, padding, backgrounds, everyone=False)
+    return Crop(image, people.keypoints[0], people.visible[0], people.boxes[0], people.amodal[0], others)
+
+
+def person_picture(
+    seed: tuple[int, ...], size: tuple[int, int] = (288, 384), *, kind: str | None = None, crowd: float = 0.2,
+    clutter: float = 0.35, padding: float = 1.6, backgrounds: tuple[np.ndarray, ...] = (),
+) -> tuple[np.ndarray, Truth]:  # fmt: skip
+    """The same with more around it and the truth about everybody in it: a picture of a training set."""
+    image, people, _ = _drawn(seed, size, kind, crowd, clutter, padding, backgrounds, everyone=True)
+    return image, people
+
+
+def _drawn(
+    seed: tuple[int, ...], size: tuple[int, int], kind: str | None, crowd: float, clutter: float, padding: float,
+    backgrounds: tuple[np.ndarray, ...], everyone: bool,
+) -> tuple[np.ndarray, Truth, int]:  # fmt: skip
+    """The picture, the truth about the first person or about everyone, and how many others there are."""
     rng = np.random.default_rng(seed)
     time = rng.uniform(0, 6)
-    actor = random_actor(rng, 1, kind or ("pose" if rng.random() < 0.3 else None))
-    actors, things = [actor], []
+    actors = [random_actor(rng, 1, kind or ("pose" if rng.random() < 0.3 else None))]
     if rng.random() < crowd:
         for i in range(int(rng.integers(1, 3))):
-            side = rng.choice((-1, 1)) * rng.uniform(0.35, 1.0)
-            actors.append(_still(random_actor(rng, 2 + i, at=(float(side), float(rng.uniform(-0.9, 0.5))))))
-    placed = [_still(actor).placed(time), *(other.placed(time) for other in actors[1:])]
+            side = (-1, 1)[int(rng.integers(2))] * rng.uniform(0.35, 1.0)
+            actors.append(random_actor(rng, 2 + i, at=(float(side), float(rng.uniform(-0.9, 0.5)))))
+    placed = [_still(actor).placed(time) for actor in actors]
+    things = []
     if rng.random() < clutter:
-        where = (rng.uniform(-0.5, 0.5), 0.0, rng.uniform(0.35, 0.8))
+        front = (rng.uniform(-0.5, 0.5), 0.0, rng.uniform(0.35, 0.8))
         behind = (rng.uniform(-1.0, 1.0), 0.0, rng.uniform(-2.0, -0.6))
-        things.append(random_thing(rng, where if rng.random() < 0.45 else behind))
+        things.append(random_thing(rng, front if rng.random() < 0.45 else behind))
     camera = _framing(rng, placed[0].posed.keypoints, size, padding)
     light = random_light(rng)
     image = draw_place(random_place(rng, rng.uniform(1.5, 7), backgrounds), camera)
     draw_shadows(image, camera, [p.sticks() for p in placed], light)
     rendering = render(camera, [p.solids for p in placed] + things_of(actors) + things, image, light)
-    truth = truth_of(camera, placed[:1], rendering)
-    image = taken(rendering.image, random_sensor(rng), rng)
-    return Crop(image, truth.keypoints[0], truth.visible[0], truth.boxes[0], truth.amodal[0], len(actors) - 1)
+    people = truth_of(camera, placed if everyone else placed[:1], rendering)
+    return taken(rendering.image, random_sensor(rng), rng), people, len(actors) - 1
 
 
 def _still(actor: Actor) -> Actor:

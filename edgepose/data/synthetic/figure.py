@@ -29,9 +29,9 @@ def figure(build: Build, look: Look) -> Solids:
 
 
 def _trunk(make: Maker, build: Build, look: Look, size: dict[str, float]) -> None:
-    trunk, w = size["trunk"], build.weight**0.8
+    trunk, w = size["trunk"], build.weight**0.7
     loose = 1 + 0.6 * (look.loose - 1)
-    hips, chest, waist = w * build.hips, w * build.shoulders, w * build.belly**0.6
+    hips, chest, waist = w * build.hips, w * build.shoulders, min(w * build.belly**0.35, 1.4)
     pelvis, belly, upper = BONE["pelvis"], BONE["belly"], BONE["chest"]
     top, bottom = look.top, look.bottom
     # The shirt hangs over the hips, or is tucked in.
@@ -42,7 +42,7 @@ def _trunk(make: Maker, build: Build, look: Look, size: dict[str, float]) -> Non
     make.limb(belly, (0, over, 0), 0.26 * trunk - over, (0.088 * hips * loose, 0.085 * waist * loose, 0.086 * chest),
               top, deep=0.76, relief=0.8)  # fmt: skip
     if build.belly > 1.08:
-        make.ball(belly, (0, 0.02, 0.028), (0.072 * waist, 0.075, 0.052 * build.belly), top, relief=0.5)
+        make.ball(belly, (0, 0.02, 0.028), (0.066 * waist, 0.078, 0.046 * min(build.belly, 1.5)), top, relief=0.5)
     make.limb(upper, (0, -0.10 * trunk, 0), 0.52 * trunk, (0.082 * chest, 0.099 * chest, 0.094 * chest), top, deep=0.64,
               relief=0.8)  # fmt: skip
     shoulder = size["shoulder"]
@@ -52,8 +52,8 @@ def _trunk(make: Maker, build: Build, look: Look, size: dict[str, float]) -> Non
         make.ball(upper, (sign * 0.46 * shoulder, 0.555 * trunk, -0.008), (0.024 * w, 0.44 * shoulder, 0.029 * w), top,
                   roll=slope + sign * 0.12)  # fmt: skip
         if build.bust:
-            half = 0.028 + 0.014 * build.bust
-            make.ball(upper, (sign * 0.040, 0.24 * trunk, 0.036 * w), (half, half * 1.05, half * 0.95), top, relief=0.3)
+            half = 0.026 + 0.012 * build.bust
+            make.ball(upper, (sign * 0.038, 0.25 * trunk, 0.035 * w), (half * 1.1, half * 1.15, half * 0.9), top, relief=0.3)
     skin = plain(look.skin)
     neck = 0.031 * build.weight**0.5 * (1 - 0.06 * build.child)
     if look.sleeves < 0.35:  # a neckline

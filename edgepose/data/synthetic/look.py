@@ -66,6 +66,12 @@ class Look:
     glasses: bool = False
 
 
+def plain_look() -> Look:
+    """Grey clothes and short hair, for checks that should not depend on clothes."""
+    grey, dark = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
+    return Look(SKINS[3], HAIRS[1], Cloth(grey, grey), Cloth(dark, dark), dark, grey, dark, hair="none")
+
+
 def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
     """Everyday and sports clothes; skin, hair and colours spread widely."""
     skin = np.array(SKINS[int(rng.integers(len(SKINS)))]) * rng.normal(1, 0.03, 3)

@@ -51,7 +51,7 @@ def random_place(
     else:
         wall = backdrops.wall(int(rng.integers(backdrops.WALLS)))
     ground = backdrops.ground(int(rng.integers(backdrops.GROUNDS)))
-    tall = rng.uniform(2.8, 8.0)  # metres that the backdrop shows
+    tall = rng.uniform(2.8, 8.0) * max(1.0, depth / 6)  # metres that the backdrop shows
     return Place(
         wall,
         ground,

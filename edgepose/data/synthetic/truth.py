@@ -28,6 +28,7 @@ class Truth:
     amodal:    (N, 4) float32, of the whole person, as if nothing hid it and the picture had no edge
     ids:       (N,) int64, the same in all frames
     depths:    (N,) float32, metres from the camera along its axis to the middle of the hips
+    areas:     (N,) int64, pixels where the person is seen
     occlusion: (N,) float32, hidden share of the pixels that the person would cover in the picture if it were alone
     """
 
@@ -37,6 +38,7 @@ class Truth:
     amodal: np.ndarray
     ids: np.ndarray
     depths: np.ndarray
+    areas: np.ndarray
     occlusion: np.ndarray
 
     def __len__(self) -> int:
@@ -63,6 +65,7 @@ def truth_of(camera: Camera, people: Sequence[Placed], rendering: Rendering) -> 
         np.array([amodal_box(camera, p.solids) for p in people], np.float32).reshape(n, 4),
         np.array([p.actor.identity for p in people], np.int64),
         root[:, 2].astype(np.float32),
+        counts,
         (1 - counts / np.maximum(alone, 1)).astype(np.float32) * (alone > 0),
     )
 
