@@ -178,7 +178,7 @@ def _offsets(build: Build, size: dict[str, float], local: np.ndarray) -> np.ndar
 
 
 # On the head, in units of its height, from the head bone's origin (the top of the neck).
-FACE = {"nose": (0, 0.33, 0.51), "left_eye": (0.145, 0.475, 0.40), "right_eye": (-0.145, 0.475, 0.40),
+FACE = {"nose": (0, 0.335, 0.485), "left_eye": (0.145, 0.475, 0.355), "right_eye": (-0.145, 0.475, 0.355),
         "left_ear": (0.345, 0.42, -0.02), "right_ear": (-0.345, 0.42, -0.02)}  # fmt: skip
 _JOINTS = {"shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hip": "thigh", "knee": "shin",
            "ankle": "foot"}  # fmt: skip

@@ -141,7 +141,7 @@ def _head(make: Maker, look: Look, size: dict[str, float]) -> None:
     make.ball(bone, (0, 0.50 * h, -0.03 * h), (0.335 * h, 0.44 * h, 0.43 * h), painted, face=face)
     make.ball(bone, (0, 0.30 * h, 0.09 * h), (0.265 * h, 0.345 * h, 0.335 * h), painted, face=face)
     x, y, z = FACE["nose"]
-    make.ball(bone, (x, (y + 0.055) * h, (z - 0.085) * h), (0.048 * h, 0.11 * h, 0.075 * h), plain(tone), tilt=-0.25)
+    make.ball(bone, (x, (y + 0.05) * h, (z - 0.06) * h), (0.048 * h, 0.11 * h, 0.075 * h), plain(tone), tilt=-0.25)
     for name in ("left_ear", "right_ear"):
         x, y, z = FACE[name]
         make.ball(bone, (x * h, y * h, z * h), (0.032 * h, 0.115 * h, 0.072 * h), plain(tone))

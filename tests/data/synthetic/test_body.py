@@ -135,4 +135,4 @@ def test_every_factor_shows(field: str) -> None:
     look = random_look(np.random.default_rng(0))
     plain, other = Build(), Build(**{field: 0.7 if field in ("bust", "child") else 1.3})
     a, b = figure(plain, look), figure(other, look)
-    assert len(a) != len(b) or not all(np.array_equal(getattr(a, n), getattr(b, n)) for n in ("start", "profile", "wide"))
+    assert len(a) != len(b) or not all(np.array_equal(getattr(a, n), getattr(b, n)) for n in ("start", "profile", "wide", "length"))
