@@ -340,7 +340,12 @@ def synthesize(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make; it must be new or empty.")],
     people: Annotated[
         int | None,
-        typer.Option("--people", min=0, help="Pictures around one person each, or people in the video.", show_default="1000, or 10"),
+        typer.Option(
+            "--people",
+            min=0,
+            help="Pictures around one person each, or people in the video.",
+            show_default="1000, or 10",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same people.")] = 0,
     video: Annotated[bool, typer.Option("--video", help="A video of one scene in place of pictures.")] = False,
@@ -350,14 +355,17 @@ def synthesize(
     ] = None,
     move: Annotated[
         str | None,
-        typer.Option("--move", help="Camera of the video: static, pan, zoom, track, orbit, handheld.", show_default="any"),
+        typer.Option(
+            "--move", help="Camera of the video: static, pan, zoom, track, orbit, handheld.", show_default="any"
+        ),
     ] = None,
     size: Annotated[
         tuple[int, int] | None,
         typer.Option("--size", metavar="WIDTH HEIGHT", help="Of the pictures.", show_default="288 384; video 1280 720"),
     ] = None,
     backgrounds: Annotated[
-        Path | None, typer.Option("--backgrounds", exists=True, file_okay=False, help="Folder of pictures to put behind.")
+        Path | None,
+        typer.Option("--backgrounds", exists=True, file_okay=False, help="Folder of pictures to put behind."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -53,8 +53,8 @@ def ground(number: int) -> np.ndarray:
             image[at : at + 3] *= 0.7
             image[:, at : at + 3] *= 0.7
     elif kind == 2:  # grass, gravel
-        image *= (0.7 + 0.6 * rng.random((size, size, 1)))
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2))
+        image *= 0.7 + 0.6 * rng.random((size, size, 1))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2)))
         if rng.random() < 0.6:
             image *= (0.6, 1.15, 0.75)
     elif kind == 3:  # a court
@@ -73,7 +73,10 @@ def _dull(rng: np.random.Generator, low: float = 50, high: float = 215) -> np.nd
 
 
 def _bright(rng: np.random.Generator) -> tuple[float, ...]:
-    return tuple(rng.uniform(10, 245, 3).tolist())
+    """Any colour, often a pale or a dark one."""
+    colour = rng.uniform(10, 245, 3)
+    grey = rng.random()
+    return tuple((colour * (1 - grey) + colour.mean() * grey).tolist())
 
 
 def _filled(colour: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -113,12 +116,12 @@ def _room(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
         x, y = int(rng.integers(0, width - 220)), int(rng.integers(height // 3, int(height * 0.75)))
         for row in range(3):
             cv2.rectangle(image, (x, y + row * 38), (x + 210, y + row * 38 + 5), (60, 80, 110), cv2.FILLED)
-            at = x
-            while at < x + 195:
-                w = int(rng.integers(4, 13))
-                cv2.rectangle(image, (at, y + row * 38 - int(rng.integers(18, 32))), (at + w, y + row * 38), _bright(rng),
-                              cv2.FILLED)  # fmt: skip
-                at += w
+            left = x
+            while left < x + 195:
+                w, shelf = int(rng.integers(4, 13)), y + row * 38
+                top = shelf - int(rng.integers(18, 32))
+                cv2.rectangle(image, (left, top), (left + w, shelf), _bright(rng), cv2.FILLED)
+                left += w
     image[-10:] *= rng.uniform(0.4, 1.2)
     return image
 
@@ -139,14 +142,16 @@ def _street(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
         x += w
     for _ in range(int(rng.integers(0, 5))):  # cars
         x, w = int(rng.integers(0, width)), int(rng.integers(90, 150))
-        colour, y = _bright(rng), height - 8
-        cv2.rectangle(image, (x, y - 34), (x + w, y - 8), colour, cv2.FILLED)
-        cv2.ellipse(image, (x + w // 2, y - 34), (w // 3, 24), 0, 180, 360, colour, cv2.FILLED, cv2.LINE_AA)
+        paint, y = _bright(rng), height - 8
+        cv2.rectangle(image, (x, y - 34), (x + w, y - 8), paint, cv2.FILLED)
+        cv2.ellipse(image, (x + w // 2, y - 34), (w // 3, 24), 0, 180, 360, paint, cv2.FILLED, cv2.LINE_AA)
         for at in (x + w // 5, x + 4 * w // 5):
             cv2.circle(image, (at, y - 8), 12, (25, 25, 25), cv2.FILLED, cv2.LINE_AA)
     for _ in range(int(rng.integers(0, 5))):
         x, top = _point(rng, width, height // 2)
-        cv2.line(image, (x, height), (x, top), tuple(_dull(rng, 20, 120).tolist()), int(rng.integers(3, 9)), cv2.LINE_AA)
+        cv2.line(
+            image, (x, height), (x, top), tuple(_dull(rng, 20, 120).tolist()), int(rng.integers(3, 9)), cv2.LINE_AA
+        )
     return image
 
 
@@ -165,13 +170,17 @@ def _woods(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     for base in (0.45, 0.6, 0.75):
         y = (base + rng.uniform(0.03, 0.12) * np.sin(x / width * rng.uniform(4, 14) + rng.uniform(0, 6))) * height
         outline = np.concatenate([np.stack([x, y], axis=1), [[width, height], [0, height]]]).astype(np.int32)
-        cv2.fillPoly(image, [outline], tuple((np.array([70, 125, 95]) * rng.uniform(0.5, 1.3, 3)).tolist()), cv2.LINE_AA)
+        cv2.fillPoly(
+            image, [outline], tuple((np.array([70, 125, 95]) * rng.uniform(0.5, 1.3, 3)).tolist()), cv2.LINE_AA
+        )
     for _ in range(int(rng.integers(6, 22))):
         foot = int(rng.integers(0, width))
         crown, tall = rng.uniform(25, 60), rng.uniform(0.3, 0.95) * height
         top = int(height - tall)
         brown = tuple((np.array([50, 70, 90]) * rng.uniform(0.5, 1.4)).tolist())
-        cv2.line(image, (foot, height), (foot + int(rng.normal(0, 8)), top), brown, int(rng.integers(5, 18)), cv2.LINE_AA)
+        cv2.line(
+            image, (foot, height), (foot + int(rng.normal(0, 8)), top), brown, int(rng.integers(5, 18)), cv2.LINE_AA
+        )
         green = np.array([50, 120, 75]) * rng.uniform(0.4, 1.3, 3)
         for _ in range(22):
             at = (foot + int(rng.normal(0, crown * 0.6)), top + int(rng.normal(0, crown * 0.6)))
@@ -224,8 +233,12 @@ def _clutter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     for _ in range(int(rng.integers(20, 70))):
         start, end = np.array(_point(rng, width, height)), rng.normal(0, 90, 2)
         stop = (start + end).astype(int)
-        cv2.line(image, tuple(start.tolist()), tuple(stop.tolist()), _bright(rng), int(rng.integers(2, 26)), cv2.LINE_AA)
+        cv2.line(
+            image, tuple(start.tolist()), tuple(stop.tolist()), _bright(rng), int(rng.integers(2, 26)), cv2.LINE_AA
+        )
     for _ in range(int(rng.integers(8, 30))):
         x, y = _point(rng, width, height)
-        cv2.rectangle(image, (x, y), (x + int(rng.integers(8, 110)), y + int(rng.integers(8, 110))), _bright(rng), cv2.FILLED)
+        cv2.rectangle(
+            image, (x, y), (x + int(rng.integers(8, 110)), y + int(rng.integers(8, 110))), _bright(rng), cv2.FILLED
+        )
     return image

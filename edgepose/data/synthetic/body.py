@@ -15,8 +15,8 @@ import numpy as np
 from edgepose.skeleton import COCO
 
 SIDES = ("left", "right")
-BONES = ("pelvis", "belly", "chest", "neck", "head",
-         *(f"{side}_{name}" for side in SIDES for name in ("upper_arm", "forearm", "hand", "thigh", "shin", "foot")))  # fmt: skip
+LIMB_BONES = ("upper_arm", "forearm", "hand", "thigh", "shin", "foot")
+BONES = ("pelvis", "belly", "chest", "neck", "head", *(f"{side}_{name}" for side in SIDES for name in LIMB_BONES))
 BONE = {name: i for i, name in enumerate(BONES)}
 
 # Degrees, (lowest, highest). A side's angles are mirrored: the same numbers give the mirrored pose.
@@ -33,7 +33,7 @@ LOWEST, HIGHEST = (np.array(column, np.float64) for column in zip(*LIMITS.values
 
 @dataclass(frozen=True)
 class Build:
-    """One person's body. All but `stature` (metres) and `child` (0 adult .. 1 toddler) are factors on an average adult."""
+    """One person's body: stature in metres, child from 0 (adult) to 1 (toddler), and factors on an average adult."""
 
     stature: float = 1.72
     child: float = 0.0

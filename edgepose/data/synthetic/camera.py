@@ -43,9 +43,7 @@ class Camera:
         return self.centre + self.focal * inside[..., :2] / np.maximum(depth, NEAR)[..., None], depth
 
 
-def look_at(
-    size: tuple[int, int], focal: float, position: np.ndarray, target: np.ndarray, roll: float = 0.0
-) -> Camera:
+def look_at(size: tuple[int, int], focal: float, position: np.ndarray, target: np.ndarray, roll: float = 0.0) -> Camera:
     """A camera at `position` that has `target` in the middle; `roll` in degrees turns the picture clockwise."""
     position, target = np.asarray(position, np.float64), np.asarray(target, np.float64)
     ahead = target - position
@@ -91,11 +89,12 @@ class Shot:
         wave = self.amount * np.sin(2 * np.pi * (self.rate * time + self.phase))
         reach = float(np.linalg.norm(target - position))
         if self.move == "pan":
-            target = target + (0.22 * reach * wave, 0.02 * reach * wave, 0)
+            target += np.array([0.22, 0.02, 0.0]) * reach * wave
         elif self.move == "zoom":
             focal = focal * float(np.exp(0.35 * wave))
         elif self.move == "track":
-            position, target = position + (0.2 * reach * wave, 0, 0), target + (0.2 * reach * wave, 0, 0)
+            aside = np.array([0.2 * reach * wave, 0.0, 0.0])
+            position, target = position + aside, target + aside
         elif self.move == "orbit":
             cos, sin = np.cos(0.5 * wave), np.sin(0.5 * wave)
             x, y, z = position - target

@@ -36,7 +36,7 @@ def _trunk(make: Maker, build: Build, look: Look, size: dict[str, float]) -> Non
     top, bottom = look.top, look.bottom
     # The shirt hangs over the hips, or is tucked in.
     make.ball(pelvis, (0, 0.02, -0.004), (0.094 * hips, 0.085, 0.066 * hips), bottom, relief=0.25)
-    for sign in (1, -1):
+    for sign in (1.0, -1.0):
         make.ball(pelvis, (sign * 0.042 * hips, -0.022, -0.030 * hips), (0.050 * hips, 0.056, 0.046 * hips), bottom)
     over = -0.055 if look.loose > 1.1 else -0.005
     make.limb(belly, (0, over, 0), 0.26 * trunk - over, (0.088 * hips * loose, 0.085 * waist * loose, 0.086 * chest),
@@ -48,12 +48,13 @@ def _trunk(make: Maker, build: Build, look: Look, size: dict[str, float]) -> Non
     shoulder = size["shoulder"]
     make.ball(upper, (0, 0.42 * trunk, -0.004), (shoulder * 1.04, 0.052, 0.052 * w), top, relief=0.4)
     for sign in (1.0, -1.0):
-        slope = sign * 1.12
         make.ball(upper, (sign * 0.46 * shoulder, 0.555 * trunk, -0.008), (0.024 * w, 0.44 * shoulder, 0.029 * w), top,
-                  roll=slope + sign * 0.12)  # fmt: skip
+                  roll=sign * 1.24)  # fmt: skip
         if build.bust:
             half = 0.026 + 0.012 * build.bust
-            make.ball(upper, (sign * 0.038, 0.25 * trunk, 0.035 * w), (half * 1.1, half * 1.15, half * 0.9), top, relief=0.3)
+            make.ball(
+                upper, (sign * 0.038, 0.25 * trunk, 0.035 * w), (half * 1.1, half * 1.15, half * 0.9), top, relief=0.3
+            )
     skin = plain(look.skin)
     neck = 0.031 * build.weight**0.5 * (1 - 0.06 * build.child)
     if look.sleeves < 0.35:  # a neckline
@@ -107,17 +108,22 @@ def _leg(make: Maker, build: Build, look: Look, size: dict[str, float], side: st
         make.limb(thigh, (0, 0.01, 0), -length * end, (grown[0], grown[0] * 0.99, last), look.bottom, relief=0.8)
     make.ball(shin, (0, 0.002, 0.002), (0.0350 * w * wide, 0.040, 0.0360 * w * wide), cloth)
     length = size["shin"]
-    make.limb(shin, (0, 0, -0.003), -length, (0.0335 * w * wide, 0.0345 * w * wide, 0.0205 * w * (1.35 * wide if whole else 1)),
-              cloth, relief=0.8 if whole else 0)  # fmt: skip
+    hem = 1.35 * wide if whole else 1.0
+    radii = (0.0335 * w * wide, 0.0345 * w * wide, 0.0205 * w * hem)
+    make.limb(shin, (0, 0, -0.003), -length, radii, cloth, relief=0.8 if whole else 0)
     if not whole:  # the calf muscle, and socks
         make.ball(shin, (0, -0.30 * length, -0.014), (0.0265 * w, 0.30 * length, 0.0225 * w), skin)
         if look.socks:
-            make.limb(shin, (0, -0.72 * length, -0.003), -0.28 * length, (0.027 * w, 0.026 * w, 0.0235 * w), plain(look.soles))
+            make.limb(
+                shin, (0, -0.72 * length, -0.003), -0.28 * length, (0.027 * w, 0.026 * w, 0.0235 * w), plain(look.soles)
+            )
     shoe, sole, long = plain(look.shoes), plain(look.soles), size["foot"]
     make.ball(foot, (0, -0.012, -0.10 * long), (0.0255, 0.036, 0.034), shoe)
     make.ball(foot, (0, -0.020, 0.16 * long), (0.0255, 0.42 * long, 0.0205), shoe, tilt=1.66)
     make.ball(foot, (sign * 0.003, -0.0275, 0.44 * long), (0.0285, 0.26 * long, 0.0145), shoe, tilt=np.pi / 2)
-    make.ball(foot, (sign * 0.002, -size["ankle"] + 0.004, 0.22 * long), (0.029, 0.52 * long, 0.0075), sole, tilt=np.pi / 2)
+    make.ball(
+        foot, (sign * 0.002, -size["ankle"] + 0.004, 0.22 * long), (0.029, 0.52 * long, 0.0075), sole, tilt=np.pi / 2
+    )
 
 
 def _skirt(make: Maker, build: Build, look: Look, size: dict[str, float]) -> None:
@@ -133,8 +139,7 @@ def _skirt(make: Maker, build: Build, look: Look, size: dict[str, float]) -> Non
 def _head(make: Maker, look: Look, size: dict[str, float]) -> None:
     """Skull and jaw with a painted face, ears, nose, hair, hat. In units of the head's height h."""
     bone, h = BONE["head"], size["head"]
-    skin, hair = plain(look.skin), replace(plain(look.hair_colour), tile="strands", repeats=6.0)
-    hair = replace(hair, second=_shade(look.hair_colour, 1.7))
+    hair = Cloth(look.hair_colour, _shade(look.hair_colour, 1.7), "strands", 6.0)
     tone = _shade(look.skin, 0.93)
     painted = Cloth(look.skin, look.hair_colour)  # eyebrows and beard are of the second colour
     face = (1 / (h * make.unit), look.beard, float(look.glasses))
@@ -150,12 +155,13 @@ def _head(make: Maker, look: Look, size: dict[str, float]) -> None:
         puff = {"short": 1.05, "bob": 1.10, "long": 1.09, "tail": 1.05, "afro": 1.34}[look.hair]
         puff = min(puff, 1.04) if covered else puff
         lift = 0.13 if look.hair == "afro" else 0.045
-        make.ball(bone, (0, (0.51 + lift) * h, -0.085 * h), (0.345 * h * puff, 0.435 * h * puff, 0.425 * h * puff), hair,
+        half = (0.345 * h * puff, 0.435 * h * puff, 0.425 * h * puff)
+        make.ball(bone, (0, (0.51 + lift) * h, -0.085 * h), half, hair,
                   tilt=-0.35, span=(0.34 if look.hair != "short" else 0.42, 1.0), part=HAIR, relief=0.5)  # fmt: skip
     if look.hair in ("bob", "long"):
         length = 0.62 if look.hair == "bob" else 1.15
-        make.ball(bone, (0, (0.80 - length / 2 * 0.9) * h, -0.20 * h), (0.375 * h, length / 2 * 1.15 * h, 0.26 * h), hair,
-                  part=HAIR, relief=0.5)  # fmt: skip
+        half = (0.375 * h, length / 2 * 1.15 * h, 0.26 * h)
+        make.ball(bone, (0, (0.80 - length / 2 * 0.9) * h, -0.20 * h), half, hair, part=HAIR, relief=0.5)
     if look.hair == "tail":
         make.ball(bone, (0, 0.30 * h, -0.50 * h), (0.11 * h, 0.42 * h, 0.12 * h), hair, tilt=0.12, part=HAIR)
     if covered:

@@ -130,7 +130,8 @@ def _face(s: Solids, on: np.ndarray, base: np.ndarray, x: np.ndarray, y: np.ndar
     lips = base * np.array([[0.62], [0.58], [0.86]], np.float32)
     layers = ((lips, spot(0, 0.165, 0.115, 0.030)), (base * 0.45, spot(0, 0.168, 0.10, 0.008)),
               (np.full_like(base, 0.86), spot(0.145, 0.475, 0.066, 0.034)), (ink, spot(0.145, 0.475, 0.032, 0.034)),
-              (base * 0.42, spot(0.145, 0.508, 0.076, 0.013)), (hair * 0.8, 0.9 * spot(0.15, 0.572, 0.088, 0.022)))  # fmt: skip
+              (base * 0.42, spot(0.145, 0.508, 0.076, 0.013)),
+              (hair * 0.8, 0.9 * spot(0.15, 0.572, 0.088, 0.022)))  # fmt: skip
     for colour, weight in layers:
         skin = skin + (colour - skin) * weight
     glasses = data[2] * (spot(0.15, 0.475, 0.135, 0.105, 9) - spot(0.15, 0.475, 0.112, 0.085, 9))

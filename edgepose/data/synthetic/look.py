@@ -108,7 +108,11 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
 def random_cloth(rng: np.random.Generator, muted: bool = False) -> Cloth:
     """A garment; `muted` ones are mostly grey, blue, beige or black and plain."""
     if rng.random() < (0.7 if muted else 0.3):
-        hue, saturation, value = (0.6, 0.62, 0.1, 0.08)[int(rng.integers(4))], rng.uniform(0, 0.45), rng.uniform(0.07, 0.75)
+        hue, saturation, value = (
+            (0.6, 0.62, 0.1, 0.08)[int(rng.integers(4))],
+            rng.uniform(0, 0.45),
+            rng.uniform(0.07, 0.75),
+        )
     else:
         hue, saturation, value = rng.random(), rng.uniform(0.25, 0.95), rng.uniform(0.25, 0.95)
     if not muted and rng.random() < 0.15:

@@ -68,7 +68,8 @@ def random_motion(rng: np.random.Generator, kind: str | None = None) -> Motion:
     sway = np.stack([rng.uniform(0, 3, count), rng.uniform(0.05, 0.35, count), rng.random(count)], axis=1)
     base = rng.normal(0, 4, count)
     relax = {"shoulder_abduct": rng.uniform(4, 16), "elbow_flex": rng.uniform(6, 24), "forearm_turn": 10,
-             "hip_abduct": rng.uniform(1, 7), "hip_rotate": rng.uniform(0, 12), "knee_flex": rng.uniform(1, 8)}  # fmt: skip
+             "hip_abduct": rng.uniform(1, 7), "hip_rotate": rng.uniform(0, 12), "knee_flex": rng.uniform(1, 8),
+             }  # fmt: skip
     for name, value in relax.items():
         base[ANGLE[f"left_{name}"]] += value
         base[ANGLE[f"right_{name}"]] += value

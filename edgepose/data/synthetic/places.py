@@ -102,7 +102,9 @@ def random_thing(rng: np.random.Generator, at: tuple[float, float, float], tall:
     return make.solids()
 
 
-def wall_of(centre: tuple[float, float, float], half: tuple[float, float, float], colour: tuple[float, float, float]) -> Solids:
+def wall_of(
+    centre: tuple[float, float, float], half: tuple[float, float, float], colour: tuple[float, float, float]
+) -> Solids:
     """A block of one colour: something to stand before the people."""
     make = Maker()
     make.box(centre, half, type(random_cloth(np.random.default_rng(0)))(colour, colour), under=True)

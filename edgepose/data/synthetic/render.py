@@ -136,7 +136,9 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     return _Terms(places, rows, boxes, curved, span, np.stack([*faces, flat], axis=1))
 
 
-def _boxes(camera: Camera, s: Solids, start: np.ndarray, axes: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _boxes(
+    camera: Camera, s: Solids, start: np.ndarray, axes: np.ndarray, flat: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Pixels around each solid, (P, 4) int, and (P,) whether it comes too near to be drawn."""
     k0, k1, k2 = s.profile.T
     vertex = np.clip(np.where(flat, 0, -k1 / (2 * np.where(flat, 1, k2))), s.span[:, 0], s.span[:, 1])
@@ -146,8 +148,13 @@ def _boxes(camera: Camera, s: Solids, start: np.ndarray, axes: np.ndarray, flat:
         "pij,pcj->pci",
         axes,
         np.stack(
-            [np.stack([a * s.wide * radius, b * s.deep * radius, ends[:, c]], axis=1)
-             for a in (-1, 1) for b in (-1, 1) for c in (0, 1)], axis=1,
+            [
+                np.stack([a * s.wide * radius, b * s.deep * radius, ends[:, c]], axis=1)
+                for a in (-1, 1)
+                for b in (-1, 1)
+                for c in (0, 1)
+            ],
+            axis=1,
         ),
     )  # fmt: skip  (P, 8, 3)
     near = corners[..., 2].min(axis=1) < NEAR
@@ -190,7 +197,7 @@ def _draw(
     return int(np.count_nonzero(rows)), (x0, y0, x1, y1)
 
 
-_ALL = np.True_
+_ALL = np.ones((1, 1), bool)
 
 
 def _ellipsoid(

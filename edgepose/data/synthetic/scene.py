@@ -99,7 +99,8 @@ def random_scene(
     focal = min(0.5 * size[0] * distance / (wide + 0.2), 0.42 * size[1] * (distance - deep) / 0.95)
     chosen = str(rng.choice(MOVES)) if move is None else move
     shot = Shot(size, float(focal), np.array([rng.uniform(-0.8, 0.8), height, distance]), target,
-                float(rng.normal(0, 1.5)), chosen, rng.uniform(0.6, 1.0), rng.uniform(0.04, 0.12), rng.random())  # fmt: skip
+                float(rng.normal(0, 1.5)), chosen, rng.uniform(0.6, 1.0), rng.uniform(0.04, 0.12),
+                rng.random())  # fmt: skip
     sensor = replace(random_sensor(rng), reduce=1.0, quality=0)
     return Scene(tuple(actors), replace(place, things=things), shot, random_light(rng), sensor, seed)
 

@@ -60,7 +60,7 @@ def taken(image: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.nda
         image = _noisy(image, sensor.noise, rng)
     if sensor.quality:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return np.asarray(image)
 
 
@@ -80,7 +80,9 @@ def _noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndar
 def _grain(level: int) -> np.ndarray:
     """(640, 800, 3) int16 with a standard deviation of level / 2, partly the same in all channels."""
     rng = np.random.default_rng(77)
-    grain = 0.75 * rng.standard_normal((640, 800, 3), np.float32) + 0.66 * rng.standard_normal((640, 800, 1), np.float32)
+    grain = 0.75 * rng.standard_normal((640, 800, 3), np.float32) + 0.66 * rng.standard_normal(
+        (640, 800, 1), np.float32
+    )
     return (grain * (level / 2)).round().astype(np.int16)
 
 

@@ -21,6 +21,9 @@ from edgepose.data.synthetic.look import TILE, Cloth, Colour
 HAIR, THING, SKIRT = 17, 18, 19
 SKIRT_BONE = len(BONES)
 
+Face = tuple[float, float, float]  # see `Solids.face`
+NO_FACE: Face = (0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Solids:
@@ -80,7 +83,7 @@ class Maker:
     def limb(
         self, bone: int, start: tuple[float, float, float], length: float, radii: tuple[float, float, float],
         cloth: Cloth, *, tilt: float = 0.0, yaw: float = 0.0, roll: float = 0.0, wide: float = 1.0, deep: float = 1.0,
-        span: tuple[float, float] = (0.0, 1.0), part: int | None = None, relief: float = 0.0, face: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        span: tuple[float, float] = (0.0, 1.0), part: int | None = None, relief: float = 0.0, face: Face = NO_FACE,
     ) -> None:  # fmt: skip
         """A piece along the bone's y (downwards for a negative length) with half-widths at its start, middle and end.
 
@@ -95,12 +98,25 @@ class Maker:
                last**2 - k0 - k2, k2, TILE[cloth.tile], cloth.repeats, relief, *face)  # fmt: skip
         self._numbers.append(row)
         axis = 1.0 if length > 0 else -1.0
-        self._vectors.append((start[0] * unit, start[1] * unit, start[2] * unit, 0.0, tilt, roll, yaw, axis, *cloth.colour, *cloth.second))
+        self._vectors.append(
+            (
+                start[0] * unit,
+                start[1] * unit,
+                start[2] * unit,
+                0.0,
+                tilt,
+                roll,
+                yaw,
+                axis,
+                *cloth.colour,
+                *cloth.second,
+            )
+        )
 
     def ball(
         self, bone: int, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth,
         *, tilt: float = 0.0, yaw: float = 0.0, roll: float = 0.0, span: tuple[float, float] = (0.0, 1.0),
-        part: int | None = None, relief: float = 0.0, face: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        part: int | None = None, relief: float = 0.0, face: Face = NO_FACE,
     ) -> None:  # fmt: skip
         """An ellipsoid with half-axes along the bone's x, y and z before it is turned, cut at `span` of its height."""
         unit = self.unit
@@ -122,10 +138,12 @@ class Maker:
         for offset, tilt, about, wide, deep in faces:
             at = np.asarray(centre) + turn @ offset
             # Before it is turned a face looks along y, so it is tipped over to look along z.
-            row = (0, THING, 1.0, wide * unit, deep * unit, 0.0, 1.0, 0.0, -2.0, 0.0, TILE[cloth.tile], cloth.repeats, 0.4,
-                   0.0, 0.0, 0.0)  # fmt: skip
+            row = (0, THING, 1.0, wide * unit, deep * unit, 0.0, 1.0, 0.0, -2.0, 0.0, TILE[cloth.tile], cloth.repeats,
+                   0.4, *NO_FACE)  # fmt: skip
             self._numbers.append(row)
-            self._vectors.append((*(at * unit).tolist(), 0.0, np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.colour, *cloth.second))
+            self._vectors.append(
+                (*(at * unit).tolist(), 0.0, np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.colour, *cloth.second)
+            )
 
     def solids(self) -> Solids:
         """All rows so far."""

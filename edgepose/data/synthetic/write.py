@@ -37,7 +37,7 @@ def write_people(
     out: str | Path, count: int, seed: int = 0, size: tuple[int, int] = (288, 384),
     backgrounds: tuple[np.ndarray, ...] = (), progress: Progress = lambda done: None,
 ) -> dict[str, int]:  # fmt: skip
-    """`count` pictures, each around one person, as OUT/annotations.json and OUT/pictures: data=OUT/annotations.json:OUT/pictures.
+    """`count` pictures, each around one person: data=OUT/annotations.json:OUT/pictures.
 
     Everybody of whom enough is seen is labelled; a keypoint outside the picture is not (0), a hidden one is 1, a seen
     one 2. Returns the numbers of pictures and people. Raises ValueError where `out` holds files already.
@@ -75,7 +75,9 @@ def _annotation(people: Truth, row: int, identity: int, image: int) -> dict[str,
         "bbox": [x1, y1, x2 - x1, y2 - y1],
         "area": int(people.areas[row]),
         "num_keypoints": int((visible > OUTSIDE).sum()),
-        "keypoints": [number for (x, y), v in zip(points.tolist(), visible.tolist(), strict=True) for number in (x, y, v)],
+        "keypoints": [
+            number for (x, y), v in zip(points.tolist(), visible.tolist(), strict=True) for number in (x, y, v)
+        ],
         "occlusion": round(float(people.occlusion[row]), 4),
     }
 
@@ -97,7 +99,10 @@ def write_video(
     seen: set[int] = set()
     with whole_folder(out) as folder:
         path = folder / "video.mp4"
-        with video.VideoWriter(path, rate, preset="veryfast", crf=18) as film, JsonLines(folder / "truth.jsonl") as lines:
+        with (
+            video.VideoWriter(path, rate, preset="veryfast", crf=18) as film,
+            JsonLines(folder / "truth.jsonl") as lines,
+        ):
             for i, frame in enumerate(sequence(scene, seconds, rate)):
                 film.write(video.Frame(frame.image, frame.time, i))
                 poses = poses_of(frame)

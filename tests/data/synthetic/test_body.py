@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,7 +77,7 @@ def test_random_bodies_are_people(seed: int) -> None:
     assert tall == pytest.approx(build.stature, rel=0.06)
     y = body.keypoints[:, 1]
     order = ["left_eye", "nose", "left_shoulder", "left_elbow", "left_hip", "left_knee", "left_ankle"]
-    assert all(y[INDEX[a]] > y[INDEX[b]] for a, b in zip(order, order[1:], strict=False))
+    assert all(y[INDEX[a]] > y[INDEX[b]] for a, b in pairwise(order))
     assert 0.42 < (y[INDEX["left_hip"]] - lowest_point(build, body)) / build.stature < 0.58
     assert 4 < build.stature / build.lengths()["head"] < 8.5  # heads high: a toddler's is large
 
@@ -135,4 +137,6 @@ def test_every_factor_shows(field: str) -> None:
     look = random_look(np.random.default_rng(0))
     plain, other = Build(), Build(**{field: 0.7 if field in ("bust", "child") else 1.3})
     a, b = figure(plain, look), figure(other, look)
-    assert len(a) != len(b) or not all(np.array_equal(getattr(a, n), getattr(b, n)) for n in ("start", "profile", "wide", "length"))
+    assert len(a) != len(b) or not all(
+        np.array_equal(getattr(a, n), getattr(b, n)) for n in ("start", "profile", "wide", "length")
+    )

@@ -117,7 +117,7 @@ def test_coloured_balls_drawn_at_joints_are_found_where_the_truth_says(seed: int
     rng = np.random.default_rng(seed)
     placed = random_actor(rng).placed(rng.uniform(0, 5))
     centre = placed.posed.keypoints.mean(axis=0)
-    position = centre + (rng.uniform(-3, 3), rng.uniform(0.2, 2), rng.uniform(3, 6))
+    position = centre + rng.uniform((-3, 0.2, 3), (3, 2, 6))
     camera = look_at((240, 240), rng.uniform(250, 450), position, centre, rng.uniform(-30, 30))
     balls = []
     for point in placed.posed.keypoints:
@@ -215,7 +215,9 @@ def test_the_empty_place_follows_the_planes() -> None:
 @pytest.mark.parametrize("move", MOVES)
 def test_every_camera_move_moves_or_stands(move: str) -> None:
     cameras = [replace(FRONT, move=move).camera(t) for t in (0.0, 1.3)]
-    same = all(np.array_equal(getattr(cameras[0], n), getattr(cameras[1], n)) for n in ("position", "rotation", "focal"))
+    same = all(
+        np.array_equal(getattr(cameras[0], n), getattr(cameras[1], n)) for n in ("position", "rotation", "focal")
+    )
     assert same == (move == "static")
     still = [replace(FRONT, move=move, amount=0.0).camera(t) for t in (0.0, 1.3)]
     np.testing.assert_allclose(still[0].rotation, still[1].rotation, atol=1e-12)
