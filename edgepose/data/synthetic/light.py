@@ -46,7 +46,7 @@ def shaded(
     w = depth.ravel()[pixels]
     v, u = np.divmod(pixels.astype(np.int32), np.int32(solid.shape[1]))
     u, v = u.astype(np.float32), v.astype(np.float32)
-    c = _table(camera, s, middle, rows, light)[:, at]  # (35, n): one row per property
+    c = np.take(_table(camera, s, middle, rows, light), at, axis=1)  # (35, n), each property in one piece
     away = 1 / w
     x, y, z = ((c[i] * u + c[i + 1] * v + c[i + 2]) * away + c[i + 3] for i in (0, 4, 8))  # along both sides, and up
     nx, ny, nz = x * c[12], y * c[13], c[14] + c[15] * z
@@ -62,11 +62,10 @@ def shaded(
     base = c[28:31]
     base *= pattern
     base += c[25:28]
-    carriers = np.flatnonzero(s.face[:, 0])
-    if len(carriers):
-        faces = np.flatnonzero(np.isin(at, carriers))
+    if s.face.any():
+        faces = np.flatnonzero((s.face[:, 0] > 0)[at])
         on = at[faces]
-        base[:, faces] = _face(s, on, base[:, faces], x[faces], y[faces], z[faces])
+        base[:, faces] = _face(s, on, np.take(base, faces, axis=1), x[faces], y[faces], z[faces])
     tint = 255 + 255 * light.warmth * np.array([[-0.10], [0.0], [0.08]], np.float32)
     base *= bright
     base *= tint
@@ -113,7 +112,7 @@ def _open(depth: np.ndarray, pixels: np.ndarray, away: np.ndarray) -> np.ndarray
 
 def _face(s: Solids, on: np.ndarray, base: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Eyes, brows, lips, beard and glasses over the skin `base` (3, n), on the front of the head."""
-    data = np.concatenate([s.face, s.home[:, 1:], s.second], axis=1)[on].T.astype(np.float32)
+    data = np.take(np.concatenate([s.face, s.home[:, 1:], s.second], axis=1).T.astype(np.float32), on, axis=1)
     scale = data[0]
     across, ahead, up = np.abs(x) * scale, (y + data[4]) * scale, (z + data[3]) * scale
     front = np.clip(ahead * 12 - 0.8, 0, 1)

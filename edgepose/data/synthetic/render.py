@@ -187,7 +187,7 @@ def _draw(
             du, dv = across[left:right] - u0, (down[top:bottom] - v0)[:, None]
             before = near[top:bottom, left:right]
             w, hit = _face(flat, du, dv, w0) if flat[-1] else _ellipsoid(curved, span, du, dv, w0)
-            hit = (w > before) & hit
+            hit = w > before if hit is None else hit & (w > before)
             np.copyto(before, w, where=hit)
             np.copyto(rows[top:bottom, left:right], row + 1, where=hit)
     target = (slice(y0, y1), slice(x0, x1))
@@ -197,13 +197,10 @@ def _draw(
     return int(np.count_nonzero(rows)), (x0, y0, x1, y1)
 
 
-_ALL = np.ones((1, 1), bool)
-
-
 def _ellipsoid(
     curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray, w0: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse depth (h, w) of the front of a solid, not-a-number beside it, and where it exists."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Inverse depth (h, w) of the front of a solid, not-a-number beside it, and where it exists if not everywhere."""
     uu, uv, vv, u, v, one, bu, bv, b1 = curved
     w = dv * (uv * du)
     w += (uu * du + u) * du + one
@@ -213,7 +210,7 @@ def _ellipsoid(
     w -= bv * dv
     su, sv, sw, bounded = span
     if not bounded:
-        return w, _ALL
+        return w, None
     along = sw * w
     along += su * du - sw * w0
     along += sv * dv

@@ -96,7 +96,7 @@ def random_scene(
     distance = deep + rng.uniform(3.0, 5.5)
     height = rng.uniform(1.1, 1.9) + 0.16 * np.sqrt(people) * rng.uniform(0.4, 2.0)
     target = np.array([0.0, 0.85 - 0.03 * np.sqrt(people), 0.0])
-    focal = min(0.5 * size[0] * distance / (wide + 0.2), 0.42 * size[1] * (distance - deep) / 0.95)
+    focal = min(0.5 * size[0] * distance / (wide + 0.6), 0.42 * size[1] * (distance - deep) / 0.95)
     chosen = str(rng.choice(MOVES)) if move is None else move
     shot = Shot(size, float(focal), np.array([rng.uniform(-0.8, 0.8), height, distance]), target,
                 float(rng.normal(0, 1.5)), chosen, rng.uniform(0.6, 1.0), rng.uniform(0.04, 0.12),
