@@ -566,6 +566,62 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: make drawn people.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make; it must be new or empty.")],
+    people: Annotated[
+        int | None,
+        typer.Option(
+            "--people",
+            min=0,
+            help="Pictures around one person each, or people in the video.",
+            show_default="1000, or 10",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same people.")] = 0,
+    video: Annotated[bool, typer.Option("--video", help="A video of one scene in place of pictures.")] = False,
+    seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Of the video.", show_default="12")] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", min=1, max=240, help="Frames per second of the video.", show_default="30")
+    ] = None,
+    move: Annotated[
+        str | None,
+        typer.Option(
+            "--move", help="Camera of the video: static, pan, zoom, track, orbit, handheld.", show_default="any"
+        ),
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--size", metavar="WIDTH HEIGHT", help="Of the pictures.", show_default="288 384; video 1280 720"),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option("--backgrounds", exists=True, file_okay=False, help="Folder of pictures to put behind."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw people with exact keypoints: a training set in COCO's form, or a video with the truth of every frame.
+
+    Writes OUT/annotations.json and OUT/pictures, or with --video OUT/video.mp4 and OUT/truth.jsonl. Needs no network.
+    """
+    from edgepose.commands import synthesize as command
+
+    if video:
+        command.synthesize_video(
+            out, 10 if people is None else people, 12.0 if seconds is None else seconds, fps or 30.0, seed, size, move,
+            backgrounds, as_json,
+        )  # fmt: skip
+        return
+    for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
+        if value is not None:
+            raise typer.BadParameter("it belongs to a video: add --video", param_hint=option)
+    command.synthesize_people(out, 1000 if people is None else people, seed, size, backgrounds, as_json)
+
+
 def main() -> None:
     """Entry point of `edgepose`."""
     app()

@@ -1,0 +1,65 @@
+"""How fast synthetic people are made: crops for training, frames of crowds; CPU time of one thread.
+
+    python benchmarks/synthetic.py [--crops 400] [--frames 5] [--json]
+
+Each crop is drawn --repeats times and its quickest time counts, so that other processes on the machine weigh less; the
+plain mean stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from edgepose.data.synthetic import backdrops, person_crop, random_scene
+
+PEOPLE = (1, 10, 30, 100)
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crops", type=int, default=400)
+    parser.add_argument("--frames", type=int, default=5, help="of each crowd")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    for i in range(max(backdrops.WALLS, backdrops.GROUNDS)):  # drawn once per process, and not counted
+        backdrops.wall(i % backdrops.WALLS)
+        backdrops.ground(i % backdrops.GROUNDS)
+    list(map(person_crop, ((7, i) for i in range(20))))
+    rows = [row("crop 192x256", [lambda i=i: person_crop((1, i)) for i in range(options.crops)], options.repeats)]
+    plain = [lambda i=i: person_crop((1, i), crowd=0, clutter=0) for i in range(options.crops)]
+    rows.append(row("crop of one person alone", plain, options.repeats))
+    for people in PEOPLE:
+        scene = random_scene(1, people)
+        scene.frame(0)
+        jobs = [lambda i=i, scene=scene: scene.frame(i / 30) for i in range(options.frames)]
+        rows.append(row(f"frame 1280x720, {people} people", jobs, options.repeats))
+    if options.json:
+        print(json.dumps(rows))
+        return
+    print(f"{'what':32} {'ms, quickest':>13} {'ms, mean':>9} {'per second':>11}")
+    for r in rows:
+        print(f"{r['what']:32} {r['ms_quickest']:13.2f} {r['ms_mean']:9.2f} {1000 / r['ms_quickest']:11.1f}")
+
+
+def row(what: str, jobs: list[Callable[[], object]], repeats: int) -> dict[str, object]:
+    """CPU milliseconds per job: the mean of each job's quickest run, and of all runs."""
+    times = np.empty((len(jobs), repeats))
+    for i, job in enumerate(jobs):
+        for j in range(repeats):
+            start = time.process_time()
+            job()
+            times[i, j] = time.process_time() - start
+    return {"what": what, "ms_quickest": float(times.min(axis=1).mean() * 1e3), "ms_mean": float(times.mean() * 1e3)}
+
+
+if __name__ == "__main__":
+    main()
