@@ -566,10 +566,6 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-data_app = typer.Typer(no_args_is_help=True, help="Data sets: make drawn people.")
-app.add_typer(data_app, name="data")
-
-
 @data_app.command()
 def synthesize(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make; it must be new or empty.")],

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, and make others of them.")
+data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
 
 
 @data_app.command("check")

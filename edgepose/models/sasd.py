@@ -12,6 +12,7 @@ confidence of each keypoint, all raw (`codec.anchors`).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,7 @@ class Head(nn.Module):
 
         Nothing ever trains it (YOLO-Pose has no class loss with one class), yet scores are multiplied by it.
         """
-        first = self.convs[0]
+        first = cast(nn.Conv2d, self.convs[0])
         weight, bias = first.weight.unflatten(0, (self.anchors, -1)), first.bias.unflatten(0, (self.anchors, -1))
         bias[:, 4] += math.log(8 / (640 / stride) ** 2)
         bias[:, 5] = math.log(0.6 / 0.01)
