@@ -514,9 +514,7 @@ def serve(
     from edgepose.serve.limits import Access, Limits
 
     limits = Limits(int(max_mb * (1 << 20)), max_pixels, concurrency, connections, rate, timeout, idle)
-    access = Access(
-        command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()), allow_urls
-    )
+    access = Access(command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()), allow_urls)
     estimator = _load(model, detector, backend, threads)
     command.serve(estimator, limits, access, host=host, port=port, as_json=as_json)
 

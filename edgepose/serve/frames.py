@@ -86,8 +86,10 @@ async def talk(socket: WebSocket, service: Service) -> None:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            conversation.settle()
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:  # also when the server ends, which cancels the waiting
+                conversation.settle()
 
 
 async def _close(socket: WebSocket, close: Close) -> None:

@@ -54,9 +54,7 @@ class Clock:
 
 
 @contextmanager
-def serving(
-    network: BrightSpot | None = None, access: Access | None = None, **limits: float
-) -> Iterator[TestClient]:
+def serving(network: BrightSpot | None = None, access: Access | None = None, **limits: float) -> Iterator[TestClient]:
     """A client of a running server, as localhost."""
     app = create_app(Estimator(network or BrightSpot()), Limits(**limits), access)  # type: ignore[arg-type]
     with TestClient(app, base_url="http://localhost") as client:

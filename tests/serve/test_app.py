@@ -437,6 +437,7 @@ def test_many_clients_get_their_own_answers() -> None:
     images = [picture(seed, (96, 64)) for seed in range(12)]
     alone = [as_dict(Result("image", 0, None, 96, 64, Estimator(BrightSpot())(image))) for image in images]
     with serving(concurrency=99) as client, ThreadPoolExecutor(6) as pool:
+
         def ask(image: np.ndarray) -> Any:
             return client.post("/predict", content=encoded(image=image), headers=PNG).json()
 

@@ -9,6 +9,7 @@ import pytest
 
 from edgepose.runtime.estimator import Estimator
 from edgepose.serve.limits import Limits
+from tests.runtime.small import BrightSpot
 from tests.serve.serving import FRAMES, Broken, Clock, Gate, encoded, metric, serving
 from tests.serve.test_app import PNG, huge_png
 
@@ -31,13 +32,16 @@ def spot(x: int, y: int) -> bytes:
 
 
 def test_frames_are_answered_with_identities_and_times() -> None:
-    with serving() as client, client.websocket_connect(FRAMES) as socket:
+    clock = Clock()
+    app = create_app(Estimator(BrightSpot()), clock=clock)
+    with TestClient(app, base_url="http://localhost") as client, client.websocket_connect(FRAMES) as socket:
         answers = []
-        for x in (40, 42, 44):
-            socket.send_bytes(spot(x, 60))
+        for _ in range(3):
+            socket.send_bytes(spot(40, 60))
             answers.append(socket.receive_json())
+            clock.now += 0.1
         assert [answer["frame"] for answer in answers] == [0, 1, 2]
-        assert answers[0]["time"] == 0 and answers[0]["time"] < answers[1]["time"] < answers[2]["time"]
+        assert [answer["time"] for answer in answers] == pytest.approx([0, 0.1, 0.2])
         assert {answer["people"][0]["id"] for answer in answers} == {answers[0]["people"][0]["id"]}
         assert answers[0]["people"][0]["id"] is not None
         assert all(answer["source"] == "frames" and answer["dropped"] == 0 for answer in answers)
@@ -150,7 +154,7 @@ def test_a_rate_paces_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.now += seconds
 
     monkeypatch.setattr(frames, "sleep", sleep)
-    app = create_app(Estimator(Gate.__base__()), Limits(rate=2), clock=clock)  # type: ignore[misc]
+    app = create_app(Estimator(BrightSpot()), Limits(rate=2), clock=clock)
     with TestClient(app, base_url="http://localhost") as client, client.websocket_connect(FRAMES) as socket:
         for _ in range(5):  # the handshake took one of the burst of two
             socket.send_bytes(spot(9, 9))
