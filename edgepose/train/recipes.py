@@ -96,6 +96,7 @@ class Recipe:
 # shift and half bodies, 30 degrees), .117 after 13,200 with the published mild stage.
 _LIGHT = Strength(scale=(0.8, 1.25), rotation=40, shift=0.08, cutout=0.0, half_body=0.1)
 _PARTS = Strength(scale=(0.7, 1.3), rotation=40, shift=0.1, cutout=0.0, half_body=0.25)
+_NEAR = Strength(scale=(0.85, 1.15), rotation=30, shift=0.05, cutout=0.0, half_body=0.1)
 
 # Stage two of every published pose recipe keeps the person in the middle.
 _LARGE = Strength(scale=(0.5, 1.5), rotation=90, shift=0.16, cutout=1.0)
@@ -133,10 +134,15 @@ RECIPES: dict[str, Recipe] = {
         "cspnext-lateral-t", epochs=16, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
     ),
-    # Once more from the top rate, with everyday people of which most see only a part (training/label_stanford.py).
-    "default-pose": Recipe(
+    # Once more from the top rate, with everyday people of which most see only a part (training/label_stanford.py), and
+    # to the end with views as they are when it runs.
+    "default-pose-everyday": Recipe(
         "cspnext-lateral-t", epochs=20, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=1, validate_every=1,
+    ),
+    "default-pose": Recipe(
+        "cspnext-lateral-t", epochs=5, batch=32, lr=4e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
+        strong=_NEAR, mild=_NEAR, average=False, clip=35.0, threads=2, validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
