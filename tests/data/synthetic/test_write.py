@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
-from edgepose.data.people import read_coco
+from edgepose.data.coco import read_coco
 from edgepose.data.synthetic import person_picture, random_scene
 from edgepose.data.synthetic.write import poses_of, whole_folder, write_people, write_video
 from edgepose.runtime.video import read_video
