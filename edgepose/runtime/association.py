@@ -13,7 +13,7 @@ _STEADY = 8e-4  # variance of a body that is well known, squared sizes: costs co
 _TURNED = 4.0  # cost of not going on as before
 _FAST = 5.0  # speed of the fastest newcomers, sizes/s
 _SHAPE = 8.0  # cost of a layout that has nothing in common
-_LIMBS = 4.0  # cost of limbs that are a standard deviation too long, on average
+_LIMBS = 5.0  # cost of limbs that are a standard deviation too long, on average
 _NEWCOMER = 1.0  # cost of preferring somebody who was seen once or twice
 
 

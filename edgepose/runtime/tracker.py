@@ -18,7 +18,7 @@ from edgepose.runtime.motion import Seen
 from edgepose.runtime.tracks import ESTABLISHED, Tracks, joined, limb_lengths, taken
 from edgepose.skeleton import COCO, Skeleton
 
-_LIMIT, _LIMIT_UNSURE = 60.0, 25.0  # of the cost of a pair, in units of chi-square
+_LIMIT, _LIMIT_UNSURE = 38.0, 25.0  # of the cost of a pair, in units of chi-square
 _PATIENCE = (0.3, 1.0)  # seconds for which somebody who was seen once, twice is remembered
 _BLINK = 0.5  # seconds without being seen after which an unsure pose revives nobody
 _MARGIN = 3.0  # by how much the followed person must fit better than anybody else to be found again
