@@ -134,23 +134,31 @@ RECIPES: dict[str, Recipe] = {
         "cspnext-lateral-t", epochs=16, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
     ),
-    # Once more from the top rate, with everyday people of which most see only a part (training/label_stanford.py), and
-    # to the end with views as they are when it runs.
+    # Three times more from a high rate, with everyday people who are often seen in part (training/label_stanford.py):
+    # wide views, views as they are when it runs, wide ones again.
     "default-pose-everyday": Recipe(
         "cspnext-lateral-t", epochs=20, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=1, validate_every=1,
     ),
-    "default-pose": Recipe(
+    "default-pose-near": Recipe(
         "cspnext-lateral-t", epochs=5, batch=32, lr=4e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_NEAR, mild=_NEAR, average=False, clip=35.0, threads=2, validate_every=1,
+    ),
+    "default-pose": Recipe(
+        "cspnext-lateral-t", epochs=5, batch=32, lr=5e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
+        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=2, validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
         "rtmdet-nano", epochs=3, batch=24, lr=1.5e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, flat=1.0,
         stage2=0, average=False, threads=1, validate_every=1, views=(0.6, 2.0),
     ),
-    "default-detector": Recipe(
+    "default-detector-first": Recipe(
         "rtmdet-nano", epochs=5, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
+        validate_every=1,
+    ),
+    "default-detector": Recipe(
+        "rtmdet-nano", epochs=7, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
         validate_every=1,
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
