@@ -57,8 +57,7 @@ class Head(nn.Module):
 
         Nothing ever trains it (YOLO-Pose has no class loss with one class), yet scores are multiplied by it.
         """
-        first = self.convs[0]
-        weight, bias = first.weight.unflatten(0, (self.anchors, -1)), first.bias.unflatten(0, (self.anchors, -1))
+        weight, bias = (self.convs[0].get_parameter(n).unflatten(0, (self.anchors, -1)) for n in ("weight", "bias"))
         bias[:, 4] += math.log(8 / (640 / stride) ** 2)
         bias[:, 5] = math.log(0.6 / 0.01)
         weight[:, 5] = 0

@@ -156,8 +156,12 @@ class Truth:
         for rows, boxes in zip(targets["cells"], targets["boxes"], strict=True):
             cells.append(rows + torch.tensor([0, 0, 0, 0, first], device=rows.device))
             first += len(boxes)
-        joined = [torch.cat(list(targets[name])).float() for name in ("boxes", "keypoints", "visible", "ignore")]
-        return Truth(torch.cat(cells), _owners(cells), *joined, _owners(targets["ignore"]))
+        boxes, keypoints, visible, ignore = (
+            torch.cat(list(targets[name])).float() for name in ("boxes", "keypoints", "visible", "ignore")
+        )
+        return Truth(
+            torch.cat(cells), _owners(cells), boxes, keypoints, visible, ignore, _owners(targets["ignore"])
+        )  # fmt: skip
 
     def known(self, shape: torch.Size, stride: int) -> Tensor | None:
         """(B, A, h, w): 0 in cells whose middle lies in a region to ignore, else 1; None when there is nothing so."""
