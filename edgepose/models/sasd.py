@@ -12,7 +12,6 @@ confidence of each keypoint, all raw (`codec.anchors`).
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -58,8 +57,7 @@ class Head(nn.Module):
 
         Nothing ever trains it (YOLO-Pose has no class loss with one class), yet scores are multiplied by it.
         """
-        first = cast(nn.Conv2d, self.convs[0])
-        weight, bias = (cast(Tensor, part).unflatten(0, (self.anchors, -1)) for part in (first.weight, first.bias))
+        weight, bias = (self.convs[0].get_parameter(n).unflatten(0, (self.anchors, -1)) for n in ("weight", "bias"))
         bias[:, 4] += math.log(8 / (640 / stride) ** 2)
         bias[:, 5] = math.log(0.6 / 0.01)
         weight[:, 5] = 0

@@ -161,7 +161,7 @@ class Truth:
         )
         return Truth(
             torch.cat(cells), _owners(cells), boxes, keypoints, visible, ignore, _owners(targets["ignore"])
-        )
+        )  # fmt: skip
 
     def known(self, shape: torch.Size, stride: int) -> Tensor | None:
         """(B, A, h, w): 0 in cells whose middle lies in a region to ignore, else 1; None when there is nothing so."""

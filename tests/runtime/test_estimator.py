@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edgepose.commands.evaluate import prepared
 from edgepose.geometry import iou
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session
 from edgepose.skeleton import BOX, COCO
+from edgepose.spec import ModelSpec
 from tests.runtime.small import (
     FOUND,
     RTMDET,
@@ -357,3 +359,34 @@ def test_wrong_scales(scales: tuple[float, ...]) -> None:
 def test_networks_of_the_whole_picture_have_no_multi_scale_test() -> None:
     with pytest.raises(ValueError, match="sees the whole picture and has no multi-scale test"):
         Estimator(Session(detector_model()), scales=(1, 2))
+
+
+class OneStage:
+    """Four people of different scores in every picture, whatever it shows, in a letterbox of 64 x 64."""
+
+    spec = ModelSpec("mine", "anchors", (64, 64), warp="letterbox", border=114)
+    sure = (0.9, 0.5, 0.2, 0.01)
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        maps = [np.zeros((3, 57, side, side), np.float32) for side in (8, 4, 2)]  # each in the middle of its cell
+        for level in maps:
+            level[:, 4], level[:, 5], level[:, 6:] = -12, 20, 0.5
+        for i, score in enumerate(self.sure):
+            maps[0][0, 4, 4, 2 * i] = np.log(score / (1 - score))  # of the first anchor, 19 x 27
+        return [level.reshape(1, 171, *level.shape[2:]) for level in maps]
+
+
+@pytest.mark.parametrize(("score", "count"), [(None, 2), (0.0, 4), (0.1, 3), (0.6, 1)])
+def test_people_of_a_one_stage_network_need_a_detectors_score(score: float | None, count: int) -> None:
+    poses = Estimator(OneStage(), min_box_score=score)(picture(size=(128, 128)))
+    np.testing.assert_allclose(poses.person_scores, OneStage.sure[:count], rtol=1e-4)
+    # cell 0, 4 has its middle at 4, 36 of 64; keypoints stand there too, at pixel centres of a picture twice as large
+    np.testing.assert_allclose(poses.boxes[0], [0, 45, 27, 99], atol=1e-3)
+    np.testing.assert_allclose(poses.keypoints[0, 5], [7.5, 71.5], atol=1e-3)
+
+
+def test_a_one_stage_network_is_evaluated_on_all_that_it_decodes() -> None:
+    assert len(prepared(Estimator(OneStage()), flip_test=False)(picture(size=(128, 128)))) == 4
+    both = prepared(Estimator(OneStage()), flip_test=True)(picture(size=(128, 128)))  # and in the mirror at other cells
+    assert len(both) == 8
+    np.testing.assert_allclose(both.person_scores[:2], 0.45, rtol=1e-3)

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from edgepose.codec.anchors import Anchors  # noqa: E402
+from edgepose.oks import oks  # noqa: E402
 from edgepose.skeleton import COCO, CROWDPOSE  # noqa: E402
 from edgepose.train.anchor_loss import AnchorLoss, ciou, distance, limb_loss  # noqa: E402
 from edgepose.train.onestage import check_doubled  # noqa: E402
@@ -230,3 +231,32 @@ def test_anchors_that_do_not_double_are_refused_for_training() -> None:
     check_doubled(Anchors(SIZE))
     with pytest.raises(ValueError, match="do not double from level to level"):
         check_doubled(Anchors(SIZE, anchors=(((19, 27),), ((38, 54),), ((100, 200),))))
+
+
+def test_maps_that_follow_the_loss_decode_to_everybody() -> None:
+    """Free maps in the place of a network: two pictures, three people, and the published step from loss to people.
+
+    Sigmas are wide: OKS has no gradient for a keypoint many sigmas away, which is where untrained maps have them.
+    """
+    codec = Anchors(SIZE, score=0.3)
+    pictures = [
+        encoded(codec, (21.0, 10.0, 61.0, 80.0), (85.0, 15.0, 120.0, 80.0)),
+        encoded(codec, (40.0, 20.0, 70.0, 90.0)),
+    ]
+    wide = dataclasses.replace(COCO, oks_sigmas=(0.3,) * 17)
+    loss = AnchorLoss(dataclasses.replace(codec, skeleton=wide), oks="paper", limbs=0.1)
+    targets = batch(codec, *pictures)
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 171, h, w).mul_(0.1).requires_grad_() for w, h in codec.grids]
+    optimiser = torch.optim.Adam(maps, lr=0.1)
+    for step in range(200):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
+        optimiser.zero_grad()
+        torch.stack(list(loss(maps, targets).values())).sum().backward()
+        optimiser.step()
+    for i, picture in enumerate(pictures):
+        poses = codec.decode([level[i : i + 1].detach().numpy() for level in maps])
+        assert len(poses) == len(picture["boxes"])
+        sizes = (picture["boxes"][:, 2:] - picture["boxes"][:, :2]).prod(axis=1)
+        alike = oks(picture["keypoints"], poses.keypoints, sizes, COCO.sigmas)
+        assert (alike.max(axis=1) > 0.95).all() and (poses.scores > 0.9).all()
