@@ -316,8 +316,6 @@ def test_detectors_of_dark_pictures_find_nobody() -> None:
     assert len(pose(np.zeros((480, 640, 3), np.uint8))) == 0
 
 
-
-
 class OneStage:
     """Four people of different scores in every picture, whatever it shows, in a letterbox of 64 x 64."""
 
