@@ -233,9 +233,7 @@ def scaling(factors: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.array([[factors[0], 0.0, shift[0]], [0.0, factors[1], shift[1]]])
 
 
-def paste(
-    canvas: np.ndarray, image: np.ndarray, boxes: np.ndarray, matrix: np.ndarray, seen: np.ndarray
-) -> np.ndarray:
+def paste(canvas: np.ndarray, image: np.ndarray, boxes: np.ndarray, matrix: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Draw a picture through a matrix without rotation, inside `seen`, and return its boxes (N, 4) there, not cut."""
     frame = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
     moved = upright(np.concatenate([frame, boxes]), matrix)

@@ -244,7 +244,7 @@ def test_maps_that_follow_the_loss_decode_to_everybody() -> None:
         encoded(codec, (40.0, 20.0, 70.0, 90.0)),
     ]
     wide = dataclasses.replace(COCO, oks_sigmas=(0.3,) * 17)
-    loss = AnchorLoss(dataclasses.replace(codec, skeleton=wide), oks="paper", limbs=0.1)
+    loss = AnchorLoss(dataclasses.replace(codec, skeleton=wide), oks="paper")
     targets = batch(codec, *pictures)
     torch.manual_seed(0)
     maps = [torch.randn(2, 171, h, w).mul_(0.1).requires_grad_() for w, h in codec.grids]
