@@ -47,7 +47,7 @@ class Settings:
 def train(name: str, words: list[str], as_json: bool) -> None:
     """Train recipe `name` as the `key=value` words say, resuming what its folder holds."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}, expected one of {list(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}, expected one of {', '.join(RECIPES)}")
     settings, rest = parse(name, words)
     recipe = override(RECIPES[name], rest)
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
