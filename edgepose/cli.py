@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Packages of the extras, and what to install for them.
 EXTRAS = {
     "torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
-    "openvino": "openvino", "hotcoco": "evaluate", "fastapi": "serve", "uvicorn": "serve", "h11": "serve",
-    "python_multipart": "serve", "websockets": "serve", "prometheus_client": "serve",
+    "scipy": "train", "openvino": "openvino", "hotcoco": "evaluate", "fastapi": "serve", "uvicorn": "serve",
+    "h11": "serve", "python_multipart": "serve", "websockets": "serve", "prometheus_client": "serve",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "edgepose"
-LEFT = ["skeleton", "geometry", "poses", "oks", "spec", "codec", "runtime", "__init__"]
+LEFT = ["skeleton", "geometry", "assignment", "poses", "oks", "spec", "codec", "runtime", "__init__"]
 RIGHT = ["models", "data", "train", "evaluate", "compress", "export", "serve", "commands", "cli", "__main__"]
 ORDER = LEFT + RIGHT
 RUNTIMES = {"onnxruntime", "openvino", "ncnn"}

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgepose.assignment import assignment
+
 # Keypoints near the head first, then hips, then limbs. CrowdPose's first 14 have other meanings, and yet are grouped
 # in this order by the published code.
 ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
@@ -73,7 +75,7 @@ def group_published(peaks: Peaks, threshold: float, tag_threshold: float, limit:
     too far from its person begins a new one. Every candidate must go somewhere, so one new person can move a chain of
     others, and equal costs are common: the solver then decides (here scipy's, not the original's; facts 14.2, 14.3).
     """
-    from scipy.optimize import linear_sum_assignment  # half a second: late
+    from scipy.optimize import linear_sum_assignment  # of an extra, for its order among equals
 
     k, depth = len(peaks.values), 3 + peaks.tags.shape[-1]
     people: dict[float, np.ndarray] = {}  # by the first tag of the keypoint that began them
@@ -160,11 +162,9 @@ def assign(costs: np.ndarray, refusals: np.ndarray) -> np.ndarray:
     wanted = best[best >= 0]
     if len(np.unique(wanted)) == len(wanted):
         return best
-    from scipy.optimize import linear_sum_assignment  # half a second: late, and most pictures do without
-
     refused = np.full((n, n), 1e6)
     np.fill_diagonal(refused, refusals)
-    _, chosen = linear_sum_assignment(np.concatenate([np.minimum(costs, 1e6), refused], axis=1))
+    _, chosen = assignment(np.concatenate([np.minimum(costs, 1e6), refused], axis=1))
     return np.where(chosen < columns, chosen, -1)
 
 

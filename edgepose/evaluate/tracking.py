@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepose.assignment import assignment
 from edgepose.geometry import iou
 from edgepose.oks import oks
 from edgepose.poses import Poses
@@ -127,10 +128,7 @@ def _share(part: float, whole: float) -> float:
 
 def _best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the assignment with the largest sum."""
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(scores, maximize=True)
-    return rows, columns
+    return assignment(-scores)
 
 
 def _clear(frames: list[_Frame], people: int) -> tuple[int, float, int, int]:

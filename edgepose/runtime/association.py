@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgepose.assignment import assignment
 from edgepose.runtime.motion import CORNER_SIGMA, Seen, States, mean_shift
 from edgepose.runtime.tracks import Tracks
 
@@ -62,8 +63,6 @@ def assign(costs: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the cheapest assignment of (T, N) costs, leaving alone whoever would cost over `limit`."""
     if not (costs < limit).any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    from scipy.optimize import linear_sum_assignment  # 0.4 s to import
-
-    rows, columns = linear_sum_assignment(np.minimum(costs, limit))
+    rows, columns = assignment(np.minimum(costs, limit))
     good = costs[rows, columns] < limit
     return rows[good], columns[good]
