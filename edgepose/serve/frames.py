@@ -87,9 +87,12 @@ async def talk(socket: WebSocket, service: Service) -> None:
             for task in tasks:
                 task.cancel()
             try:
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.wait(tasks)  # gather would forget who cancelled it
             finally:  # also when the server ends, which cancels the waiting
                 conversation.settle()
+            for task in tasks:
+                if not task.cancelled():
+                    task.exception()  # told above, where it was the first
 
 
 async def _close(socket: WebSocket, close: Close) -> None:
