@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +152,17 @@ def test_overfitting_uses_few_samples_without_augmentation() -> None:
 
 
 def test_workers_give_the_same_batches(tmp_path: Path) -> None:
-    run(tmp_path / "alone", recipe(epochs=3))
-    run(tmp_path / "helped", recipe(epochs=3, workers=1))
+    """In a process of their own, as `edgepose train` is one: workers are forked, and threads of other tests do not
+    survive that.
+    """
+    script = (
+        "import sys; from pathlib import Path; from tests.train.test_loop import recipe, run\n"
+        "run(Path(sys.argv[1]) / 'alone', recipe(epochs=3))\n"
+        "run(Path(sys.argv[1]) / 'helped', recipe(epochs=3, workers=1))\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     a, b = (checkpoint.load(tmp_path / name / "last.safetensors")[0]["network"] for name in ("alone", "helped"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
