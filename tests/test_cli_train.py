@@ -17,7 +17,8 @@ from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse, quicken_process, training_sets
+from edgepose.commands.train import parse, quicken_process, training_sets, validation
+from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
@@ -140,6 +141,18 @@ def test_three_conventions_train_together(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     row = json.loads((tmp_path / "log.jsonl").read_text())
     assert row["iteration"] == 3 and np.isfinite(row["simcc"])
+
+
+@pytest.mark.parametrize("name", ["aic", "mpii", "crowdpose", "halpe"])
+def test_any_format_serves_for_validation(name: str) -> None:
+    pytest.importorskip("hotcoco")
+    scraps = folder().parent / "data" / "scraps"
+    if not scraps.is_dir():
+        pytest.skip(f"the original annotation files are not in {scraps}")
+    pictures = scraps / ("coco" if name == "halpe" else name)
+    spec, network = build("rtmpose-t", skeleton="coco", input_size=(64, 64))
+    figures = validation(spec, [(scraps / name / f"test_{name}.json", pictures, 1)])(network.eval())
+    assert set(figures) == {"AP", "AP50", "AP75", "AR", "PCK"} and 0 <= figures["PCK"] < 0.5, "nothing was learnt"
 
 
 def test_settings_of_crops_are_refused_where_whole_pictures_are_seen(data: str) -> None:

@@ -151,7 +151,13 @@ def evaluate_models(
                     report = measures.reported(outcome.results, against, figures)
                     if measures.spoiled:
                         report["robustness"] = _robustness(
-                            screen, name, estimator, (labels, without_keypoints(against, lacking)), images, boxes, figures
+                            screen,
+                            name,
+                            estimator,
+                            (labels, without_keypoints(against, lacking)),
+                            images,
+                            boxes,
+                            figures,
                         )
                     figures |= {"interval": report["interval"]} if "interval" in report else {}
                     _write(measures.report, name, report)
@@ -171,9 +177,11 @@ def evaluate_models(
 def evaluate_results(predictions: Path, annotations: Path, measures: Measures, as_json: bool) -> None:
     """A COCO results file against the labels."""
     labels = read_labels(annotations)
-    rows = predictions if measures.report is None else read_results(predictions, labels)
-    figures = measures.of(predictions.stem, rows, labels)
-    if measures.report is not None:
+    if measures.report is None:
+        figures = measures.of(predictions.stem, predictions, labels)
+    else:
+        rows = read_results(predictions, labels)
+        figures = measures.of(predictions.stem, rows, labels)
         report = measures.reported(rows, labels, figures)
         figures |= {"interval": report["interval"]} if "interval" in report else {}
         _write(measures.report, predictions.stem, report)
@@ -243,9 +251,10 @@ def _protocol_of(labels: Labels, rows: str | Path | Sequence[Row]) -> str:
     skeleton = skeleton_of(labels)
     if skeleton is None or skeleton.name not in PROTOCOLS:
         return "coco"
-    listed = not isinstance(rows, (str, Path)) and bool(rows)
-    body = listed and keypoints_in(rows) == len(COCO) and not any(field in rows[0] for field, _ in [*PARTS.values()][1:])
-    return "coco" if skeleton is WHOLEBODY and body else skeleton.name
+    if skeleton is not WHOLEBODY or isinstance(rows, (str, Path)) or not rows:
+        return skeleton.name
+    parted = any(field in rows[0] for field, _ in PARTS.values() if field != "keypoints")
+    return "coco" if keypoints_in(rows) == len(COCO) and not parted else skeleton.name
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

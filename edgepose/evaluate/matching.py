@@ -173,7 +173,9 @@ def pictures_of(
     """Labels and results by picture, in the order of their ids, and the skeleton that they are compared in."""
     labels = read_labels(annotations, image_ids)
     rows = read_results(results, labels, image_ids)
-    skeleton = {"crowdpose": CROWDPOSE, "wholebody": WHOLEBODY}.get(protocol) or result_skeleton(labels, keypoints_in(rows))
+    skeleton = {"crowdpose": CROWDPOSE, "wholebody": WHOLEBODY}.get(protocol) or result_skeleton(
+        labels, keypoints_in(rows)
+    )
     k = len(skeleton)
     if rows and len(rows[0]["keypoints"]) != 3 * k:
         raise ValueError(f"results of {len(rows[0]['keypoints']) // 3} keypoints do not fit {skeleton.name} ({k})")

@@ -139,7 +139,9 @@ def _boxes(labels: Labels, source: str | Path) -> dict[Any, _Given]:
         rows = by_image[image["id"]]
         unboxed = [row.get("id") for row in rows if len(row.get("bbox") or ()) != 4]
         if unboxed:
-            raise ValueError(f"person {unboxed[0]} on picture {image['id']} has no bbox of 4 numbers: expected x, y, w, h")
+            raise ValueError(
+                f"person {unboxed[0]} on picture {image['id']} has no bbox of 4 numbers: expected x, y, w, h"
+            )
         boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         # RTMPose's loader cuts labelled boxes to the last pixel's centre, and detected ones or MPII's not at all.
@@ -209,7 +211,7 @@ def one_category(labels: Labels) -> Labels:
     kinds = {annotation.get("category_id", 1) for annotation in labels["annotations"]}
     if not kinds - {1}:
         return labels
-    first = next((c for c in labels.get("categories") or () if c.get("keypoints")), {})
+    first: dict[str, Any] = next((c for c in labels.get("categories") or () if c.get("keypoints")), {})
     annotations = [annotation | {"category_id": 1} for annotation in labels["annotations"]]
     return labels | {"annotations": annotations, "categories": [first | {"id": 1}]}
 
