@@ -177,19 +177,20 @@ def _draw(
     x1, y1 = boxes[drawn, 2:].max(axis=0).tolist()
     near = np.zeros((y1 - y0, x1 - x0), np.float32)
     rows = np.zeros((y1 - y0, x1 - x0), np.int32)
-    across, down = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
     drawn += first
-    numbers = (t.boxes[drawn] - (x0, y0, x0, y0)).tolist(), t.middle[drawn].tolist(), t.curved[drawn].tolist(), \
-        t.span[drawn].tolist(), t.flat[drawn].tolist()  # fmt: skip
-    with np.errstate(invalid="ignore"):  # no root: the ray misses, and not-a-number is never nearer
-        for row, box, (u0, v0, w0), curved, span, flat in zip(drawn.tolist(), *numbers, strict=True):
-            left, top, right, bottom = box
-            du, dv = across[left:right] - u0, (down[top:bottom] - v0)[:, None]
-            before = near[top:bottom, left:right]
-            w, hit = _face(flat, du, dv, w0) if flat[-1] else _ellipsoid(curved, span, du, dv, w0)
-            hit = w > before if hit is None else hit & (w > before)
-            np.copyto(before, w, where=hit)
-            np.copyto(rows[top:bottom, left:right], row + 1, where=hit)
+    outlined = (t.curved[drawn, 0] < -1e-12) & (t.flat[drawn, -1] == 0)
+    _ellipsoids(t, drawn[outlined], (x0, y0), near, rows)
+    for row in drawn[~outlined].tolist():
+        left, top, right, bottom = t.boxes[row].tolist()
+        u0, v0, w0 = t.middle[row].tolist()
+        du = np.arange(left, right, dtype=np.float32) - u0
+        dv = (np.arange(top, bottom, dtype=np.float32) - v0)[:, None]
+        at = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+        flat = t.flat[row].tolist()
+        w, hit = _face(flat, du, dv, w0) if flat[-1] else _open(t.curved[row].tolist(), t.span[row].tolist(), du, dv, w0)
+        hit &= w > near[at]
+        np.copyto(near[at], w, where=hit)
+        np.copyto(rows[at], row + 1, where=hit)
     target = (slice(y0, y1), slice(x0, x1))
     front = near > depth[target]
     np.copyto(depth[target], near, where=front)
@@ -197,25 +198,52 @@ def _draw(
     return int(np.count_nonzero(rows)), (x0, y0, x1, y1)
 
 
-def _ellipsoid(
+def _ellipsoids(t: _Terms, drawn: np.ndarray, corner: tuple[int, int], near: np.ndarray, rows: np.ndarray) -> None:
+    """Solids whose outline is an ellipse into the buffers of a part of the picture that begins at `corner`.
+
+    All at once: lines of pixels first, then, between the ends of each that the outline has there, the pixels.
+    """
+    boxes, middle, curved = t.boxes[drawn], t.middle[drawn], t.curved[drawn]
+    tall = boxes[:, 3] - boxes[:, 1]
+    of = np.repeat(np.arange(len(drawn)), tall)  # (lines,)
+    y = np.arange(len(of)) - np.repeat(np.cumsum(tall) - tall - boxes[:, 1], tall)
+    uu, uv, vv, u, v, one, bu, bv, b1 = curved[of].T
+    dv = y - middle[of, 1]
+    half, rest = (uv * dv + u) / 2, (vv * dv + v) * dv + one  # the root of uu du^2 + 2 half du + rest
+    inside = half * half - uu * rest
+    crossed = np.flatnonzero(inside > 0)
+    of, y, dv, uu, half, rest = of[crossed], y[crossed], dv[crossed], uu[crossed], half[crossed], rest[crossed]
+    reach, u0 = np.sqrt(inside[crossed]), middle[of, 0]
+    left = np.maximum(np.ceil(u0 + (half - reach) / -uu).astype(np.int64), boxes[of, 0])
+    right = np.minimum(np.floor(u0 + (half + reach) / -uu).astype(np.int64) + 1, boxes[of, 2])
+    wide = np.maximum(right - left, 0)
+    su, sv, sw, bounded = t.span[drawn[of]].T
+    lines = np.stack([uu, 2 * half, rest, bu[crossed], bv[crossed] * dv + b1[crossed], su + 0 * u0,
+                      sv * dv - sw * middle[of, 2], sw, bounded, left - u0], axis=0)  # fmt: skip
+    first = np.cumsum(wide) - wide
+    line = np.repeat(np.arange(len(wide)), wide)  # (pixels,)
+    step = np.arange(len(line)) - np.repeat(first, wide)
+    uu, u, one, bu, b1, su, s1, sw, bounded, du = np.take(lines.astype(np.float32), line, axis=1)
+    du += step
+    w = np.sqrt(np.maximum((uu * du + u) * du + one, 0)) - (bu * du + b1)
+    hit = np.flatnonzero(np.abs(su * du + s1 + sw * w) * bounded <= w)
+    place = (np.repeat((y - corner[1]) * near.shape[1] + left - corner[0], wide) + step)[hit]
+    w = w[hit]
+    depth = near.reshape(-1)
+    np.maximum.at(depth, place, w)
+    best = np.flatnonzero(depth[place] == w)
+    rows.reshape(-1)[place[best]] = drawn[of[line[hit[best]]]] + 1
+
+
+def _open(
     curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray, w0: float
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Inverse depth (h, w) of the front of a solid, not-a-number beside it, and where it exists if not everywhere."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse depth (h, w) of the front of a solid without an ellipse for an outline, and where it exists."""
     uu, uv, vv, u, v, one, bu, bv, b1 = curved
-    w = dv * (uv * du)
-    w += (uu * du + u) * du + one
-    w += (vv * dv + v) * dv
-    np.sqrt(w, out=w)
-    w -= bu * du + b1
-    w -= bv * dv
     su, sv, sw, bounded = span
-    if not bounded:
-        return w, None
-    along = sw * w
-    along += su * du - sw * w0
-    along += sv * dv
-    np.abs(along, out=along)
-    return w, along <= w
+    root = uv * dv * du + (uu * du + u) * du + (vv * dv + v) * dv + one
+    w = np.sqrt(np.maximum(root, 0)) - bu * du - bv * dv - b1
+    return w, (root >= 0) & (np.abs(sw * (w - w0) + su * du + sv * dv) * bounded <= w)
 
 
 def _face(flat: list[float], du: np.ndarray, dv: np.ndarray, w0: float) -> tuple[np.ndarray, np.ndarray]:
