@@ -136,6 +136,10 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     return _Terms(places, rows, boxes, curved, span, np.stack([*faces, flat], axis=1))
 
 
+# Of a box around a solid: along both sides, and which end.
+_CORNERS = np.array([[-1, -1, -1, -1, 1, 1, 1, 1], [-1, -1, 1, 1, -1, -1, 1, 1], [0, 1, 0, 1, 0, 1, 0, 1]])
+
+
 def _boxes(
     camera: Camera, s: Solids, start: np.ndarray, axes: np.ndarray, flat: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -143,20 +147,11 @@ def _boxes(
     k0, k1, k2 = s.profile.T
     vertex = np.clip(np.where(flat, 0, -k1 / (2 * np.where(flat, 1, k2))), s.span[:, 0], s.span[:, 1])
     radius = np.where(flat, 1, np.sqrt(np.maximum(k0 + k1 * vertex + k2 * vertex**2, 0)))
-    ends = np.where(flat[:, None], 0, s.span * s.length[:, None])
-    corners = start[:, None] + np.einsum(
-        "pij,pcj->pci",
-        axes,
-        np.stack(
-            [
-                np.stack([a * s.wide * radius, b * s.deep * radius, ends[:, c]], axis=1)
-                for a in (-1, 1)
-                for b in (-1, 1)
-                for c in (0, 1)
-            ],
-            axis=1,
-        ),
-    )  # fmt: skip  (P, 8, 3)
+    local = np.empty((len(s), 8, 3))
+    local[..., 0] = (s.wide * radius)[:, None] * _CORNERS[0]
+    local[..., 1] = (s.deep * radius)[:, None] * _CORNERS[1]
+    local[..., 2] = np.where(flat[:, None], 0, s.span * s.length[:, None])[:, _CORNERS[2]]
+    corners = start[:, None] + local @ np.swapaxes(axes, 1, 2)  # (P, 8, 3)
     near = corners[..., 2].min(axis=1) < NEAR
     flattened = camera.centre + camera.focal * corners[..., :2] / np.maximum(corners[..., 2:], NEAR)
     limits = np.array(camera.size)
