@@ -77,10 +77,10 @@ def _table(camera: Camera, s: Solids, middle: np.ndarray, rows: np.ndarray, ligh
     """(34, P) float32, all that a pixel needs to know of its solid."""
     flat = s.profile[:, 2] == 0
     lamp = np.asarray(light.towards, float)
-    directions = np.stack([lamp / np.linalg.norm(lamp), (0.0, 1.0, 0.0), -camera.rotation[2]])
+    directions = np.array([lamp / np.linalg.norm(lamp), (0.0, 1.0, 0.0), -camera.rotation[2]])
     local = (directions @ s.axes).reshape(len(s), 9)
-    curvature = np.where(flat[:, None], 0, 1 / np.stack([s.wide, s.deep], axis=1) ** 2)
-    slope = np.stack([-s.profile[:, 1] / (2 * s.length), -s.profile[:, 2] / s.length**2], axis=1)
+    curvature = np.where(flat[:, None], 0, 1 / np.array([s.wide, s.deep]).T ** 2)
+    slope = np.array([-s.profile[:, 1] / (2 * s.length), -s.profile[:, 2] / s.length**2]).T
     whole = rows.copy()  # from coordinates around the middle to the picture's
     whole[:, :, 2] -= np.einsum("pij,pj->pi", rows[:, :, [0, 1, 3]], middle)
     tile = (s.tile * TILE_SIZE**2)[:, None]

@@ -24,8 +24,8 @@ from edgepose.runtime.pictures import read_image
 class Place:
     """A backdrop `distance` metres behind the origin, facing +z, and a ground at y = 0.
 
-    wall:   (h, w, 3) uint8, its lowest row at the ground; wall_scale: its pixels per metre
-    ground: (h, w, 3) uint8; ground_scale: its pixels per metre; ground_turn: radians
+    wall:   (h, w, 3 or 4) uint8, its lowest row at the ground; wall_scale: its pixels per metre
+    ground: (h, w, 3 or 4) uint8; ground_scale: its pixels per metre; ground_turn: radians
     shift:  which part of the textures lies behind the origin, metres
     """
 
@@ -153,7 +153,7 @@ def draw_place(place: Place, camera: Camera) -> np.ndarray:
 
 def _homography(camera: Camera, origin: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
     """(3, 3) from texture pixels on a plane of the world to pixels of the picture."""
-    inside = camera.rotation @ np.stack([right, down, origin - camera.position], axis=1)
+    inside = camera.rotation @ np.array([right, down, origin - camera.position]).T
     (cx, cy), f = camera.centre, camera.focal
     return np.array([[f, 0, cx], [0, f, cy], [0, 0, 1.0]]) @ inside
 
@@ -162,8 +162,9 @@ def _warped(texture: np.ndarray, matrix: np.ndarray, width: int, rows: np.ndarra
     """A plane's part of the picture: the rows from the first to the last of `rows`."""
     up = np.array([[1.0, 0, 0], [0, 1.0, -float(rows[0])], [0, 0, 1.0]])
     size = (width, int(rows[-1] - rows[0]) + 1)
-    return np.asarray(cv2.warpPerspective(texture, up @ matrix, size, flags=cv2.INTER_LINEAR,
-                                          borderMode=cv2.BORDER_REFLECT_101))  # fmt: skip
+    warped = cv2.warpPerspective(texture, up @ matrix, size, flags=cv2.INTER_LINEAR,
+                                 borderMode=cv2.BORDER_REFLECT_101)  # fmt: skip
+    return np.asarray(warped if warped.shape[2] == 3 else cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR))
 
 
 def draw_shadows(image: np.ndarray, camera: Camera, bodies: list[np.ndarray], light: Light) -> None:

@@ -70,12 +70,15 @@ def _noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndar
     sheets = _grain(round(2 * sigma))
     tall, wide = sheets[0].shape[:2]
     row, column = (int(rng.integers(0, side)) for side in (tall // 2, wide // 2))
-    if row + height <= tall and column + width <= wide:
-        brighter, darker = (sheet[row : row + height, column : column + width] for sheet in sheets)
-    else:  # a large picture repeats the sheet
-        rows, columns = (row + np.arange(height)) % tall, (column + np.arange(width)) % wide
-        brighter, darker = (sheet[rows[:, None], columns[None]] for sheet in sheets)
-    return np.asarray(cv2.subtract(cv2.add(image, brighter), darker))  # quicker on bytes than a signed sum
+    grown = np.empty_like(image)
+    for y in range(-row, height, tall):  # a large picture repeats the sheet
+        for x in range(-column, width, wide):
+            at = (slice(max(y, 0), min(y + tall, height)), slice(max(x, 0), min(x + wide, width)))
+            brighter, darker = (sheet[at[0].start - y : at[0].stop - y, at[1].start - x : at[1].stop - x]
+                                for sheet in sheets)  # fmt: skip
+            # On bytes, which is quicker than a signed sum.
+            cv2.subtract(cv2.add(image[at], brighter), darker, dst=grown[at])
+    return grown
 
 
 @cache

@@ -152,9 +152,9 @@ def turns_by(tilt: np.ndarray, roll: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     """Rotations (P, 3, 3): about x by tilt, then z by -roll, then y by yaw."""
     (a, b), (c, d), (e, f) = ((np.cos(angle), np.sin(angle)) for angle in (tilt, roll, yaw))
     turn = np.empty((len(tilt), 3, 3))
-    turn[:, 0] = np.stack([e * c, e * d * a + f * b, f * a - e * d * b], axis=1)
-    turn[:, 1] = np.stack([-d, c * a, -c * b], axis=1)
-    turn[:, 2] = np.stack([-f * c, e * b - f * d * a, f * d * b + e * a], axis=1)
+    turn[:, 0, 0], turn[:, 0, 1], turn[:, 0, 2] = e * c, e * d * a + f * b, f * a - e * d * b
+    turn[:, 1, 0], turn[:, 1, 1], turn[:, 1, 2] = -d, c * a, -c * b
+    turn[:, 2, 0], turn[:, 2, 1], turn[:, 2, 2] = -f * c, e * b - f * d * a, f * d * b + e * a
     return turn
 
 
