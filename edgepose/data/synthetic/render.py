@@ -231,9 +231,7 @@ def _ellipsoids(t: _Terms, drawn: np.ndarray, corner: tuple[int, int], near: np.
     rows.reshape(-1)[place[best]] = drawn[of[line[hit[best]]]] + 1
 
 
-def _open(
-    curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _open(curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inverse depth (h, w) of the front of a solid without an ellipse for an outline, and where it exists."""
     uu, uv, vv, u, v, one, bu, bv, b1 = curved
     su, sv, s1, sw = span
