@@ -319,7 +319,9 @@ def export(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Labels in any format that training reads (JSON or joints.mat).")
+    ],
     model: Annotated[
         list[str] | None, typer.Option("--model", "-m", help="Model name or file; may be repeated.")
     ] = None,
@@ -338,7 +340,8 @@ def evaluate(
         str, typer.Option("--scales", help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25.")
     ] = "1",
     pck: Annotated[
-        str | None, typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME; sizes: torso, box or head.")
+        str | None,
+        typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME; sizes: torso, box or head (MPII: PCKh)."),
     ] = None,
     bootstrap: Annotated[
         int | None,

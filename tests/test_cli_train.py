@@ -17,7 +17,8 @@ from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse, quicken_process, training_sets
+from edgepose.commands.train import parse, quicken_process, training_sets, validation
+from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
@@ -122,24 +123,46 @@ def test_sets_of_a_mix_have_names(data: str, tmp_path: Path) -> None:
     assert result.exit_code == 1 and "needs the name of every set" in result.stderr
 
 
-def test_three_conventions_train_together(tmp_path: Path) -> None:
-    """COCO, AI Challenger and CrowdPose as they come, each with an equal share."""
+UNIONS = {  # skeleton: sets as they come, with their people
+    "coco19": {"coco": 12, "aic": 9, "crowdpose": 4},
+    "halpe26": {"coco_wholebody": 12, "mpii": 5, "halpe": 12},
+}
+
+
+@pytest.mark.parametrize("skeleton", UNIONS)
+def test_three_conventions_train_together(tmp_path: Path, skeleton: str) -> None:
+    """Files as they come, each with an equal share."""
+    people = UNIONS[skeleton]
     scraps = folder().parent / "data" / "scraps"
     if not scraps.is_dir():
         pytest.skip(f"the original annotation files are not in {scraps}")
-    sets = ",".join(f"{scraps / name / f'test_{name}.json'}:{scraps / name}" for name in ("coco", "aic", "crowdpose"))
-    words = ["skeleton=coco19", "batch=8", "input_size=64x64", "precision=fp32", "threads=1", "sampling=balanced",
+    folders = {"coco_wholebody": ("coco", "coco"), "halpe": ("halpe", "coco")}
+    places = {name: folders.get(name, (name, name)) for name in people}
+    sets = ",".join(f"{scraps / at / f'test_{name}.json'}:{scraps / images}" for name, (at, images) in places.items())
+    words = [f"skeleton={skeleton}", "batch=8", "input_size=64x64", "precision=fp32", "threads=1", "sampling=balanced",
              "stage2=0", "warmup=1"]  # fmt: skip
     recipe = override(RECIPES["rtmpose-t"], words)
     task = prepare(recipe, parse("x", [f"data={sets}"])[0].data)
-    assert len(task.samples) == 12 + 9 + 4
+    assert len(task.samples) == sum(people.values())
     order = task.order(np.random.default_rng(0), len(task.samples))
     shares = np.bincount(task.samples.people.sets[order], minlength=3)
-    assert shares.max() - shares.min() <= 1, "equal shares of 12, 9 and 4 people"
+    assert shares.max() - shares.min() <= 1, "equal shares of sets of many and of few people"
     result = CliRunner().invoke(app, ["train", "rtmpose-t", f"data={sets}", f"out={tmp_path}", "epochs=1", *words])
     assert result.exit_code == 0, result.output
     row = json.loads((tmp_path / "log.jsonl").read_text())
-    assert row["iteration"] == 3 and np.isfinite(row["simcc"])
+    assert row["iteration"] == sum(people.values()) // 8 and np.isfinite(row["simcc"])
+
+
+@pytest.mark.parametrize("name", ["aic", "mpii", "crowdpose", "halpe"])
+def test_any_format_serves_for_validation(name: str) -> None:
+    pytest.importorskip("hotcoco")
+    scraps = folder().parent / "data" / "scraps"
+    if not scraps.is_dir():
+        pytest.skip(f"the original annotation files are not in {scraps}")
+    pictures = scraps / ("coco" if name == "halpe" else name)
+    spec, network = build("rtmpose-t", skeleton="coco", input_size=(64, 64))
+    figures = validation(spec, [(scraps / name / f"test_{name}.json", pictures, 1)])(network.eval())
+    assert set(figures) == {"AP", "AP50", "AP75", "AR", "PCK"} and 0 <= figures["PCK"] < 0.5, "nothing was learnt"
 
 
 def test_settings_of_crops_are_refused_where_whole_pictures_are_seen(data: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgepose.commands.evaluate import Measures, file_stem, prepared
+from edgepose.commands.evaluate import Measures, comparable, file_stem, prepared
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.evaluate.energy import EnergyMeter, efficiency
 from edgepose.evaluate.graph import graph_size
@@ -140,7 +140,8 @@ def _score(contender: _Contender, labels: Labels, plan: Plan, screen: Screen) ->
         outcome = run(prepared(estimator, False), labels, plan.images, plan.boxes, progress=bar.progress)
     measures = Measures()
     if len(estimator.spec.keypoints):
-        figures = measures.of(row["model"], outcome.results, labels)
+        against, lacking = comparable(labels, estimator, plan.boxes)
+        figures = measures.of(row["model"], outcome.results, against, lacking)
     else:
         figures = measures.of_boxes(row["model"], outcome.results, labels)
     row |= figures | {"unreadable": sorted(outcome.unreadable)}

@@ -13,15 +13,28 @@ from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS
 from edgepose.evaluate.interval import intervals
 from edgepose.evaluate.keypoints import keypoint_metrics
-from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
+from edgepose.evaluate.labels import (
+    PARTS,
+    Labels,
+    Row,
+    keypoints_in,
+    read_labels,
+    read_results,
+    skeleton_of,
+    without_keypoints,
+)
 from edgepose.evaluate.matching import match, pictures_of
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
-from edgepose.evaluate.run import Estimates, run
+from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.estimator import Estimator
+from edgepose.skeleton import COCO, WHOLEBODY
 
 COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
+
+
+OF_KEYPOINTS = ("PCKh", "PCKh@0.1", "per_group", "heads", "PCK", "PCK@0.05", "per_joint", "AUC", "EPE", "NME")
 
 
 @dataclass(frozen=True)
@@ -45,22 +58,28 @@ class Measures:
         if self.spoiled and self.report is None:
             raise ValueError("--robustness is part of a report: say where with --report FOLDER")
 
-    def of(self, model: str, rows: str | Path | Sequence[Row], labels: Labels) -> dict[str, Any]:
-        """The figures of one model."""
-        protocol = self.protocol or _protocol_of(labels)
+    def of(
+        self, model: str, rows: str | Path | Sequence[Row], labels: Labels, lacking: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The figures of one model; `lacking` keypoints, which it cannot find, are left out of them."""
+        if isinstance(rows, (str, Path)) and (self.pck or self.bootstrap or skeleton_of(labels) is WHOLEBODY):
+            rows = read_results(rows, labels)
+        protocol = self.protocol or _protocol_of(labels, rows)
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}, expected one of {list(PROTOCOLS)}")
-        figures: dict[str, Any] = {"model": model, "protocol": protocol} | PROTOCOLS[protocol](rows, labels)
+        against = without_keypoints(labels, lacking)
+        figures: dict[str, Any] = {"model": model, "protocol": protocol} | PROTOCOLS[protocol](rows, against)
         if self.pck is not None:
-            of_keypoints = keypoint_metrics(rows, labels, size=self.pck)
-            figures |= {name: of_keypoints[name] for name in ("PCK", "PCK@0.05", "per_joint", "AUC", "EPE", "NME")}
+            of_keypoints = keypoint_metrics(rows, labels, size=self.pck, leave_out=lacking)
+            figures |= {name: of_keypoints[name] for name in OF_KEYPOINTS if name in of_keypoints}
         if self.bootstrap and self.report is None:
-            figures["interval"] = intervals(match(pictures_of(rows, labels, protocol)[0]), self.bootstrap)
-        return _rounded(figures)
+            figures["interval"] = intervals(match(pictures_of(rows, against, protocol)[0]), self.bootstrap)
+        return _rounded(figures | ({"unmeasured": list(lacking)} if lacking else {}))
 
-    def reported(self, rows: str | Path | Sequence[Row], labels: Labels, figures: dict[str, Any]) -> dict[str, Any]:
+    def reported(self, rows: Sequence[Row], labels: Labels, figures: dict[str, Any]) -> dict[str, Any]:
         """The whole report of one model."""
-        return report_on(rows, labels, figures, resamples=RESAMPLES if self.bootstrap is None else self.bootstrap)
+        against = without_keypoints(labels, figures.get("unmeasured", ()))
+        return report_on(rows, against, figures, resamples=RESAMPLES if self.bootstrap is None else self.bootstrap)
 
     def of_boxes(self, model: str, rows: Sequence[Row], labels: Labels) -> dict[str, Any]:
         """The figures of one detector."""
@@ -124,11 +143,22 @@ def evaluate_models(
             if name in detectors:
                 figures = measures.of_boxes(name, outcome.results, labels)
             else:
-                figures = measures.of(name, outcome.results, labels) | {"boxes": boxes} | tests_of(estimator)
+                against, lacking = comparable(labels, estimator, boxes)
+                figures = measures.of(name, outcome.results, against, lacking) | {"boxes": boxes} | tests_of(estimator)
+                if lacking:
+                    screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
                 if measures.report is not None:
-                    report = measures.reported(outcome.results, labels, figures)
+                    report = measures.reported(outcome.results, against, figures)
                     if measures.spoiled:
-                        report["robustness"] = _robustness(screen, name, estimator, labels, images, boxes, figures)
+                        report["robustness"] = _robustness(
+                            screen,
+                            name,
+                            estimator,
+                            (labels, without_keypoints(against, lacking)),
+                            images,
+                            boxes,
+                            figures,
+                        )
                     figures |= {"interval": report["interval"]} if "interval" in report else {}
                     _write(measures.report, name, report)
             rows.append(figures)
@@ -147,15 +177,29 @@ def evaluate_models(
 def evaluate_results(predictions: Path, annotations: Path, measures: Measures, as_json: bool) -> None:
     """A COCO results file against the labels."""
     labels = read_labels(annotations)
-    figures = measures.of(predictions.stem, predictions, labels)
-    if measures.report is not None:
-        report = measures.reported(predictions, labels, figures)
+    if measures.report is None:
+        figures = measures.of(predictions.stem, predictions, labels)
+    else:
+        rows = read_results(predictions, labels)
+        figures = measures.of(predictions.stem, rows, labels)
+        report = measures.reported(rows, labels, figures)
         figures |= {"interval": report["interval"]} if "interval" in report else {}
         _write(measures.report, predictions.stem, report)
     if as_json:
         show_json(figures)
     else:
         _show([figures])
+
+
+def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels, list[str]]:
+    """Labels to measure a model's results against, and the names of labelled keypoints that it cannot find.
+
+    A model of COCO's 17 has no neck to find in CrowdPose. Categories (AP-10K's species) are kept where the labels'
+    own boxes say what stands in them.
+    """
+    lacking = unmeasured(labels, estimator.spec.keypoints)
+    stated = estimator.spec.per_person and boxes == "gt"
+    return labels if stated else one_category(labels), lacking
 
 
 def tests_of(estimator: Estimates) -> dict[str, Any]:
@@ -169,12 +213,21 @@ def tests_of(estimator: Estimates) -> dict[str, Any]:
 
 
 def _robustness(
-    screen: Screen, name: str, estimator: Estimates, labels: Labels, images: Path, boxes: str, plain: dict[str, Any]
+    screen: Screen,
+    name: str,
+    estimator: Estimates,
+    labels: tuple[Labels, Labels],
+    images: Path,
+    boxes: str,
+    plain: dict[str, Any],
 ) -> list[dict[str, Any]]:
+    """labels: whom the model is shown, and what it is measured against."""
+    shown, against = labels
+
     def figures_of(spoiled: Estimates) -> dict[str, Any]:
-        with screen.task(f"{name}, {getattr(spoiled, 'kind', '')}", len(labels["images"])) as bar:
-            rows = run(spoiled, labels, images, boxes, progress=bar.progress).results
-        return _rounded(PROTOCOLS[plain["protocol"]](rows, labels))
+        with screen.task(f"{name}, {getattr(spoiled, 'kind', '')}", len(shown["images"])) as bar:
+            rows = run(spoiled, shown, images, boxes, progress=bar.progress).results
+        return _rounded(PROTOCOLS[plain["protocol"]](rows, against))
 
     return robustness(estimator, figures_of, plain)
 
@@ -193,16 +246,22 @@ def file_stem(name: str) -> str:
     return Path(name).stem if name.endswith((".onnx", ".xml")) else Path(name).name
 
 
-def _protocol_of(labels: Labels) -> str:
+def _protocol_of(labels: Labels, rows: str | Path | Sequence[Row]) -> str:
+    """The labels' own, but COCO's for the body alone of people labelled as a whole."""
     skeleton = skeleton_of(labels)
-    return skeleton.name if skeleton is not None and skeleton.name in PROTOCOLS else "coco"
+    if skeleton is None or skeleton.name not in PROTOCOLS:
+        return "coco"
+    if skeleton is not WHOLEBODY or isinstance(rows, (str, Path)) or not rows:
+        return skeleton.name
+    parted = any(field in rows[0] for field, _ in PARTS.values() if field != "keypoints")
+    return "coco" if keypoints_in(rows) == len(COCO) and not parted else skeleton.name
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
     extra = [
         name
-        for name in ("APS", "AP_easy", "AP_medium", "AP_hard", "PCK", "PCK@0.05", "AUC", "EPE", "NME")
-        if name in rows[0]
+        for name in ("APS", "AP_easy", "AP_medium", "AP_hard", *OF_KEYPOINTS)
+        if name in rows[0] and not isinstance(rows[0][name], dict)
     ]
     columns = [*COLUMNS[:-2], *extra, *COLUMNS[-2:]]
     show_table(["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows])

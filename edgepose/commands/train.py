@@ -177,13 +177,15 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
     from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
     from edgepose.evaluate.coco import coco_ap
     from edgepose.evaluate.keypoints import keypoint_metrics
-    from edgepose.evaluate.labels import read_labels
-    from edgepose.evaluate.run import results_of
+    from edgepose.evaluate.labels import read_labels, without_keypoints
+    from edgepose.evaluate.run import one_category, results_of, unmeasured
     from edgepose.models.deployed import TorchNetwork
     from edgepose.runtime.estimator import Estimator
 
     annotations, pictures, _ = sets[0]
     labels = read_labels(annotations)
+    lacking = unmeasured(labels, spec.keypoints) if len(spec.keypoints) else []
+    against = labels if spec.per_person else one_category(labels)
 
     def figures_of_boxes(network: nn.Module) -> dict[str, float]:
         estimator = Estimator(TorchNetwork(spec, network), min_box_score=MIN_BOX_SCORE)
@@ -192,9 +194,9 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
 
     def figures(network: nn.Module) -> dict[str, float]:
         rows = results_of(Estimator(TorchNetwork(spec, network), min_box_score=0.0), labels, pictures, "gt")
-        found = coco_ap(rows, labels)
+        found = coco_ap(rows, without_keypoints(against, lacking))
         if spec.per_person:  # whose keypoints are whose is known for given boxes alone
-            found |= keypoint_metrics(rows, labels)
+            found |= keypoint_metrics(rows, against, leave_out=lacking)
         return {name: found[name] for name in ("AP", "AP50", "AP75", "AR", "PCK") if name in found}
 
     return figures if len(spec.keypoints) else figures_of_boxes

@@ -6,6 +6,7 @@ OCHuman and LSPET differ in the keypoints that their categories name and in a fe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,20 +117,23 @@ def _of_listed_pictures(
     return [row for row in rows if row["image_id"] in index]
 
 
+def labelled_skeleton(names: Sequence[str], rows: Sequence[Row]) -> Skeleton | None:
+    """The skeleton of annotations whose category names these keypoints; None where it is unknown."""
+    length = next((len(row["keypoints"]) for row in rows if isinstance(row.get("keypoints"), list)), 0) // 3
+    if any("foot_kpts" in row for row in rows[:100]):
+        return WHOLEBODY
+    return BY_LENGTH[length] if length != len(names) and length in BY_LENGTH else named_skeleton(names)
+
+
 def _skeletons(content: Row, rows: list[Row], path: str | Path) -> dict[Any, Skeleton]:
     """The skeleton of every category of people (or animals) by its id; they all have the same."""
-    length = next((len(row["keypoints"]) for row in rows if isinstance(row.get("keypoints"), list)), 0) // 3
     categories = rows_of(content, "categories", path) if "categories" in content else []
     found: dict[Any, Skeleton] = {}
     unknown: list[str] = []
     for category in categories:
         names = category.get("keypoints")
         names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        skeleton = named_skeleton(names)
-        if any("foot_kpts" in row for row in rows[:100]):
-            skeleton = WHOLEBODY
-        elif length != len(names) and length in BY_LENGTH:
-            skeleton = BY_LENGTH[length]
+        skeleton = labelled_skeleton(names, rows)
         if skeleton is not None:
             found[category.get("id")] = skeleton
         else:

@@ -116,7 +116,7 @@ def tell(problems: Problems, sentence: str) -> None:
     problems.append(sentence)
 
 
-def load_json(path: str | Path, outlines: bool = False) -> Any:
+def load_json(path: str | Path, outlines: bool = False, kind: str = "an annotation file") -> Any:
     """The content of a JSON file. Without `outlines`, polygons (`segmentation`) become 0.
 
     The readers do not use them, and they are most of COCO's training file.
@@ -127,9 +127,9 @@ def load_json(path: str | Path, outlines: bool = False) -> Any:
         text = Path(path).read_text(encoding="utf-8").removeprefix("\ufeff")
         return json.loads(text if outlines else OUTLINE.sub(r"\1 0", text))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: expected an annotation file") from None
+        raise FileNotFoundError(f"{path} does not exist: expected {kind}") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): expected an annotation file") from error
+        raise ValueError(f"{path} is not JSON ({error}): expected {kind}") from error
     finally:
         if collecting:
             gc.enable()

@@ -1,8 +1,9 @@
 """The published mixes of data sets: which sets, and how often each is listed.
 
-RTMPose (Jiang et al., 2023; the published configs): COCO three times beside AI Challenger once, and the "body-7" and
-"body-8" mixes of one pass each. Sets meet by keypoint name (`edgepose.data.people.union`), which gives the published
-index maps and, for skeletons that have them, also MPII's pelvis.
+RTMPose (Jiang et al., 2023; the published configs): COCO three times beside AI Challenger once, and seven sets of one
+pass each. The models called "body-8" are trained on the same seven; the eighth, OCHuman, is for testing alone. Sets
+meet by keypoint name (`edgepose.data.people.union`), which gives the published index maps and, for skeletons that have
+them, also MPII's pelvis. For Halpe's 26 keypoints the COCO set is COCO-WholeBody, whose feet are labelled.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _BODY7 = ("coco", "aic", "crowdpose", "mpii", "jhmdb", "halpe", "posetrack18")
 MIXES: dict[str, dict[str, int]] = {
     "aic-coco": {"aic": 1, "coco": 3},
     "body7": dict.fromkeys(_BODY7, 1),
-    "body8": dict.fromkeys((*_BODY7, "humanart"), 1),
+    "body8": dict.fromkeys(_BODY7, 1),
 }
 
 

@@ -13,7 +13,13 @@ from edgepose.data.people import People
 
 Reader = Callable[[Any, str | Path, str | Path | None, Problems], People]
 
-READERS: dict[str, Reader] = {"coco": of_coco, "aic": of_aic, "mpii": of_mpii, "ochuman": of_ochuman}
+READERS: dict[str, Reader] = {
+    "coco": of_coco,
+    "aic": of_aic,
+    "mpii": of_mpii,
+    "ochuman": of_ochuman,
+    "lsp": lambda _, *rest: read_lsp(*rest),  # no JSON
+}
 KNOWN = (
     "COCO's form (COCO, WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...), the original lists of AI Challenger, MPII "
     "and OCHuman, or LSP's joints.mat"
@@ -32,11 +38,16 @@ def recognised(
     annotations: str | Path, pictures: str | Path | None = None, problems: Problems = None
 ) -> tuple[str, People]:
     """Which format a file has ("coco", "aic", "mpii", "ochuman", "lsp"), and its people."""
-    if _is_matlab(annotations):
-        return "lsp", read_lsp(annotations, pictures, problems)
-    content = load_json(annotations)
-    kind = kind_of(content, annotations)
+    kind, content = loaded(annotations)
     return kind, READERS[kind](content, annotations, pictures, problems)
+
+
+def loaded(annotations: str | Path) -> tuple[str, Any]:
+    """The format of a file, a key of `READERS`, and its content where that is JSON."""
+    if _is_matlab(annotations):
+        return "lsp", None
+    content = load_json(annotations)
+    return kind_of(content, annotations), content
 
 
 def kind_of(content: Any, path: str | Path) -> str:

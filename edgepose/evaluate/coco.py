@@ -12,11 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.evaluate.labels import PARTS, Labels, Row, keypoints_of, read_labels, read_results, result_skeleton
+from edgepose.data.people import FILLED
+from edgepose.evaluate.labels import (
+    PARTS,
+    Labels,
+    Row,
+    checked_results,
+    keypoints_in,
+    keypoints_of,
+    read_labels,
+    read_results,
+    result_skeleton,
+)
+from edgepose.evaluate.result_file import ResultFile
 from edgepose.skeleton import CROWDPOSE, WHOLEBODY
 
 Figures = dict[str, Any]
-BOX_SHARE = 0.53  # of its box that a person covers, where no mask was drawn (CrowdPose, AI Challenger)
 AREAS = {"": 0, "M": 1, "L": 2}  # of COCO's: all, medium [32^2, 96^2], large
 # By crowdIndex, as the official tool splits them (its paper says 0.1 and 0.8).
 CROWD_LEVELS = {"AP_easy": (-np.inf, 0.2), "AP_medium": (0.2, 0.8), "AP_hard": (0.8, np.inf)}
@@ -35,12 +46,12 @@ def coco_ap(
     Args:
         results: rows {image_id, keypoints: x y score each, score}, or a file of them; 20 per picture count.
         sigmas: (K,) fall-off per keypoint; by default those of the skeleton that the annotations name.
-        use_area: False takes 0.53 x box for the area of a person.
+        use_area: False takes 0.53 x box for the area of a person, as is done for files that state no areas.
         image_ids: evaluate these pictures only, labels and results alike.
     """
     labels = read_labels(annotations, image_ids)
-    rows = read_results(results, labels, image_ids)
-    sigmas = result_skeleton(labels, rows).sigmas if sigmas is None else np.asarray(sigmas, np.float64)
+    rows = checked_results(results, labels, image_ids)
+    sigmas = result_skeleton(labels, keypoints_in(rows)).sigmas if sigmas is None else np.asarray(sigmas, np.float64)
     labels = prepared(labels, len(sigmas), use_area)
     return _figures(*_curves(labels, rows, sigmas)) | _counts(labels)
 
@@ -54,14 +65,13 @@ def crowdpose_ap(
     APM, APL, ARM and ARL (by size of the person, as COCO's) are not part of the protocol.
     """
     labels = prepared(read_labels(annotations, image_ids), len(CROWDPOSE), use_area=False)
-    rows = read_results(results, labels, image_ids)
+    rows = checked_results(results, labels, image_ids)
     figures = _figures(*_curves(labels, rows, CROWDPOSE.sigmas)) | _counts(labels)
     if not all("crowdIndex" in image for image in labels["images"]):
         return figures
     for name, (low, high) in CROWD_LEVELS.items():
-        kept = {image["id"] for image in labels["images"] if low <= image["crowdIndex"] < high}
-        of_level = [row for row in rows if row["image_id"] in kept]
-        precision, _ = _curves(read_labels(labels, kept), of_level, CROWDPOSE.sigmas)
+        kept = [image["id"] for image in labels["images"] if low <= image["crowdIndex"] < high]
+        precision, _ = _curves(labels, rows, CROWDPOSE.sigmas, kept)
         figures[name] = round(float(precision[..., 0].mean()), 4)
     return figures
 
@@ -116,7 +126,7 @@ def prepared(labels: Labels, k: int, use_area: bool) -> Labels:
             "category_id": annotation.get("category_id", 1),
             "iscrowd": annotation.get("iscrowd", 0),
             "bbox": box,
-            "area": annotation["area"] if use_area else BOX_SHARE * box[2] * box[3],
+            "area": annotation["area"] if use_area else FILLED * box[2] * box[3],
             "keypoints": points,
             "num_keypoints": count,
         }
@@ -137,26 +147,47 @@ def _joined(row: Row) -> Row:
     return rest | {"keypoints": [v for field, _ in PARTS.values() for v in row[field]]}
 
 
-def _curves(labels: Labels, rows: Sequence[Row], sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (thresholds, recalls, categories, areas) and recall (thresholds, categories, areas)."""
+def _curves(
+    labels: Labels, rows: Sequence[Row] | ResultFile, sigmas: np.ndarray, image_ids: Sequence[int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision (thresholds, recalls, categories, areas) and recall (thresholds, categories, areas).
+
+    image_ids: the pictures that count, where not all of the labels do.
+    """
+    if image_ids is not None and not image_ids:
+        return np.full((10, 101, 1, 3), -1.0), np.full((10, 1, 3), -1.0)
     try:
         from hotcoco import COCO, COCOeval
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("average precision needs hotcoco: pip install edgepose[evaluate]") from error
-    k = len(sigmas)
-    if rows and len(rows[0]["keypoints"]) != 3 * k:
-        raise ValueError(f"results of {len(rows[0]['keypoints']) // 3} keypoints do not fit {k} sigmas")
-    columns = ("image_id", "category_id", "keypoints", "score")  # whatever else a row holds is not read
-    detections = [{key: row.get(key, 1) for key in columns} for row in rows]
+    k = keypoints_in(rows)
+    if k is not None and k != len(sigmas):
+        raise ValueError(f"results of {k} keypoints do not fit {len(sigmas)} sigmas")
     truth = COCO({key: labels[key] for key in ("images", "annotations", "categories")})
-    evaluation = COCOeval(truth, truth.load_res(detections), "keypoints")
+    if isinstance(rows, ResultFile):
+        try:
+            found = truth.load_res(str(rows.path))
+        except ValueError:  # numbers that are none: whoever reads row by row can say where
+            return _curves(labels, read_results(rows.path, labels), sigmas, image_ids)
+    else:
+        found = truth.load_res(_detections(rows))
+    evaluation = COCOeval(truth, found, "keypoints")
     parameters = evaluation.params
     parameters.kpt_oks_sigmas = sigmas.tolist()
+    if image_ids is not None:
+        parameters.img_ids = list(image_ids)
     evaluation.params = parameters
     evaluation.evaluate()
     evaluation.accumulate()
     tables = evaluation.eval or {}
     return np.array(tables["precision"])[..., 0], np.array(tables["recall"])[..., 0]
+
+
+def _detections(rows: Sequence[Row]) -> list[Row]:
+    """What the evaluation reads of results. Boxes, where the first has one, give their sizes, as in pycocotools."""
+    boxed = bool(rows) and bool(rows[0].get("bbox"))
+    columns = ("image_id", "category_id", "keypoints", "score", "bbox")[: 5 if boxed else 4]
+    return [{key: row.get(key, 1) for key in columns} for row in rows]
 
 
 def _figures(precision: np.ndarray, recall: np.ndarray) -> Figures:

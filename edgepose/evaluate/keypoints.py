@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.evaluate.labels import Labels, Row, keypoints_of, read_labels, read_results, result_skeleton
+from edgepose.evaluate.labels import (
+    Labels,
+    Row,
+    keypoints_in,
+    keypoints_of,
+    read_labels,
+    read_results,
+    result_skeleton,
+)
 from edgepose.skeleton import MPII, SYNONYMS, Skeleton
 
 MPII_GROUPS = {"head": (9,), "shoulder": (12, 13), "elbow": (11, 14), "wrist": (10, 15), "hip": (2, 3), "knee": (1, 4),
@@ -71,7 +79,10 @@ def pckh(
     measured = [i for i in range(len(MPII)) if i not in MPII_LEFT_OUT]
     total = counts[measured].sum()
     means = {at: float((share * counts)[measured].sum() / total) if total else -1.0 for at, share in shares.items()}
-    groups = {name: float(shares[0.5][list(joints)].mean()) for name, joints in MPII_GROUPS.items()}
+    groups = {
+        name: float(shares[0.5][list(joints)].mean()) if counts[list(joints)].any() else -1.0
+        for name, joints in MPII_GROUPS.items()
+    }
     return groups | {"PCKh": means[0.5], "PCKh@0.1": means[0.1]}
 
 
@@ -102,6 +113,7 @@ def keypoint_metrics(
     size: str = "torso",
     threshold: float = 0.2,
     image_ids: Collection[int] | None = None,
+    leave_out: Collection[str] = (),
 ) -> dict[str, Any]:
     """PCK at `threshold` (`PCK`, `per_joint` by name) and at 0.05, AUC over 30 pixels, EPE and NME of a set's people.
 
@@ -111,31 +123,42 @@ def keypoint_metrics(
     unknown are left out of PCK and NME (`left_out`).
 
     Args:
-        size: torso (middle of the shoulders to middle of the hips, LSP's), box (longer side) or head (neck to top).
+        size: torso (middle of the shoulders to middle of the hips, LSP's), box (longer side) or head (0.6 x the
+            diagonal of the head box where the labels have it, `head_size`, else neck to top). On MPII heads also give
+            its own figures: `PCKh`, `PCKh@0.1`, `per_group`, and which of the two `heads` were.
+        leave_out: names of keypoints that are not measured; sizes are still taken from them.
     """
     if size not in SIZES:
         raise ValueError(f"unknown size {size!r}, expected one of {list(SIZES)}")
     labels = read_labels(annotations, image_ids)
     rows = read_results(results, labels, image_ids)
-    skeleton = result_skeleton(labels, rows)
+    skeleton = result_skeleton(labels, keypoints_in(rows))
     people = [a for a in labels["annotations"] if not a.get("iscrowd") and any(keypoints_of(a, len(skeleton))[2::3])]
     n, k = len(people), len(skeleton)
     points = np.array([keypoints_of(a, k) for a in people], np.float64).reshape(n, k, 3)
     labelled, mask = points[..., :2], points[..., 2] > 0
     for person, seen in zip(people, mask, strict=True):
-        seen &= ~np.isin(skeleton.names, person.get("machine_labelled", ()))
+        seen &= ~np.isin(skeleton.names, [*person.get("machine_labelled", ()), *leave_out])
     predicted = _matched(people, rows, k)  # (N, K, 2)
     found = np.isfinite(predicted).all(axis=(1, 2))
     boxes = np.array([a["bbox"] for a in people], np.float64).reshape(n, 4)
+    boxed = size == "head" and any("head_size" in person for person in people)
     if size == "box":
         sizes = boxes[:, 2:].max(axis=1, initial=0)
+    elif boxed:
+        sizes = np.array([a.get("head_size", 0.0) for a in people], np.float64)
     else:  # the head's ends may be labelled beyond the results' keypoints
-        whole = result_skeleton(labels, ())
+        whole = result_skeleton(labels, None)
         every = np.array([keypoints_of(a, len(whole)) for a in people], np.float64).reshape(n, len(whole), 3)
         measure = torso_sizes if size == "torso" else head_sizes
         sizes = measure(every[..., :2], every[..., 2] > 0, whole)
     share, per_joint = pck(predicted, labelled, mask, sizes, threshold)
-    return {
+    of_heads: dict[str, Any] = {}
+    if size == "head" and skeleton is MPII:  # labels that were read count pixels from 0, as predictions do
+        groups = pckh(predicted, labelled, mask, sizes, offset=0)
+        of_heads = {name: groups.pop(name) for name in ("PCKh", "PCKh@0.1")}
+        of_heads |= {"per_group": groups, "heads": "boxes" if boxed else "neck to top"}
+    return of_heads | {
         "PCK": share,
         "PCK@0.05": pck(predicted, labelled, mask, sizes, 0.05)[0],
         "per_joint": {name: float(v) for name, v in zip(skeleton.names, per_joint, strict=True) if v >= 0},

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
+from array import array
 from collections.abc import Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgepose.data.coco import labelled_skeleton
+from edgepose.data.columns import load_json, rows_of
+from edgepose.data.people import FILLED, People
+from edgepose.data.read import READERS, loaded
+from edgepose.evaluate.result_file import ResultFile, plain_results
 from edgepose.skeleton import COCO, WHOLEBODY, Skeleton, named_skeleton
 
 Labels = dict[str, Any]  # images, annotations, categories
@@ -24,8 +32,12 @@ PARTS = {
 
 
 def read_labels(source: str | Path | Labels, image_ids: Collection[int] | None = None) -> Labels:
-    """A COCO-style annotation file, or what was read from one; only the pictures in `image_ids` where given."""
-    content = _read_json(source) if isinstance(source, (str, Path)) else source
+    """An annotation file in any known format, or COCO-style content; only the pictures in `image_ids` where given.
+
+    Files in COCO's form stay as they are, but people of a file that states no areas get `FILLED` x their box; others
+    are read as for training (`edgepose.data.read`).
+    """
+    content = _of_file(source) if isinstance(source, (str, Path)) else source
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{_name(source)} lacks `images` or `annotations`: expected a COCO-style annotation file")
     if image_ids is None:
@@ -46,21 +58,17 @@ def read_results(
 ) -> list[Row]:
     """Rows of a COCO result file, checked; rows of pictures outside `image_ids` are left out where given.
 
-    content: the field that holds the numbers, "keypoints" (x, y, score each) or "bbox" (x, y, w, h).
+    Args:
+        content: the field that holds the numbers, "keypoints" (x, y, score each) or "bbox" (x, y, w, h).
     """
-    rows = _read_json(source) if isinstance(source, (str, Path)) else list(source)
+    rows = load_json(source, kind="a COCO-style results file") if isinstance(source, (str, Path)) else list(source)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{_name(source)} is not a list of results: expected [{{image_id, {content}, score}}, ...]")
-    for i, row in enumerate(rows):
-        missing = [key for key in ("image_id", content, "score") if key not in row]
-        if missing:
-            raise ValueError(f"{_name(source)}: row {i} lacks {missing}, expected image_id, {content} and score")
-        try:
-            finite = math.isfinite(row["score"]) and all(map(math.isfinite, row[content]))
-        except TypeError:
-            finite = False
-        if not finite:
-            raise ValueError(f"{_name(source)}: row {i} (picture {row['image_id']}) holds what is not a finite number")
+    fields = ["image_id", content, "score"]
+    if rows and content != "bbox" and rows[0].get("bbox"):
+        fields.append("bbox")  # then the sizes of all results are read from it
+    if not _sound(rows, fields):
+        _refuse_first(rows, fields, _name(source))
     if image_ids is not None:
         kept = set(image_ids)
         rows = [row for row in rows if row["image_id"] in kept]
@@ -72,37 +80,109 @@ def read_results(
             "give the annotations that they were made for"
         )
     lengths = {len(row[content]) for row in rows}
-    if content == "bbox" and lengths - {4}:
-        raise ValueError(f"{_name(source)} has boxes of {sorted(lengths)} numbers, expected x, y, w, h")
+    sides = {len(row["bbox"]) for row in rows} if "bbox" in fields else set()
+    if sides - {4}:
+        raise ValueError(f"{_name(source)} has boxes of {sorted(sides)} numbers, expected x, y, w, h")
     if content == "keypoints" and (len(lengths) > 1 or any(n % 3 for n in lengths)):
         raise ValueError(f"{_name(source)} has rows of {sorted(lengths)} numbers, expected x, y, score per keypoint")
     return rows
 
 
-def skeleton_of(labels: Labels) -> Skeleton | None:
-    """The skeleton that the annotations follow, by their categories' keypoint names; None where they name none."""
-    if any("foot_kpts" in annotation for annotation in labels["annotations"][:1]):
-        return WHOLEBODY
-    for category in labels.get("categories", ()):
-        found = named_skeleton(category.get("keypoints", ()))
+def checked_results(
+    source: str | Path | Sequence[Row], labels: Labels, image_ids: Collection[int] | None = None
+) -> list[Row] | ResultFile:
+    """As `read_results`, but a file that is certainly sound stays one, for hotcoco to read."""
+    if isinstance(source, (str, Path)) and image_ids is None and Path(source).is_file():
+        found = plain_results(Path(source), {image["id"] for image in labels["images"]})
         if found is not None:
             return found
-    return None
+    return read_results(source, labels, image_ids)
 
 
-def result_skeleton(labels: Labels, rows: Sequence[Row]) -> Skeleton:
+def keypoints_in(rows: Sequence[Row] | ResultFile) -> int | None:
+    """How many keypoints each result has; None where there is no result."""
+    if isinstance(rows, ResultFile):
+        return rows.keypoints
+    return len(rows[0]["keypoints"]) // 3 if rows else None
+
+
+def labels_of(people: People) -> Labels:
+    """People of any format as COCO-style labels; regions without labelled keypoints become crowds and nobody.
+
+    Pictures keep the sizes that the file states. `head_size` is PCKh's, where the file tells it.
+    """
+    k = len(people.skeleton)
+    points = np.concatenate([people.keypoints, people.codes[..., None]], axis=-1).reshape(len(people), 3 * k)
+    boxes = np.concatenate([people.boxes[:, :2], people.boxes[:, 2:] - people.boxes[:, :2]], axis=1)
+    regions = np.concatenate([people.unlabelled[:, :2], people.unlabelled[:, 2:] - people.unlabelled[:, :2]], axis=1)
+    images: list[dict[str, Any]] = []
+    for (_, name), identity, (w, h), index in zip(
+        people.files, people.image_ids.tolist(), people.sizes.tolist(), people.crowding.tolist(), strict=True
+    ):
+        image = {"id": identity, "file_name": name} | ({"width": w, "height": h} if w and h else {})
+        images.append(image | ({} if math.isnan(index) else {"crowdIndex": index}))
+    annotations = [
+        {
+            "id": int(people.ids[i]), "image_id": images[people.picture[i]]["id"], "iscrowd": 0,
+            "category_id": int(people.category[i]) + 1, "bbox": boxes[i].tolist(), "area": float(people.areas[i]),
+            "keypoints": points[i].tolist(), "num_keypoints": int((points[i, 2::3] > 0).sum()),
+        } | ({} if np.isnan(people.heads[i]) else {"head_size": float(people.heads[i])})
+        for i in range(len(people))
+    ]  # fmt: skip
+    first = int(people.ids.max(initial=0)) + 1
+    annotations += [
+        {
+            "id": first + i, "image_id": images[people.unlabelled_picture[i]]["id"], "iscrowd": int(people.crowd[i]),
+            "category_id": 1, "bbox": region.tolist(), "area": float(FILLED * region[2] * region[3]),
+            "keypoints": [0.0] * 3 * k, "num_keypoints": 0,
+        }
+        for i, region in enumerate(regions)
+    ]  # fmt: skip
+    names = list(people.skeleton.names)
+    categories = [{"id": i, "name": name, "keypoints": names} for i, name in enumerate(people.categories, start=1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def skeleton_of(labels: Labels) -> Skeleton | None:
+    """The skeleton that the annotations follow, by their categories' keypoint names; None where they name none."""
+    categories = labels.get("categories") or [{}]
+    known = (labelled_skeleton(category.get("keypoints") or (), labels["annotations"]) for category in categories)
+    return next((skeleton for skeleton in known if skeleton is not None), None)
+
+
+def without_keypoints(labels: Labels, names: Collection[str]) -> Labels:
+    """The labels as if nobody had labelled these keypoints of their skeleton."""
+    skeleton = skeleton_of(labels)
+    if skeleton is None or not names:
+        return labels
+    fields = list(PARTS.values()) if skeleton is WHOLEBODY else [("keypoints", len(skeleton))]
+    gone = np.isin(skeleton.names, list(names))
+    annotations = []
+    for annotation in labels["annotations"]:
+        points = np.array(keypoints_of(annotation, len(skeleton)), np.float64).reshape(-1, 3)
+        points[gone] = 0
+        parts = np.split(points, np.cumsum([n for _, n in fields])[:-1])
+        changed = {field: part.ravel().tolist() for (field, _), part in zip(fields, parts, strict=True)}
+        annotations.append(annotation | changed | {"num_keypoints": int((parts[0][:, 2] > 0).sum())})
+    return labels | {"annotations": annotations}
+
+
+def result_skeleton(labels: Labels, k: int | None) -> Skeleton:
     """The skeleton of the results, to which the annotations are cut.
 
     It is the annotations' own, or the one that their first keypoints make up (LSPET's 19 begin with COCO's 17). Where
     they name no known keypoints, 17 are taken for COCO's, as pycocotools does.
+
+    Args:
+        k: keypoints of the results; None without results.
     """
     skeleton = skeleton_of(labels)
     if skeleton is None:
-        of_whom = rows[:1] or labels["annotations"][:1]
-        if any(len(person.get("keypoints") or ()) != 3 * len(COCO) for person in of_whom):
+        counts = {len(person.get("keypoints") or ()) // 3 for person in labels["annotations"][:1]} if k is None else {k}
+        if counts - {len(COCO)}:
             raise ValueError("the annotations name no known keypoints: pass sigmas, one per keypoint")
         return COCO
-    k = len(rows[0]["keypoints"]) // 3 if rows else len(skeleton)
+    k = len(skeleton) if k is None else k
     cut = skeleton if k == len(skeleton) else named_skeleton(skeleton.names[:k])
     if cut is None:
         raise ValueError(f"results of {k} keypoints do not fit annotations of {skeleton.name} ({len(skeleton)})")
@@ -120,13 +200,38 @@ def keypoints_of(annotation: Labels, k: int) -> list[float]:
     return points[: 3 * k]
 
 
-def _read_json(path: str | Path) -> Any:
+def _sound(rows: Sequence[Row], fields: Sequence[str]) -> bool:
+    """Whether every row has the fields and nothing but finite numbers in them; columns are quicker than rows."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: expected a COCO-style JSON file") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): expected a COCO-style file") from error
+        columns = [[row[field] for row in rows] for field in fields if field not in ("image_id", "score")]
+        flat = [array("d", chain.from_iterable(column)) for column in columns]
+        flat.append(array("d", [row["score"] for row in rows]))
+    except (KeyError, TypeError, OverflowError):
+        return False
+    return all(np.isfinite(numbers).all() for numbers in flat) and all("image_id" in row for row in rows)
+
+
+def _refuse_first(rows: Sequence[Row], fields: Sequence[str], name: str) -> None:
+    """Raise about the first row that is wrong."""
+    for i, row in enumerate(rows):
+        missing = [field for field in fields if field not in row]
+        if missing:
+            raise ValueError(f"{name}: row {i} lacks {missing}, expected {', '.join(fields[:-1])} and {fields[-1]}")
+        if not _sound([row], fields):
+            raise ValueError(f"{name}: row {i} (picture {row['image_id']}) holds what is not a finite number")
+
+
+def _of_file(path: str | Path) -> Labels:
+    kind, content = loaded(path)
+    if kind != "coco":
+        return labels_of(READERS[kind](content, path, None, None))
+    people = rows_of(content, "annotations", path)
+    rows_of(content, "images", path)
+    if not any("area" in person for person in people):
+        for person in people:
+            w, h = (person.get("bbox") or [0.0] * 4)[2:]
+            person["area"] = FILLED * w * h
+    return content
 
 
 def _name(source: object) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.evaluate.coco import prepared
-from edgepose.evaluate.labels import Labels, Row, read_labels, read_results, result_skeleton
+from edgepose.evaluate.labels import Labels, Row, keypoints_in, read_labels, read_results, result_skeleton
 from edgepose.oks import oks
 from edgepose.skeleton import CROWDPOSE, WHOLEBODY, Skeleton
 
@@ -35,6 +35,7 @@ class Picture:
     labelled: (G, K, 2), visible: (G, K), areas: (G,), boxes: (G, 4) x y w h
     ignored:  (G,) crowds and people without keypoints, crowds: (G,)
     found:    (D, K, 2) best first, scores: (D,), rows: (D,) their places among all results
+    stated:   areas of all results' own boxes, where they have them: they then are the results' sizes
     """
 
     image: Labels
@@ -48,6 +49,7 @@ class Picture:
     found: np.ndarray
     scores: np.ndarray
     rows: np.ndarray
+    stated: np.ndarray | None = None
 
     @cached_property
     def similar(self) -> np.ndarray:
@@ -62,7 +64,9 @@ class Picture:
 
     @cached_property
     def found_areas(self) -> np.ndarray:
-        """(D,) of the extent of all keypoints, as COCO's tool takes it for results."""
+        """(D,) of the extent of all keypoints, as COCO's tool takes it for results without boxes."""
+        if self.stated is not None:
+            return self.stated[self.rows]
         if not len(self.found):
             return np.zeros(0)
         return np.prod(self.found.max(axis=1) - self.found.min(axis=1), axis=-1)
@@ -169,7 +173,9 @@ def pictures_of(
     """Labels and results by picture, in the order of their ids, and the skeleton that they are compared in."""
     labels = read_labels(annotations, image_ids)
     rows = read_results(results, labels, image_ids)
-    skeleton = {"crowdpose": CROWDPOSE, "wholebody": WHOLEBODY}.get(protocol) or result_skeleton(labels, rows)
+    skeleton = {"crowdpose": CROWDPOSE, "wholebody": WHOLEBODY}.get(protocol) or result_skeleton(
+        labels, keypoints_in(rows)
+    )
     k = len(skeleton)
     if rows and len(rows[0]["keypoints"]) != 3 * k:
         raise ValueError(f"results of {len(rows[0]['keypoints']) // 3} keypoints do not fit {skeleton.name} ({k})")
@@ -186,9 +192,13 @@ def pictures_of(
     points = np.array([row["keypoints"] for row in rows], np.float64).reshape(len(rows), k, 3)[..., :2]
     scores = np.array([row["score"] for row in rows], np.float64)
     images = sorted(labels["images"], key=lambda image: image["id"])
-    return [
+    pictures = [
         _picture(image, by_image[image["id"]], rows_of[image["id"]], points, scores, skeleton) for image in images
-    ], skeleton
+    ]
+    if rows and rows[0].get("bbox"):
+        stated = np.array([row["bbox"] for row in rows], np.float64)[:, 2:].prod(axis=1)
+        pictures = [replace(picture, stated=stated) for picture in pictures]
+    return pictures, skeleton
 
 
 def _picture(

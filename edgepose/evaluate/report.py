@@ -53,8 +53,24 @@ def markdown(report: dict[str, Any]) -> str:
 def _figures(figures: dict[str, Any], interval: dict[str, Any] | None) -> str:
     facts = [f"{figures['images']} pictures, {figures['people']} people, protocol {figures['protocol']}"]
     facts += [f"{name}: {figures[name]}" for name in ("boxes", "flip_test", "scales") if name in figures]
+    if "unmeasured" in figures:
+        facts.append(f"the model does not find {', '.join(figures['unmeasured'])}: left out")
     rows = []
-    for name in ("AP", "AP50", "AP75", "APM", "APL", "AR", "AP_easy", "AP_medium", "AP_hard", "PCK", "PCK@0.05"):
+    for name in (
+        "AP",
+        "AP50",
+        "AP75",
+        "APM",
+        "APL",
+        "AR",
+        "AP_easy",
+        "AP_medium",
+        "AP_hard",
+        "PCKh",
+        "PCKh@0.1",
+        "PCK",
+        "PCK@0.05",
+    ):
         if name in figures:
             ends = (interval or {}).get(name)
             rows.append([name, _number(figures[name]), "-" if ends is None else " to ".join(map(_number, ends))])

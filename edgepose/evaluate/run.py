@@ -79,8 +79,8 @@ def run(
     labels = read_labels(annotations, image_ids)
     pictures = Pictures(images, keep=0)
     per_person = estimator.spec.per_person and str(boxes) != "detector"
-    given = _boxes(labels, boxes) if per_person else None
     skeleton = row_skeleton(labels, estimator.spec.keypoints) if len(estimator.spec.keypoints) else None
+    given = _boxes(labels, boxes) if per_person else None
     outcome = Run()
     for done, image in enumerate(labels["images"]):
         if progress is not None:
@@ -104,7 +104,7 @@ def run(
         rows = _rows(poses[kept], image["id"], skeleton)
         if found is not None and found.identities is not None:
             for row, i in zip(rows, kept, strict=True):
-                row["annotation_id"] = found.identities[i]
+                row |= {"annotation_id": found.identities[i], "category_id": found.kinds[i]}
         outcome.results += rows
     if progress is not None:
         progress(len(labels["images"]), len(labels["images"]))
@@ -116,10 +116,11 @@ def run(
 
 @dataclass
 class _Given:
-    """Boxes (N, 4) x1 y1 x2 y2 of one picture, their scores, and the annotations they come from."""
+    """Boxes (N, 4) x1 y1 x2 y2 of one picture, their scores, categories, and the annotations they come from."""
 
     boxes: np.ndarray
     scores: np.ndarray
+    kinds: list[int]
     identities: list[Any] | None = None
 
     def __len__(self) -> int:
@@ -136,13 +137,21 @@ def _boxes(labels: Labels, source: str | Path) -> dict[Any, _Given]:
     given = {}
     for image in labels["images"]:
         rows = by_image[image["id"]]
+        unboxed = [row.get("id") for row in rows if len(row.get("bbox") or ()) != 4]
+        if unboxed:
+            raise ValueError(
+                f"person {unboxed[0]} on picture {image['id']} has no bbox of 4 numbers: expected x, y, w, h"
+            )
         boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        if truth:  # RTMPose's loader cuts labelled boxes to the last pixel's centre, and detected ones not at all
+        # RTMPose's loader cuts labelled boxes to the last pixel's centre, and detected ones or MPII's not at all.
+        if truth and "width" in image and "height" in image:
             boxes = np.clip(boxes, 0, np.array([image["width"] - 1, image["height"] - 1] * 2))
         real = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         scores = np.array([1.0 if truth else rows[i]["score"] for i in real], np.float32)
-        given[image["id"]] = _Given(boxes[real], scores, [rows[i].get("id") for i in real] if truth else None)
+        identities = [rows[i].get("id") for i in real] if truth else None
+        kinds = [rows[i].get("category_id", 1) if truth else 1 for i in real]
+        given[image["id"]] = _Given(boxes[real], scores, kinds, identities)
     return given
 
 
@@ -179,12 +188,32 @@ def _crop_areas(boxes: np.ndarray, spec: ModelSpec) -> np.ndarray:
 def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
     """The skeleton of the result rows: the model's where the annotations begin with it, else the annotations'."""
     annotated = skeleton_of(labels)
+    named = next((c["keypoints"] for c in labels.get("categories") or () if c.get("keypoints")), None)
+    if annotated is None and named:
+        raise ValueError(f"the annotations label {list(named)[:6]} ..., expected the keypoints of a known skeleton")
     if len(model) and (annotated is None or annotated.names[: len(model)] == model.names):
         return model
     annotated = annotated or COCO
     if not shared(model, annotated):
         raise ValueError(f"the model's {model.name} and the annotations' {annotated.name} share no keypoint name")
     return annotated
+
+
+def unmeasured(labels: Labels, model: Skeleton) -> list[str]:
+    """Labelled keypoints that a model does not find: rows in the annotations' skeleton hold nothing there."""
+    skeleton = row_skeleton(labels, model)
+    found = {j for _, j in shared(model, skeleton)}
+    return [name for j, name in enumerate(skeleton.names) if j not in found]
+
+
+def one_category(labels: Labels) -> Labels:
+    """All people (or animals) as category 1: results in boxes that no label gave do not say what they are."""
+    kinds = {annotation.get("category_id", 1) for annotation in labels["annotations"]}
+    if not kinds - {1}:
+        return labels
+    first: dict[str, Any] = next((c for c in labels.get("categories") or () if c.get("keypoints")), {})
+    annotations = [annotation | {"category_id": 1} for annotation in labels["annotations"]]
+    return labels | {"annotations": annotations, "categories": [first | {"id": 1}]}
 
 
 def _rows(poses: Poses, image_id: Any, skeleton: Skeleton | None) -> list[Row]:

@@ -219,7 +219,16 @@ RECIPES |= {
         RECIPES[f"rtmpose-{size}"], mix="body8", stage2=20, strong=_LARGE, mild=_LARGE_MILD
     )
     for size in "ml"
-}
+} | {"rtmpose-x-body8": replace(RECIPES["rtmpose-x"], mix="body8")}
+# Halpe's 26 keypoints of the same mix: 700 epochs, one strength of scale and rotation in both stages.
+RECIPES |= {
+    f"rtmpose-{size}-halpe26": replace(
+        RECIPES[f"rtmpose-{size}"], mix="body8", skeleton="halpe26", epochs=700, clip=35.0,
+        strong=STRONG if size in "ts" else _LARGE,
+        mild=replace(STRONG, shift=0.0, cutout=0.5) if size in "ts" else _LARGE_MILD,
+    )
+    for size in "tsmlx"
+}  # fmt: skip
 RECIPES |= {f"{name}-{mix}": replace(RECIPES[name], mix=mix) for mix in ("aic-coco", "body7")
             for name in RECIPES if name.startswith("cspnext-udp-")}  # fmt: skip
 

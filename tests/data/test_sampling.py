@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.data.people import People, union
 from edgepose.data.sampling import Balanced, shuffled
-from edgepose.skeleton import AIC, COCO, COCO19, CROWDPOSE, HALPE26, MPII, SYNONYMS, WHOLEBODY, Skeleton
+from edgepose.skeleton import (
+    AIC,
+    COCO,
+    COCO19,
+    CROWDPOSE,
+    HALPE26,
+    MPII,
+    SKELETONS,
+    SYNONYMS,
+    WHOLEBODY,
+    Skeleton,
+    shared,
+)
 
 
 def test_every_row_once() -> None:
@@ -58,8 +70,25 @@ def test_weights_are_checked() -> None:
 
 def test_the_published_mixes() -> None:
     assert mixed("aic-coco", ["coco", "aic"], ["C", "A"]) == [("A", 1), ("C", 3)]
-    assert len(MIXES["body7"]) == 7 and set(MIXES["body8"]) - set(MIXES["body7"]) == {"humanart"}
+    assert len(MIXES["body7"]) == 7 and MIXES["body8"] == MIXES["body7"], "the eighth is for testing"
     assert set(MIXES["body8"].values()) == {1}
+
+
+HALPES = {  # index in the set: index in Halpe's 26, as the published runs map them
+    "wholebody": {**{i: i for i in range(17)}, 17: 20, 18: 22, 19: 24, 20: 21, 21: 23, 22: 25},
+    "aic": {0: 6, 1: 8, 2: 10, 3: 5, 4: 7, 5: 9, 6: 12, 7: 14, 8: 16, 9: 11, 10: 13, 11: 15, 12: 17, 13: 18},
+    "crowdpose": {**{i: i + 5 for i in range(12)}, 12: 17, 13: 18},
+    "mpii": {0: 16, 1: 14, 2: 12, 3: 11, 4: 13, 5: 15, 8: 18, 9: 17, 10: 10, 11: 8, 12: 6, 13: 5, 14: 7, 15: 9,
+             6: 19},  # the last is ours: MPII's pelvis is Halpe's hip
+    "jhmdb": {0: 18, 2: 17, 3: 6, 4: 5, 5: 12, 6: 11, 7: 8, 8: 7, 9: 14, 10: 13, 11: 10, 12: 9, 13: 16, 14: 15},
+    "halpe136": {i: i for i in range(26)},
+    "posetrack18": {0: 0, 2: 17, **{i: i for i in range(3, 17)}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALPES)
+def test_names_give_the_published_maps_to_halpes_keypoints(name: str) -> None:
+    assert dict(shared(SKELETONS[name], SKELETONS["halpe26"])) == HALPES[name]
 
 
 @pytest.mark.parametrize(

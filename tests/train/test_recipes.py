@@ -27,6 +27,16 @@ def test_the_published_mixes_have_recipes() -> None:
     }
 
 
+def test_the_published_runs_of_halpes_keypoints() -> None:
+    recipes = {size: RECIPES[f"rtmpose-{size}-halpe26"] for size in "tsmlx"}
+    assert {(r.mix, r.skeleton, r.epochs, r.clip) for r in recipes.values()} == {("body8", "halpe26", 700, 35.0)}
+    assert [recipes[size].strong.rotation for size in "tsmlx"] == [80, 80, 90, 90, 90]
+    assert [recipes[size].stage2 for size in "tsmlx"] == [30, 30, 30, 30, 20]
+    for recipe in recipes.values():
+        assert (recipe.mild.scale, recipe.mild.rotation) == (recipe.strong.scale, recipe.strong.rotation)
+        assert (recipe.mild.shift, recipe.mild.cutout) == (0.0, 0.5)
+
+
 def test_overrides_are_typed() -> None:
     recipe = override(RECIPES["rtmpose-t"], ["epochs=3", "lr=0.01", "average=true", "input_size=288x384", "init=a=b"])
     assert (recipe.epochs, recipe.lr, recipe.average) == (3, 0.01, True)

@@ -56,6 +56,12 @@ class Actor:
         return Placed(self, posed, self.solids.placed(rotations, origins))
 
 
+_CHAINS = (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot"))
+_STICKS = np.array([(BONE["pelvis"], BONE["head"])] + [
+    (BONE[f"{side}_{a}"], BONE[f"{side}_{b}"]) for side in SIDES for a, b in _CHAINS
+])  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Placed:
     """A person at one moment: joints and solids in the world."""
@@ -66,13 +72,7 @@ class Placed:
 
     def sticks(self) -> np.ndarray:
         """(B, 2, 3) ends of trunk and limbs, for shadows."""
-        p = self.posed.origins
-        pairs = [(BONE["pelvis"], BONE["head"])]
-        for side in SIDES:
-            chain = [BONE[f"{side}_{name}"] for name in ("upper_arm", "forearm", "hand")]
-            legs = [BONE[f"{side}_{name}"] for name in ("thigh", "shin", "foot")]
-            pairs += [(chain[0], chain[1]), (chain[1], chain[2]), (legs[0], legs[1]), (legs[1], legs[2])]
-        return np.stack([p[[a for a, _ in pairs]], p[[b for _, b in pairs]]], axis=1)
+        return self.posed.origins[_STICKS]
 
 
 def _skirt(posed: Posed, angles: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def _skirt(posed: Posed, angles: np.ndarray) -> np.ndarray:
     up = thighs / max(float(np.linalg.norm(thighs)), 1e-6)
     ahead = cross(pelvis[:, 0], up)
     ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-6)
-    return np.stack([cross(up, ahead), up, ahead], axis=1)[None]
+    return np.array([cross(up, ahead), up, ahead]).T[None]
 
 
 def random_actor(

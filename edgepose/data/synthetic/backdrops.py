@@ -20,7 +20,7 @@ GROUND_SIZE = 512
 
 @cache
 def wall(number: int) -> np.ndarray:
-    """Backdrop 0 .. WALLS - 1, (448, 768, 3) uint8 BGR, its lowest row at the ground; never to be written into."""
+    """Backdrop 0 .. WALLS - 1, (448, 768, 4) uint8 BGR0, its lowest row at the ground; never to be written into."""
     rng = np.random.default_rng([9001, number])
     kinds = (_room, _street, _woods, _field, _room, _noise, _blobs, _clutter)
     width, height = WALL_SIZE
@@ -28,12 +28,12 @@ def wall(number: int) -> np.ndarray:
     sigma = float(rng.choice((0.6, 1.2, 2.5, 5.0)))
     image = cv2.GaussianBlur(image, (0, 0), sigma)
     grain = rng.normal(0, 5, (height, width, 1)) + 10 * (noise(rng, 512, 40)[:height, None, :1] - 0.5)
-    return np.clip(image + grain, 0, 255).astype(np.uint8)
+    return _four(image + grain)
 
 
 @cache
 def ground(number: int) -> np.ndarray:
-    """Floor 0 .. GROUNDS - 1, (512, 512, 3) uint8 BGR, made to be repeated by mirroring; never to be written into."""
+    """Floor 0 .. GROUNDS - 1, (512, 512, 4) uint8 BGR0, made to be repeated by mirroring; never to be written into."""
     rng = np.random.default_rng([9002, number])
     size = GROUND_SIZE
     base = _dull(rng)
@@ -64,7 +64,12 @@ def ground(number: int) -> np.ndarray:
             at = int(rng.integers(0, size - 8))
             image[:, at : at + 6] = 225
         cv2.circle(image, (size // 2, size // 2), 90, (220, 225, 225), 5)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return _four(image)
+
+
+def _four(image: np.ndarray) -> np.ndarray:
+    """Bytes with an empty fourth channel: OpenCV warps four in two thirds of the time that it needs for three."""
+    return np.pad(np.clip(image, 0, 255).astype(np.uint8), ((0, 0), (0, 0), (0, 1)))
 
 
 def _dull(rng: np.random.Generator, low: float = 50, high: float = 215) -> np.ndarray:

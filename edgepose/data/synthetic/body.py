@@ -125,7 +125,7 @@ def turns(angles: np.ndarray) -> np.ndarray:
     rows = [cz * cy, -sz, cz * sy,
             cx * sz * cy + sx * sy, cx * cz, cx * sz * sy - sx * cy,
             sx * sz * cy - cx * sy, sx * cz, sx * sz * sy + cx * cy]  # fmt: skip
-    return np.stack(rows, axis=-1).reshape(-1, 3, 3)
+    return np.array(rows).T.reshape(-1, 3, 3)
 
 
 def _shares() -> np.ndarray:

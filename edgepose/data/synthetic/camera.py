@@ -54,7 +54,7 @@ def look_at(size: tuple[int, int], focal: float, position: np.ndarray, target: n
     right = right / np.linalg.norm(right)
     cos, sin = np.cos(np.deg2rad(roll)), np.sin(np.deg2rad(roll))
     down = cross(ahead, right)
-    rotation = np.stack([cos * right - sin * down, sin * right + cos * down, ahead])
+    rotation = np.array([cos * right - sin * down, sin * right + cos * down, ahead])
     return Camera(size, focal, position, rotation)
 
 

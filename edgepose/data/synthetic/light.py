@@ -44,9 +44,10 @@ def shaded(
     """
     at = solid.ravel()[pixels]
     w = depth.ravel()[pixels]
-    v, u = np.divmod(pixels.astype(np.int32), np.int32(solid.shape[1]))
-    u, v = u.astype(np.float32), v.astype(np.float32)
-    c = np.take(_table(camera, s, middle, rows, light), at, axis=1)  # (35, n), each property in one piece
+    u = pixels.astype(np.float32)
+    v = np.floor((u + np.float32(0.5)) * np.float32(1 / solid.shape[1]))
+    u -= v * np.float32(solid.shape[1])
+    c = np.take(_table(camera, s, middle, rows, light), at, axis=1)  # (34, n), each property in one piece
     away = 1 / w
     x, y, z = ((c[i] * u + c[i + 1] * v + c[i + 2]) * away + c[i + 3] for i in (0, 4, 8))  # along both sides, and up
     nx, ny, nz = x * c[12], y * c[13], c[14] + c[15] * z
@@ -54,11 +55,11 @@ def shaded(
     lit, up, front = ((nx * c[i] + ny * c[i + 1] + nz * c[i + 2]) * length for i in (16, 19, 22))
 
     pattern = _sampled(c[31], z * c[32], (x + 0.8 * y) * c[32])
-    folds = _sampled(c[33], z * 160 + c[25] * 192, (x + 0.8 * y) * 420)
+    folds = _sampled(np.float32(TILE["folds"] * TILE_SIZE**2), z * 160 + c[25] * 192, (x + 0.8 * y) * 420)
     bright = light.ambient * 0.72 + (light.ambient * 0.28) * up + light.key * np.maximum(lit, 0)
     # Grazing surfaces are darker: cloth, and corners.
     bright *= (0.72 + 0.28 * np.minimum(np.abs(front) * 1.6, 1)) * _open(depth, pixels, away)
-    bright *= 1 + c[34] * (folds - 0.35)
+    bright *= 1 + c[33] * (folds - 0.35)
     base = c[28:31]
     base *= pattern
     base += c[25:28]
@@ -73,25 +74,24 @@ def shaded(
 
 
 def _table(camera: Camera, s: Solids, middle: np.ndarray, rows: np.ndarray, light: Light) -> np.ndarray:
-    """(35, P) float32, all that a pixel needs to know of its solid."""
+    """(34, P) float32, all that a pixel needs to know of its solid."""
     flat = s.profile[:, 2] == 0
     lamp = np.asarray(light.towards, float)
-    directions = np.stack([lamp / np.linalg.norm(lamp), (0.0, 1.0, 0.0), -camera.rotation[2]])
+    directions = np.array([lamp / np.linalg.norm(lamp), (0.0, 1.0, 0.0), -camera.rotation[2]])
     local = (directions @ s.axes).reshape(len(s), 9)
-    curvature = np.where(flat[:, None], 0, 1 / np.stack([s.wide, s.deep], axis=1) ** 2)
-    slope = np.stack([-s.profile[:, 1] / (2 * s.length), -s.profile[:, 2] / s.length**2], axis=1)
+    curvature = np.where(flat[:, None], 0, 1 / np.array([s.wide, s.deep]).T ** 2)
+    slope = np.array([-s.profile[:, 1] / (2 * s.length), -s.profile[:, 2] / s.length**2]).T
     whole = rows.copy()  # from coordinates around the middle to the picture's
     whole[:, :, 2] -= np.einsum("pij,pj->pi", rows[:, :, [0, 1, 3]], middle)
     tile = (s.tile * TILE_SIZE**2)[:, None]
     columns = [whole.reshape(len(s), 12), curvature, slope, local, s.colour, s.second - s.colour, tile,
-               s.repeats[:, None] * TILE_SIZE, np.full((len(s), 1), TILE["folds"] * TILE_SIZE**2),
-               0.30 * s.relief[:, None]]  # fmt: skip
+               s.repeats[:, None] * TILE_SIZE, 0.30 * s.relief[:, None]]  # fmt: skip
     # Painted heads use their second colour for hair only.
     columns[5] = columns[5] * (s.face[:, :1] == 0)
     return np.ascontiguousarray(np.concatenate(columns, axis=1).T.astype(np.float32))
 
 
-def _sampled(first: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+def _sampled(first: np.ndarray | np.float32, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     """The tiles' values at rows and columns in pixels, repeated without end; `first` is where the tile begins."""
     wrap = TILE_SIZE - 1
     index = (row.astype(np.int32) & wrap) * TILE_SIZE
@@ -110,6 +110,15 @@ def _open(depth: np.ndarray, pixels: np.ndarray, away: np.ndarray) -> np.ndarray
     return 1 - np.minimum(np.maximum(9 * (around * away - 1), 0), np.float32(0.38))
 
 
+# Spots of paint on a face: middle across (both sides) and up, half-axes, how hard the edge is. In heights of the head.
+_SPOTS = np.array([
+    (0.145, 0.50, 0.105, 0.075, 1.5), (0, 0.245, 0.075, 0.03, 1.5), (0, 0.75, 0.2, 0.12, 1),
+    (0, 0.165, 0.115, 0.030, 3), (0, 0.168, 0.10, 0.008, 3), (0.145, 0.475, 0.066, 0.034, 3),
+    (0.145, 0.475, 0.032, 0.034, 3), (0.145, 0.508, 0.076, 0.013, 3), (0.15, 0.572, 0.088, 0.022, 3),
+    (0.15, 0.475, 0.135, 0.105, 9), (0.15, 0.475, 0.112, 0.085, 9),
+], np.float32).T[:, :, None]  # fmt: skip
+
+
 def _face(s: Solids, on: np.ndarray, base: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Eyes, brows, lips, beard and glasses over the skin `base` (3, n), on the front of the head."""
     data = np.take(np.concatenate([s.face, s.home[:, 1:], s.second], axis=1).T.astype(np.float32), on, axis=1)
@@ -117,21 +126,22 @@ def _face(s: Solids, on: np.ndarray, base: np.ndarray, x: np.ndarray, y: np.ndar
     across, ahead, up = np.abs(x) * scale, (y + data[4]) * scale, (z + data[3]) * scale
     front = np.clip(ahead * 12 - 0.8, 0, 1)
 
-    def spot(cx: float, cy: float, rx: float, ry: float, hard: float = 3.0) -> np.ndarray:
-        return np.clip((1 - ((across - cx) / rx) ** 2 - ((up - cy) / ry) ** 2) * hard, 0, 1) * front
-
+    cx, cy, rx, ry, hard = _SPOTS
+    spots = (across - cx) / rx
+    spots *= spots
+    height = (up - cy) / ry
+    height *= height
+    spots += height
+    spots = np.minimum(np.maximum((1 - spots) * hard, 0), 1) * front  # (spots, n)
+    sockets, under, forehead, lip, mouth, white, iris, lid, brow, rim, glass = spots
     hair = data[5:8]
-    skin = base * (1 - 0.22 * spot(0.145, 0.50, 0.105, 0.075, 1.5) - 0.20 * spot(0, 0.245, 0.075, 0.03, 1.5))
-    skin = skin * (1 + 0.05 * spot(0, 0.75, 0.2, 0.12, 1))
+    skin = base * ((1 - 0.22 * sockets - 0.20 * under) * (1 + 0.05 * forehead))
     beard = data[1] * np.clip((0.27 - up) * 14, 0, 1) * np.clip(ahead * 8 + 1, 0, 1)
     skin = skin + (hair - skin) * (0.8 * beard)
     ink = np.array([[0.06], [0.07], [0.08]], np.float32)
     lips = base * np.array([[0.62], [0.58], [0.86]], np.float32)
-    layers = ((lips, spot(0, 0.165, 0.115, 0.030)), (base * 0.45, spot(0, 0.168, 0.10, 0.008)),
-              (np.full_like(base, 0.86), spot(0.145, 0.475, 0.066, 0.034)), (ink, spot(0.145, 0.475, 0.032, 0.034)),
-              (base * 0.42, spot(0.145, 0.508, 0.076, 0.013)),
-              (hair * 0.8, 0.9 * spot(0.15, 0.572, 0.088, 0.022)))  # fmt: skip
+    layers = ((lips, lip), (base * 0.45, mouth), (np.float32(0.86), white), (ink, iris), (base * 0.42, lid),
+              (hair * 0.8, 0.9 * brow))  # fmt: skip
     for colour, weight in layers:
         skin = skin + (colour - skin) * weight
-    glasses = data[2] * (spot(0.15, 0.475, 0.135, 0.105, 9) - spot(0.15, 0.475, 0.112, 0.085, 9))
-    return skin + (ink - skin) * glasses
+    return skin + (ink - skin) * (data[2] * (rim - glass))

@@ -65,7 +65,7 @@ def random_motion(rng: np.random.Generator, kind: str | None = None) -> Motion:
     speed = rng.uniform(*speeds.get(chosen, (0, 0)))
     tempo = {"walk": 0.45 + 0.38 * speed, "run": 0.95 + 0.13 * speed, "wave": rng.uniform(0.8, 1.8)}
     count = len(LIMITS)
-    sway = np.stack([rng.uniform(0, 3, count), rng.uniform(0.05, 0.35, count), rng.random(count)], axis=1)
+    sway = np.array([rng.uniform(0, 3, count), rng.uniform(0.05, 0.35, count), rng.random(count)]).T
     base = rng.normal(0, 4, count)
     relax = {"shoulder_abduct": rng.uniform(4, 16), "elbow_flex": rng.uniform(6, 24), "forearm_turn": 10,
              "hip_abduct": rng.uniform(1, 7), "hip_rotate": rng.uniform(0, 12), "knee_flex": rng.uniform(1, 8),

@@ -24,8 +24,8 @@ from edgepose.runtime.pictures import read_image
 class Place:
     """A backdrop `distance` metres behind the origin, facing +z, and a ground at y = 0.
 
-    wall:   (h, w, 3) uint8, its lowest row at the ground; wall_scale: its pixels per metre
-    ground: (h, w, 3) uint8; ground_scale: its pixels per metre; ground_turn: radians
+    wall:   (h, w, 3 or 4) uint8, its lowest row at the ground; wall_scale: its pixels per metre
+    ground: (h, w, 3 or 4) uint8; ground_scale: its pixels per metre; ground_turn: radians
     shift:  which part of the textures lies behind the origin, metres
     """
 
@@ -137,22 +137,23 @@ def draw_place(place: Place, camera: Camera) -> np.ndarray:
     # Inverse depths of both planes are linear in the pixel: n.d = k w.
     up, ahead = camera.rotation[:, 1], camera.rotation[:, 2]
     difference = up / -camera.position[1] - ahead / (-place.distance - camera.position[2])
-    x = (np.arange(width) - camera.centre[0]) / camera.focal
-    y = (np.arange(height) - camera.centre[1]) / camera.focal
-    nearer = np.add.outer(y * difference[1] + difference[2], x * difference[0]) > 0  # the ground is
-    high, low = np.flatnonzero(~nearer.all(axis=1)), np.flatnonzero(nearer.any(axis=1))
+    x = (np.arange(width) - camera.centre[0]) / camera.focal * difference[0]
+    y = (np.arange(height) - camera.centre[1]) / camera.focal * difference[1] + difference[2]
+    ends = y[:, None] + x[[0, -1]] > 0  # the ground is nearer, at both ends of every row
+    high, low = np.flatnonzero(~ends.all(axis=1)), np.flatnonzero(ends.any(axis=1))
     image = np.empty((height, width, 3), np.uint8)
     if len(high):
         image[high[0] : high[-1] + 1] = _warped(place.wall, wall, width, high)
     if len(low):
         part = slice(int(low[0]), int(low[-1]) + 1)
-        cv2.copyTo(_warped(place.ground, floor, width, low), nearer[part].view(np.uint8), image[part])
+        nearer = np.add.outer(y[part], x) > 0
+        cv2.copyTo(_warped(place.ground, floor, width, low), nearer.view(np.uint8), image[part])
     return image
 
 
 def _homography(camera: Camera, origin: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
     """(3, 3) from texture pixels on a plane of the world to pixels of the picture."""
-    inside = camera.rotation @ np.stack([right, down, origin - camera.position], axis=1)
+    inside = camera.rotation @ np.array([right, down, origin - camera.position]).T
     (cx, cy), f = camera.centre, camera.focal
     return np.array([[f, 0, cx], [0, f, cy], [0, 0, 1.0]]) @ inside
 
@@ -161,8 +162,9 @@ def _warped(texture: np.ndarray, matrix: np.ndarray, width: int, rows: np.ndarra
     """A plane's part of the picture: the rows from the first to the last of `rows`."""
     up = np.array([[1.0, 0, 0], [0, 1.0, -float(rows[0])], [0, 0, 1.0]])
     size = (width, int(rows[-1] - rows[0]) + 1)
-    return np.asarray(cv2.warpPerspective(texture, up @ matrix, size, flags=cv2.INTER_LINEAR,
-                                          borderMode=cv2.BORDER_REFLECT_101))  # fmt: skip
+    warped = cv2.warpPerspective(texture, up @ matrix, size, flags=cv2.INTER_LINEAR,
+                                 borderMode=cv2.BORDER_REFLECT_101)  # fmt: skip
+    return np.asarray(warped if warped.shape[2] == 3 else cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR))
 
 
 def draw_shadows(image: np.ndarray, camera: Camera, bodies: list[np.ndarray], light: Light) -> None:
@@ -190,4 +192,6 @@ def draw_shadows(image: np.ndarray, camera: Camera, bodies: list[np.ndarray], li
     strength = 0.25 + 0.4 * min(light.key, 1.0)
     factor = (255 - strength * mask).astype(np.uint8)
     large = cv2.resize(factor, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-    cv2.multiply(image, cv2.merge([large] * 3), dst=image, scale=1 / 255)
+    dark = np.flatnonzero(factor.min(axis=1) < 255) * reduce
+    part = slice(max(int(dark[0]) - 2 * reduce, 0), int(dark[-1]) + 3 * reduce)
+    cv2.multiply(image[part], cv2.merge([large[part]] * 3), dst=image[part], scale=1 / 255)

@@ -76,9 +76,9 @@ class _Terms:
 
     middle: (P, 3) u0, v0, w0     rows: (P, 3, 4) local coordinates times w as products with h
     boxes:  (P, 4) int x1 y1 x2 y2 (exclusive), empty where it is not drawn
-    curved: (P, 9) disc's uu, 2uv, vv, 2u, 2v, 1 and the root's u, v, 1
-    span:   (P, 4) u, v, w of the bounded axis coordinate, and 1 where it is needed
-    flat:   (P, 9) depth's u, v; first side's u, v, w... for faces; and 1 for a face
+    curved: (9, P) disc's uu, 2uv, vv, 2u, 2v, 1 and the root's u, v, 1
+    span:   (4, P) u, v, 1, w of the axis coordinate over the depth, zeros where it has no bounds
+    flat:   (7, P) of a face: the depth's u, v, both sides' u, v; and 1 for a face
     """
 
     middle: np.ndarray
@@ -97,10 +97,11 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     middle = start + axes[:, :, 2] * along[:, None]
     deep = np.maximum(middle[:, 2], NEAR)
     w0 = 1 / deep
-    places = np.stack([*(camera.centre + camera.focal * middle[:, :2] / deep[:, None]).T, w0], axis=1)
+    places = np.empty((len(s), 3))
+    places[:, :2], places[:, 2] = camera.centre + camera.focal * middle[:, :2] / deep[:, None], w0
     rows = np.empty((len(s), 3, 4))
     rows[:, :, :2] = np.swapaxes(axes[:, :2], 1, 2) / camera.focal
-    rows[:, :, 2] = np.stack([np.zeros(len(s)), np.zeros(len(s)), along * w0], axis=1)
+    rows[:, :2, 2], rows[:, 2, 2] = 0, along * w0
     rows[:, :, 3] = -np.einsum("pji,pj->pi", axes, start)
     boxes, near = _boxes(camera, s, start, axes, flat)
 
@@ -109,7 +110,7 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     ones[:, 2], ones[:, 3] = w0, 1
     third = rows[:, 2]
     cross = third[:, :, None] * ones[:, None]  # (P, 4, 4)
-    scaled = rows[:, :2] / np.stack([s.wide, s.deep], axis=1)[:, :, None]
+    scaled = rows[:, :2] / np.array([s.wide, s.deep]).T[:, :, None]
     quadric = np.einsum("pai,paj->pij", scaled, scaled)
     quadric -= (k2 / s.length**2)[:, None, None] * third[:, :, None] * third[:, None]
     quadric -= (k1 / (2 * s.length))[:, None, None] * (cross + np.swapaxes(cross, 1, 2))
@@ -118,12 +119,12 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     quadric /= np.where(inside, 1, quadric[:, 3, 3])[:, None, None]
     b = quadric[:, 3, :3]
     disc = b[:, :, None] * b[:, None] - quadric[:, :3, :3]
-    curved = np.stack([disc[:, 0, 0], 2 * disc[:, 0, 1], disc[:, 1, 1], 2 * disc[:, 0, 2], 2 * disc[:, 1, 2],
-                       disc[:, 2, 2], b[:, 0], b[:, 1], b[:, 2] - w0], axis=1)  # fmt: skip
-    half = (s.span[:, 1] - s.span[:, 0]) / 2 * s.length
+    curved = np.array([disc[:, 0, 0], 2 * disc[:, 0, 1], disc[:, 1, 1], 2 * disc[:, 0, 2], 2 * disc[:, 1, 2],
+                       disc[:, 2, 2], b[:, 0], b[:, 1], b[:, 2] - w0])  # fmt: skip
     bounded = (k0 > 0) | (s.span[:, 0] > 0) | (s.span[:, 1] < 1)
-    span = np.stack([third[:, 0] / half, third[:, 1] / half, -np.einsum("pi,pi->p", axes[:, :, 2], middle) / half,
-                     bounded], axis=1)  # fmt: skip
+    scale = bounded * 2 / ((s.span[:, 1] - s.span[:, 0]) * s.length)
+    level = -(axes[:, :, 2] * middle).sum(axis=1) * scale
+    span = np.array([third[:, 0] * scale, third[:, 1] * scale, -level * w0, level])
 
     facing = np.einsum("pi,pi->p", axes[:, :, 2], start)  # below 0 where a face looks at the camera
     away = np.where(flat, facing >= -1e-9, inside)
@@ -133,7 +134,11 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     for side, extent in ((0, s.wide), (1, s.deep)):  # coordinate times w is linear in the pixel too
         faces += [(rows[:, side, axis] + rows[:, side, 3] * depths[:, axis]) / extent for axis in (0, 1)]
     boxes[near | away] = 0
-    return _Terms(places, rows, boxes, curved, span, np.stack([*faces, flat], axis=1))
+    return _Terms(places, rows, boxes, curved, span, np.array([*faces, flat]))
+
+
+# Of a box around a solid: along both sides, and which end.
+_CORNERS = np.array([[-1, -1, -1, -1, 1, 1, 1, 1], [-1, -1, 1, 1, -1, -1, 1, 1], [0, 1, 0, 1, 0, 1, 0, 1]])
 
 
 def _boxes(
@@ -143,20 +148,11 @@ def _boxes(
     k0, k1, k2 = s.profile.T
     vertex = np.clip(np.where(flat, 0, -k1 / (2 * np.where(flat, 1, k2))), s.span[:, 0], s.span[:, 1])
     radius = np.where(flat, 1, np.sqrt(np.maximum(k0 + k1 * vertex + k2 * vertex**2, 0)))
-    ends = np.where(flat[:, None], 0, s.span * s.length[:, None])
-    corners = start[:, None] + np.einsum(
-        "pij,pcj->pci",
-        axes,
-        np.stack(
-            [
-                np.stack([a * s.wide * radius, b * s.deep * radius, ends[:, c]], axis=1)
-                for a in (-1, 1)
-                for b in (-1, 1)
-                for c in (0, 1)
-            ],
-            axis=1,
-        ),
-    )  # fmt: skip  (P, 8, 3)
+    local = np.empty((len(s), 8, 3))
+    local[..., 0] = (s.wide * radius)[:, None] * _CORNERS[0]
+    local[..., 1] = (s.deep * radius)[:, None] * _CORNERS[1]
+    local[..., 2] = np.where(flat[:, None], 0, s.span * s.length[:, None])[:, _CORNERS[2]]
+    corners = start[:, None] + local @ np.swapaxes(axes, 1, 2)  # (P, 8, 3)
     near = corners[..., 2].min(axis=1) < NEAR
     flattened = camera.centre + camera.focal * corners[..., :2] / np.maximum(corners[..., 2:], NEAR)
     limits = np.array(camera.size)
@@ -177,19 +173,20 @@ def _draw(
     x1, y1 = boxes[drawn, 2:].max(axis=0).tolist()
     near = np.zeros((y1 - y0, x1 - x0), np.float32)
     rows = np.zeros((y1 - y0, x1 - x0), np.int32)
-    across, down = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
     drawn += first
-    numbers = (t.boxes[drawn] - (x0, y0, x0, y0)).tolist(), t.middle[drawn].tolist(), t.curved[drawn].tolist(), \
-        t.span[drawn].tolist(), t.flat[drawn].tolist()  # fmt: skip
-    with np.errstate(invalid="ignore"):  # no root: the ray misses, and not-a-number is never nearer
-        for row, box, (u0, v0, w0), curved, span, flat in zip(drawn.tolist(), *numbers, strict=True):
-            left, top, right, bottom = box
-            du, dv = across[left:right] - u0, (down[top:bottom] - v0)[:, None]
-            before = near[top:bottom, left:right]
-            w, hit = _face(flat, du, dv, w0) if flat[-1] else _ellipsoid(curved, span, du, dv, w0)
-            hit = w > before if hit is None else hit & (w > before)
-            np.copyto(before, w, where=hit)
-            np.copyto(rows[top:bottom, left:right], row + 1, where=hit)
+    outlined = (t.curved[0, drawn] < -1e-12) & (t.flat[-1, drawn] == 0)
+    _ellipsoids(t, drawn[outlined], (x0, y0), near, rows)
+    for row in drawn[~outlined].tolist():
+        left, top, right, bottom = t.boxes[row].tolist()
+        u0, v0, w0 = t.middle[row].tolist()
+        du = np.arange(left, right, dtype=np.float32) - u0
+        dv = (np.arange(top, bottom, dtype=np.float32) - v0)[:, None]
+        at = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+        flat, curved, span = (terms[:, row].tolist() for terms in (t.flat, t.curved, t.span))
+        w, hit = _face(flat, du, dv, w0) if flat[-1] else _open(curved, span, du, dv)
+        hit &= w > near[at]
+        np.copyto(near[at], w, where=hit)
+        np.copyto(rows[at], row + 1, where=hit)
     target = (slice(y0, y1), slice(x0, x1))
     front = near > depth[target]
     np.copyto(depth[target], near, where=front)
@@ -197,25 +194,50 @@ def _draw(
     return int(np.count_nonzero(rows)), (x0, y0, x1, y1)
 
 
-def _ellipsoid(
-    curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray, w0: float
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Inverse depth (h, w) of the front of a solid, not-a-number beside it, and where it exists if not everywhere."""
+def _ellipsoids(t: _Terms, drawn: np.ndarray, corner: tuple[int, int], near: np.ndarray, rows: np.ndarray) -> None:
+    """Solids whose outline is an ellipse into the buffers of a part of the picture that begins at `corner`.
+
+    All at once: lines of pixels first, then, between the ends of each that the outline has there, the pixels.
+    """
+    boxes, middle = t.boxes[drawn], t.middle[drawn]
+    tall = boxes[:, 3] - boxes[:, 1]
+    of = np.repeat(np.arange(len(drawn)), tall)  # (lines,)
+    y = np.arange(len(of)) - np.repeat(np.cumsum(tall) - tall - boxes[:, 1], tall)
+    uu, uv, vv, u, v, one, bu, bv, b1 = np.take(t.curved[:, drawn], of, axis=1)
+    dv = y - middle[of, 1]
+    half, rest = (uv * dv + u) / 2, (vv * dv + v) * dv + one  # the root of uu du^2 + 2 half du + rest
+    inside = half * half - uu * rest
+    crossed = np.flatnonzero(inside > 0)
+    of, y, dv, uu, half, rest = of[crossed], y[crossed], dv[crossed], uu[crossed], half[crossed], rest[crossed]
+    reach, u0 = np.sqrt(inside[crossed]), middle[of, 0]
+    left = np.maximum(np.ceil(u0 + (half - reach) / -uu).astype(np.int64), boxes[of, 0])
+    right = np.minimum(np.floor(u0 + (half + reach) / -uu).astype(np.int64) + 1, boxes[of, 2])
+    wide = np.maximum(right - left, 0)
+    su, sv, s1, sw = np.take(t.span[:, drawn], of, axis=1)
+    lines = np.array([uu, 2 * half, rest, bu[crossed], bv[crossed] * dv + b1[crossed], su, sv * dv + s1, sw,
+                      left - u0], np.float32)  # fmt: skip
+    first = np.cumsum(wide) - wide
+    line = np.repeat(np.arange(len(wide)), wide)  # (pixels,)
+    step = np.arange(len(line)) - np.repeat(first, wide)
+    uu, u, one, bu, b1, su, s1, sw, du = np.take(lines, line, axis=1)
+    du += step
+    w = np.sqrt(np.maximum((uu * du + u) * du + one, 0)) - (bu * du + b1)
+    hit = np.flatnonzero(np.abs(su * du + s1 + sw * w) <= w)
+    place = (np.repeat((y - corner[1]) * near.shape[1] + left - corner[0], wide) + step)[hit]
+    w = w[hit]
+    depth = near.reshape(-1)
+    np.maximum.at(depth, place, w)
+    best = np.flatnonzero(depth[place] == w)
+    rows.reshape(-1)[place[best]] = drawn[of[line[hit[best]]]] + 1
+
+
+def _open(curved: list[float], span: list[float], du: np.ndarray, dv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse depth (h, w) of the front of a solid without an ellipse for an outline, and where it exists."""
     uu, uv, vv, u, v, one, bu, bv, b1 = curved
-    w = dv * (uv * du)
-    w += (uu * du + u) * du + one
-    w += (vv * dv + v) * dv
-    np.sqrt(w, out=w)
-    w -= bu * du + b1
-    w -= bv * dv
-    su, sv, sw, bounded = span
-    if not bounded:
-        return w, None
-    along = sw * w
-    along += su * du - sw * w0
-    along += sv * dv
-    np.abs(along, out=along)
-    return w, along <= w
+    su, sv, s1, sw = span
+    root = uv * dv * du + (uu * du + u) * du + (vv * dv + v) * dv + one
+    w = np.sqrt(np.maximum(root, 0)) - bu * du - bv * dv - b1
+    return w, (root >= 0) & (np.abs(sw * w + su * du + sv * dv + s1) <= w)
 
 
 def _face(flat: list[float], du: np.ndarray, dv: np.ndarray, w0: float) -> tuple[np.ndarray, np.ndarray]:

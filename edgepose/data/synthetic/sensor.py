@@ -67,23 +67,33 @@ def taken(image: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.nda
 def _noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Noise cut at random from a large sheet of it, which is quicker than drawing it anew."""
     height, width = image.shape[:2]
-    sheet = _grain(round(2 * sigma))
-    row, column = (int(rng.integers(0, side)) for side in (sheet.shape[0] // 2, sheet.shape[1] // 2))
-    grain = sheet[row : row + height, column : column + width]
-    if grain.shape[:2] != (height, width):  # a large picture repeats the sheet
-        rows, columns = (row + np.arange(height)) % sheet.shape[0], (column + np.arange(width)) % sheet.shape[1]
-        grain = sheet[rows[:, None], columns[None]]
-    return np.asarray(cv2.add(image, grain, dtype=cv2.CV_8U))
+    sheets = _grain(round(2 * sigma))
+    tall, wide = sheets[0].shape[:2]
+    row, column = (int(rng.integers(0, side)) for side in (tall // 2, wide // 2))
+    grown = np.empty_like(image)
+    for y in range(-row, height, tall):  # a large picture repeats the sheet
+        for x in range(-column, width, wide):
+            at = (slice(max(y, 0), min(y + tall, height)), slice(max(x, 0), min(x + wide, width)))
+            brighter, darker = (sheet[at[0].start - y : at[0].stop - y, at[1].start - x : at[1].stop - x]
+                                for sheet in sheets)  # fmt: skip
+            # On bytes, which is quicker than a signed sum.
+            cv2.subtract(cv2.add(image[at], brighter), darker, dst=grown[at])
+    return grown
 
 
 @cache
-def _grain(level: int) -> np.ndarray:
-    """(640, 800, 3) int16 with a standard deviation of level / 2, partly the same in all channels."""
+def _grain(level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two sheets (640, 800, 3) uint8, what is added and what is taken away, with a standard deviation of level / 2."""
+    grain = (_noise() * (level / 2)).round()
+    return np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
+
+
+@cache
+def _noise() -> np.ndarray:
+    """(640, 800, 3) float32 with a standard deviation of 1, partly the same in all channels."""
     rng = np.random.default_rng(77)
-    grain = 0.75 * rng.standard_normal((640, 800, 3), np.float32) + 0.66 * rng.standard_normal(
-        (640, 800, 1), np.float32
-    )
-    return (grain * (level / 2)).round().astype(np.int16)
+    own, common = (rng.standard_normal((640, 800, channels), np.float32) for channels in (3, 1))
+    return np.asarray(0.75 * own + 0.66 * common)
 
 
 def _smear(length: float, angle: float) -> np.ndarray:

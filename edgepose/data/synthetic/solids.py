@@ -9,6 +9,7 @@ rectangle of half-sides `wide` and `deep` around A, seen from where its axis poi
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -63,8 +64,7 @@ class Solids:
         """The same in the world, for bones with these rotations (B, 3, 3) and origins (B, 3)."""
         turn = rotations[self.bone]  # (P, 3, 3)
         start = origins[self.bone] + np.einsum("pij,pj->pi", turn, self.start)
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Solids(**(columns | {"start": start, "axes": turn @ self.axes}))
+        return Solids(**(vars(self) | {"start": start, "axes": turn @ self.axes}))
 
 
 def joined(parts: Sequence[Solids]) -> Solids:
@@ -73,12 +73,12 @@ def joined(parts: Sequence[Solids]) -> Solids:
 
 
 class Maker:
-    """Collects solids row by row; lengths are multiplied by `unit`."""
+    """Collects solids row by row, 16 numbers and 14 of places and colours each; lengths are multiplied by `unit`."""
 
     def __init__(self, unit: float = 1.0) -> None:
         self.unit = unit
-        self._numbers: list[tuple[float, ...]] = []
-        self._vectors: list[tuple[float, ...]] = []
+        self._numbers = array("d")
+        self._vectors = array("d")
 
     def limb(
         self, bone: int, start: tuple[float, float, float], length: float, radii: tuple[float, float, float],
@@ -94,24 +94,13 @@ class Maker:
         # At least slightly bulging, so that the whole is an ellipsoid.
         middle = max(middle, ((first**2 + last**2) / 2 + 0.02 * max(first, last) ** 2) ** 0.5)
         k0, k2 = first**2, 2 * (first**2 + last**2 - 2 * middle**2)
-        row = (bone, bone if part is None else part, abs(length) * unit, wide, deep, *span, k0,
-               last**2 - k0 - k2, k2, TILE[cloth.tile], cloth.repeats, relief, *face)  # fmt: skip
-        self._numbers.append(row)
+        self._numbers.extend(
+            (bone, bone if part is None else part, abs(length) * unit, wide, deep, *span, k0, last**2 - k0 - k2, k2,
+             TILE[cloth.tile], cloth.repeats, relief, *face)
+        )  # fmt: skip
+        x, y, z = start
         axis = 1.0 if length > 0 else -1.0
-        self._vectors.append(
-            (
-                start[0] * unit,
-                start[1] * unit,
-                start[2] * unit,
-                0.0,
-                tilt,
-                roll,
-                yaw,
-                axis,
-                *cloth.colour,
-                *cloth.second,
-            )
-        )
+        self._vectors.extend((x * unit, y * unit, z * unit, 0.0, tilt, roll, yaw, axis, *cloth.colour, *cloth.second))
 
     def ball(
         self, bone: int, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth,
@@ -121,11 +110,12 @@ class Maker:
         """An ellipsoid with half-axes along the bone's x, y and z before it is turned, cut at `span` of its height."""
         unit = self.unit
         x, y, z = half
-        row = (bone, bone if part is None else part, 2 * y * unit, x * unit, z * unit, *span, 0.0, 4.0, -4.0,
-               TILE[cloth.tile], cloth.repeats, relief, *face)  # fmt: skip
-        self._numbers.append(row)
+        self._numbers.extend(
+            (bone, bone if part is None else part, 2 * y * unit, x * unit, z * unit, *span, 0.0, 4.0, -4.0,
+             TILE[cloth.tile], cloth.repeats, relief, *face)
+        )  # fmt: skip
         at = (centre[0] * unit, centre[1] * unit, centre[2] * unit, y * unit)
-        self._vectors.append((*at, tilt, roll, yaw, 1.0, *cloth.colour, *cloth.second))
+        self._vectors.extend((*at, tilt, roll, yaw, 1.0, *cloth.colour, *cloth.second))
 
     def box(self, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth, yaw: float = 0.0,
             under: bool = False) -> None:  # fmt: skip
@@ -138,17 +128,16 @@ class Maker:
         for offset, tilt, about, wide, deep in faces:
             at = np.asarray(centre) + turn @ offset
             # Before it is turned a face looks along y, so it is tipped over to look along z.
-            row = (0, THING, 1.0, wide * unit, deep * unit, 0.0, 1.0, 0.0, -2.0, 0.0, TILE[cloth.tile], cloth.repeats,
-                   0.4, *NO_FACE)  # fmt: skip
-            self._numbers.append(row)
-            self._vectors.append(
+            self._numbers.extend((0, THING, 1.0, wide * unit, deep * unit, 0.0, 1.0, 0.0, -2.0, 0.0, TILE[cloth.tile],
+                                  cloth.repeats, 0.4, *NO_FACE))  # fmt: skip
+            self._vectors.extend(
                 (*(at * unit).tolist(), 0.0, np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.colour, *cloth.second)
             )
 
     def solids(self) -> Solids:
         """All rows so far."""
-        n = np.array(self._numbers, np.float64).reshape(-1, 16)
-        v = np.array(self._vectors, np.float64).reshape(-1, 14)
+        n = np.array(self._numbers).reshape(-1, 16)
+        v = np.array(self._vectors).reshape(-1, 14)
         turn = turns_by(v[:, 4], v[:, 5], v[:, 6])  # (P, 3, 3)
         start = v[:, :3] - v[:, 3:4] * turn[..., 1]  # a ball is given by its centre
         axes = turn[..., [0, 2, 1]]
@@ -163,9 +152,9 @@ def turns_by(tilt: np.ndarray, roll: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     """Rotations (P, 3, 3): about x by tilt, then z by -roll, then y by yaw."""
     (a, b), (c, d), (e, f) = ((np.cos(angle), np.sin(angle)) for angle in (tilt, roll, yaw))
     turn = np.empty((len(tilt), 3, 3))
-    turn[:, 0] = np.stack([e * c, e * d * a + f * b, f * a - e * d * b], axis=1)
-    turn[:, 1] = np.stack([-d, c * a, -c * b], axis=1)
-    turn[:, 2] = np.stack([-f * c, e * b - f * d * a, f * d * b + e * a], axis=1)
+    turn[:, 0, 0], turn[:, 0, 1], turn[:, 0, 2] = e * c, e * d * a + f * b, f * a - e * d * b
+    turn[:, 1, 0], turn[:, 1, 1], turn[:, 1, 2] = -d, c * a, -c * b
+    turn[:, 2, 0], turn[:, 2, 1], turn[:, 2, 2] = -f * c, e * b - f * d * a, f * d * b + e * a
     return turn
 
 
