@@ -30,6 +30,12 @@ class Space:
     keypoints: int = 17
     multipliers: tuple[float, ...] = MULTIPLIERS
 
+    def __post_init__(self) -> None:
+        for side in self.sides:
+            Architecture(side, self.widest)  # says what is wrong with it
+        if not self.sides or not self.multipliers:
+            raise ValueError(f"expected sides and multipliers to choose from, got {self.sides} and {self.multipliers}")
+
     @property
     def options(self) -> tuple[Genes, ...]:
         """What each gene is chosen from."""
