@@ -264,7 +264,9 @@ def demo(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; a wrong one lists them all.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe, or of a network that was searched; a wrong one lists them all.")
+    ],
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="data=... out=... [key=value]...", help="See above.")
     ] = None,
@@ -319,6 +321,7 @@ def search(
         str | None, typer.Option("--sides", help="Of the input, such as 256,320.", show_default="as it was trained")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed finds the same.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -340,7 +343,7 @@ def search(
         raise typer.BadParameter(f"{sides!r}: expected sides such as 256,320", param_hint="--sides")
     from edgepose.train.evolution import Evolution
 
-    sets, _ = parse("search", [f"data={data}", f"val={val}", f"out={out}"])
+    sets, _ = parse("search", [f"data={data}", f"val={val}", f"out={out}", f"device={device}"])
     evolution = Evolution(population, generations, parents, mutants, change, seed)
     plan = command.Plan(checkpoint, sets, budget, evolution, calibrate, tuple(int(side) for side in given))
     command.search(plan, threads, as_json)

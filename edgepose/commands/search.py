@@ -16,7 +16,7 @@ import torch
 
 from edgepose.codec import codec_of
 from edgepose.commands.screen import Screen, show_json, show_table
-from edgepose.commands.train import Settings, quicken_process, validation
+from edgepose.commands.train import Settings, quicken_process, require_device, validation
 from edgepose.data.whole import Whole, read_whole
 from edgepose.evaluate.pareto import Point, front
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
@@ -57,6 +57,7 @@ class Plan:
 
 def search(plan: Plan, threads: int | None, as_json: bool) -> None:
     """Search, write OUT/search.json and the winner, and print what was found; a search that was stopped goes on."""
+    require_device(plan.sets.device)
     quicken_process()
     torch.set_num_threads(threads or torch.get_num_threads())
     parts = Parts.of(plan)
@@ -113,7 +114,7 @@ class Parts:
         recipe = Recipe(**{name: value for name, value in stored.items() if name in known})
         skeleton = SKELETONS[spec.skeleton]
         samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec), recipe.mosaic)
-        return Parts(plan, recipe, network, samples)
+        return Parts(plan, recipe, network.to(plan.sets.device), samples)
 
     def figures(self, found: Architecture) -> Figures:
         """AP and its like of a part of the super-net, with statistics of its own, through the deployed estimator."""

@@ -49,8 +49,7 @@ def train(name: str, words: list[str], as_json: bool) -> None:
     chosen = recipe_of(name)
     settings, rest = parse(name, words)
     recipe = override(chosen, rest)
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={settings.device}: torch finds no CUDA device here; use device=cpu")
+    require_device(settings.device)
     settings.out.mkdir(parents=True, exist_ok=True)
     quicken_process()
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
@@ -75,6 +74,12 @@ def train(name: str, words: list[str], as_json: bool) -> None:
             show_json({"checkpoint": str(checkpoint), **log.last})
         elif log is not None:
             screen.say(f"wrote {checkpoint}; next: edgepose export {checkpoint} --to onnx")
+
+
+def require_device(device: str) -> None:
+    """Say so where the machine has no such device."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={device}: torch finds no CUDA device here; use device=cpu")
 
 
 def quicken_process() -> None:

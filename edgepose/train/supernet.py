@@ -119,8 +119,9 @@ def calibrating(samples: Whole, spec: ModelSpec, seed: int, count: int = CALIBRA
 def stand_alone(
     network: LitePose, found: Architecture, skeleton: str, samples: Whole, seed: int, count: int = CALIBRATION
 ) -> tuple[ModelSpec, LitePose]:
-    """A part of the super-net as a network of its own, with statistics of its own, on the CPU; and its spec."""
+    """A part of the super-net as a network of its own, with statistics of its own, where that is; and its spec."""
     spec = associative_spec(found.name, skeleton, (found.side, found.side))
-    narrow = cut(network, found.widths).cpu()
-    recalibrate(narrow, calibrating(samples, spec, seed, count))
+    narrow = cut(network, found.widths)
+    device = next(narrow.parameters()).device
+    recalibrate(narrow, (views.to(device) for views in calibrating(samples, spec, seed, count)))
     return spec, narrow.eval()

@@ -17,9 +17,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("hotcoco")
 
 from edgepose.commands.search import Parts, Scores, parse_macs  # noqa: E402
+from edgepose.commands.train import parse  # noqa: E402
 from edgepose.models.litepose import Architecture  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
+from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
+from edgepose.train.recipes import RECIPES, override  # noqa: E402
+from edgepose.train.task import prepare  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -108,6 +112,30 @@ def test_the_winner_is_a_network_of_its_own(supernet: Path, data: str, tmp_path:
         torch.testing.assert_close(value, network.get_parameter(key), rtol=0, atol=1e-6)
 
 
+def test_a_supernet_is_validated_with_statistics_of_its_own(data: str) -> None:
+    recipe = override(RECIPES["litepose-supernet"], ["input_size=64x64", "sides=64"])
+    task = prepare(recipe, parse("x", [f"data={data}"])[0].data)
+    before = {key: value.clone() for key, value in task.network.state_dict().items()}
+    shown = task.deployed(task.network).state_dict()
+    assert all(torch.equal(before[key], value) for key, value in task.network.state_dict().items())
+    assert {key for key in shown if not torch.equal(before[key], shown[key])} == {
+        key for key in shown if key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    }
+
+
+def test_a_supernet_starts_from_a_backbone_in_order(supernet: Path, data: str, tmp_path: Path) -> None:
+    words = [f"init={supernet}", "epochs=1", "batch=1", "precision=fp32", "threads=1", "lr=1e-9", "input_size=64x64"]
+    words += [f"data={data}", f"out={tmp_path}", "sides=64"]
+    result = CliRunner().invoke(app, ["train", "litepose-supernet", *words])
+    assert result.exit_code == 0, result.output
+    (_, whole), (_, network) = (checkpoint.network_of(p) for p in (supernet, tmp_path / "last.safetensors"))
+    ordered = by_importance(dict(whole.state_dict()))["stage.1.1.point_conv.0.weight"]
+    own = network.state_dict()
+    assert torch.allclose(own["stage.1.1.point_conv.0.weight"], ordered, rtol=0, atol=1e-6)
+    assert not torch.allclose(own["stage.1.1.point_conv.0.weight"], whole.state_dict()["stage.1.1.point_conv.0.weight"])
+    assert not torch.allclose(own["deconv_raw.0.weight"], whole.state_dict()["deconv_raw.0.weight"])
+
+
 def test_a_published_size_starts_from_the_supernet(supernet: Path, data: str, tmp_path: Path) -> None:
     words = [f"init={supernet}", "epochs=1", "batch=1", "precision=fp32", "threads=1", "lr=1e-9", "input_size=64x64"]
     result = CliRunner().invoke(app, ["train", "litepose-xs", f"data={data}", f"out={tmp_path}", *words])
@@ -170,6 +198,7 @@ def test_a_stopped_search_goes_on_to_the_same_end(
         (["--calibrate", "0"], "20M", 1, "1 view or more"),
         (["--parents", "2"], "20M", 1, "parents=2.0, expected a share"),
         (["--checkpoint", "nothing.safetensors"], "20M", 1, "nothing.safetensors does not exist"),
+        (["--device", "tpu"], "20M", 1, "expected cpu or cuda"),
         (["--val", "nothing.json:x"], "20M", 1, "nothing.json does not exist"),
     ],
 )

@@ -15,15 +15,31 @@ SMALL = Widths(16, (16, 24, 16, 24), (16, 24, 16))
 NARROW = Widths(8, (16, 8, 16, 16), (8, 16, 16))
 
 
-@pytest.fixture(scope="module")
-def supernet():
+def told_apart(network):
     """With weights and statistics that tell every channel from every other."""
-    torch.manual_seed(0)
-    network = LitePose(17, SMALL)
     for value in network.state_dict().values():
         if value.is_floating_point():
             value += 0.1 * torch.rand_like(value)
     return network
+
+
+@pytest.fixture(scope="module")
+def supernet():
+    """Of two blocks to a stage."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgepose.models.litepose.BLOCKS", (2, 2, 2, 2))
+        yield told_apart(LitePose(17, SMALL))
+
+
+def test_a_published_size_is_a_part_of_the_published_supernet():
+    torch.manual_seed(0)
+    network, widths = told_apart(LitePose(17, WIDEST)).eval(), SIZES["xs"][1]
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        pairs = zip(run_narrow(network, shape_of(network, widths), images), cut(network, widths)(images), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
 def test_names_say_widths_and_build_them():
