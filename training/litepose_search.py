@@ -23,7 +23,7 @@ from edgepose.models.litepose import Architecture, LitePose
 from edgepose.models.supernet import by_importance, cut
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
-from edgepose.train.supernet import stand_alone
+from edgepose.train.supernet import Calibration, stand_alone
 
 PICTURES = (1, 1100, 2372, 3543, 4664, 5785, 6969, 8150)  # all twelve joints, eyes and nose of one person are labelled
 
@@ -55,6 +55,7 @@ def measure_parts(found: Path, supernet: Path, data: str, out: Path) -> None:
     ordered = copy.deepcopy(network)
     ordered.load_state_dict(by_importance(dict(network.state_dict())))
     result = json.loads(found.read_text(encoding="utf-8"))
+    calibration = Calibration(samples, result["seed"], result["calibrate"], stage=0)
     networks = sorted((row for g in result["generations"] for row in g["networks"]), key=lambda row: row["macs"])
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys((result["winner"]["model"], networks[0]["model"], networks[-1]["model"])):
@@ -63,8 +64,8 @@ def measure_parts(found: Path, supernet: Path, data: str, out: Path) -> None:
             raise ValueError(f"{found} names {name}, expected a LitePose by its widths")
         own = associative_spec(name, spec.skeleton, (part.side, part.side))
         figures = validation(own, sets)
-        calibrated = stand_alone(network, part, spec.skeleton, samples, result["seed"], result["calibrate"])[1]
-        resorted = stand_alone(ordered, part, spec.skeleton, samples, result["seed"], result["calibrate"])[1]
+        calibrated = stand_alone(network, part, spec.skeleton, calibration)[1]
+        resorted = stand_alone(ordered, part, spec.skeleton, calibration)[1]
         rows.append({
             "model": name, "AP": figures(calibrated)["AP"], "AP, statistics of the super-net":
             figures(cut(network, part.widths).eval())["AP"], "AP, sorted before the cut": figures(resorted)["AP"],

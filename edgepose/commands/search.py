@@ -17,7 +17,7 @@ import torch
 from edgepose.codec import codec_of
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.commands.train import Settings, quicken_process, require_device, validation
-from edgepose.data.whole import Whole, read_whole
+from edgepose.data.whole import read_whole
 from edgepose.evaluate.pareto import Point, front
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.macs import macs_true, parameters
@@ -27,7 +27,7 @@ from edgepose.train import checkpoint
 from edgepose.train.evolution import Candidate, Evolution, evolve
 from edgepose.train.recipes import Recipe
 from edgepose.train.space import Space
-from edgepose.train.supernet import stand_alone
+from edgepose.train.supernet import Calibration, stand_alone
 
 Figures = dict[str, float]
 
@@ -99,7 +99,7 @@ class Parts:
     plan: Plan
     recipe: Recipe
     network: LitePose
-    samples: Whole
+    calibration: Calibration
 
     @staticmethod
     def of(plan: Plan) -> Parts:
@@ -114,7 +114,9 @@ class Parts:
         recipe = Recipe(**{name: value for name, value in stored.items() if name in known})
         skeleton = SKELETONS[spec.skeleton]
         samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec), recipe.mosaic)
-        return Parts(plan, recipe, network.to(plan.sets.device), samples)
+        stage = 0 if recipe.overfit else 1  # as it has seen pictures
+        calibration = Calibration(samples, plan.evolution.seed, plan.calibrate, stage)
+        return Parts(plan, recipe, network.to(plan.sets.device), calibration)
 
     def figures(self, found: Architecture) -> Figures:
         """AP and its like of a part of the super-net, with statistics of its own, through the deployed estimator."""
@@ -134,8 +136,7 @@ class Parts:
         return path
 
     def _alone(self, found: Architecture) -> Any:
-        count, seed = self.plan.calibrate, self.plan.evolution.seed
-        return stand_alone(self.network, found, self.recipe.skeleton, self.samples, seed, count)
+        return stand_alone(self.network, found, self.recipe.skeleton, self.calibration)
 
 
 class Scores:

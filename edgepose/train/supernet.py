@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -105,23 +106,34 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
             module.training = training
 
 
-def calibrating(samples: Whole, spec: ModelSpec, seed: int, count: int = CALIBRATION) -> Iterator[Tensor]:
-    """Training views of `spec`'s size, the same ones every time, as `recalibrate` takes them."""
-    size = min(count, len(samples))
-    sized = dataclasses.replace(samples, spec=spec, codec=codec_of(spec))
-    normalise = Normalise(spec)
-    rows = np.random.default_rng(seed).permutation(len(samples))[:size]
-    for first in range(0, size, BATCH):
-        images, _ = sized.batch((seed, first), rows[first : first + BATCH], 1)
-        yield normalise(torch.from_numpy(images))
+@dataclass(frozen=True)
+class Calibration:
+    """Training views to count statistics on, the same ones every time.
+
+    count: of views; stage: of their augmentation, 0 for a network that learnt pictures as they are
+    """
+
+    samples: Whole
+    seed: int
+    count: int = CALIBRATION
+    stage: int = 1
+
+    def views(self, spec: ModelSpec, device: torch.device) -> Iterator[Tensor]:
+        """Batches of `spec`'s size, as `recalibrate` takes them."""
+        count = min(self.count, len(self.samples))
+        sized = dataclasses.replace(self.samples, spec=spec, codec=codec_of(spec))
+        normalise = Normalise(spec).to(device)
+        rows = np.random.default_rng(self.seed).permutation(len(self.samples))[:count]
+        for first in range(0, count, BATCH):
+            images, _ = sized.batch((self.seed, first), rows[first : first + BATCH], self.stage)
+            yield normalise(torch.from_numpy(images).to(device))
 
 
 def stand_alone(
-    network: LitePose, found: Architecture, skeleton: str, samples: Whole, seed: int, count: int = CALIBRATION
+    network: LitePose, found: Architecture, skeleton: str, calibration: Calibration
 ) -> tuple[ModelSpec, LitePose]:
     """A part of the super-net as a network of its own, with statistics of its own, where that is; and its spec."""
     spec = associative_spec(found.name, skeleton, (found.side, found.side))
     narrow = cut(network, found.widths)
-    device = next(narrow.parameters()).device
-    recalibrate(narrow, (views.to(device) for views in calibrating(samples, spec, seed, count)))
+    recalibrate(narrow, calibration.views(spec, next(narrow.parameters()).device))
     return spec, narrow.eval()

@@ -33,7 +33,7 @@ from edgepose.train.losses import LOSSES
 from edgepose.train.onestage import onestage_task
 from edgepose.train.recipes import RECIPES, Recipe
 from edgepose.train.space import Space
-from edgepose.train.supernet import Sampled, at_any_size, calibrating, recalibrate
+from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
@@ -118,10 +118,11 @@ def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Se
         )
     space = Space(network.widths, recipe.sides, network.keypoints)
 
+    calibration = Calibration(whole, recipe.seed, stage=0 if recipe.overfit else 1)
+
     def deployed(trained: nn.Module) -> nn.Module:
         calibrated = copy.deepcopy(trained)
-        device = next(trained.parameters()).device
-        recalibrate(calibrated, (views.to(device) for views in calibrating(whole, spec, recipe.seed)))
+        recalibrate(calibrated, calibration.views(spec, next(trained.parameters()).device))
         return calibrated
 
     return Task(spec, network, samples, at_any_size(loss_of), Sampled(space, recipe.seed), deployed=deployed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,14 +15,17 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from edgepose.codec.associative import Associative  # noqa: E402
+from edgepose.data.whole import read_whole  # noqa: E402
 from edgepose.models.associative import associative_spec  # noqa: E402
 from edgepose.models.litepose import LitePose, Widths  # noqa: E402
+from edgepose.skeleton import COCO  # noqa: E402
+from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.associative_loss import associative_loss  # noqa: E402
 from edgepose.train.loop import Step, train  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.space import SIDES, Space  # noqa: E402
-from edgepose.train.supernet import Sampled, at_any_size, recalibrate, resized_targets  # noqa: E402
+from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate, resized_targets  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -155,6 +160,33 @@ def test_recalibration_changes_statistics_only() -> None:
     torch.testing.assert_close(after["first.0.1.running_mean"], torch.stack(means).mean(0))
     recalibrate(network, batches)
     assert all(torch.equal(after[key], value) for key, value in network.state_dict().items())
+
+
+def test_views_to_calibrate_on(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8))
+    person = {
+        "id": 1,
+        "image_id": 0,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [9, 9, 50, 50],
+        "keypoints": [9, 9, 2] * 17,
+    }
+    names = {"id": 1, "name": "person", "keypoints": list(COCO.names)}
+    image = {"id": 0, "file_name": "0.png", "width": 80, "height": 80}
+    content = {"images": [image], "annotations": [person], "categories": [names]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    samples = read_whole([(tmp_path / "labels.json", tmp_path, 40)], COCO, SPEC, Associative((64, 64)), 0.5)
+    small = associative_spec("small", "coco", (32, 32))
+
+    def views(*values: int, of: ModelSpec = SPEC) -> list[torch.Tensor]:
+        return list(Calibration(samples, *values).views(of, torch.device("cpu")))
+
+    assert [len(batch) for batch in views(0, 20)] == [16, 4] and [len(b) for b in views(0)] == [16, 16, 8]
+    assert views(0, 4, of=small)[0].shape == (4, 3, 32, 32)
+    first, again, other, plain = views(0, 4)[0], views(0, 4)[0], views(1, 4)[0], views(0, 4, 0)[0]
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(plain[0], plain[1]) and not torch.equal(first[0], first[1])
 
 
 def test_an_error_leaves_a_network_as_it_was_trained() -> None:
