@@ -10,6 +10,7 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
+import edgepose
 from edgepose.cli import app
 from edgepose.runtime.scene import draw_scene
 
@@ -216,6 +217,16 @@ def test_only_a_supernet_is_searched(supernet: Path, data: str, tmp_path: Path) 
     assert {row["model"].split("-")[1] for row in found["generations"][0]["networks"]} == {"32"}
     result = search(Path(found["winner"]["checkpoint"]), data, tmp_path / "again")
     assert result.exit_code == 1 and "expected a super-net: edgepose train litepose-supernet" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_winner_is_exported_and_loaded(supernet: Path, data: str, tmp_path: Path) -> None:
+    winner = json.loads(search(supernet, data, tmp_path, "--generations", "0").stdout)["winner"]
+    result = CliRunner().invoke(app, ["export", winner["checkpoint"], "--json"])
+    assert result.exit_code == 0, result.output
+    estimator = edgepose.load(json.loads(result.stdout)["path"])
+    assert estimator.spec.name == winner["model"] and estimator.spec.input_size == (winner["side"], winner["side"])
+    assert estimator(draw_scene((320, 180))[0]).keypoints.shape[1:] == (17, 2)
 
 
 def test_figures_of_another_supernet_are_not_mixed(tmp_path: Path) -> None:
