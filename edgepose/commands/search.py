@@ -229,7 +229,7 @@ def _result(
         **_conditions(plan),
         "budget": plan.budget,
         "sides": list(plan.sides or parts.recipe.sides),
-        **dataclasses.asdict(plan.evolution),
+        "settings": dataclasses.asdict(plan.evolution),
         "networks": len(looked_at),
         "winner": {
             "model": found.name, "macs": macs_true(network, (found.side, found.side)), **figures_of(found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from edgepose.models.litepose import Architecture  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
+from edgepose.train.evolution import Evolution  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
 from edgepose.train.task import prepare  # noqa: E402
 
@@ -213,7 +215,11 @@ def test_wrong_words_are_named(
 
 
 def test_only_a_supernet_is_searched(supernet: Path, data: str, tmp_path: Path) -> None:
-    found = json.loads(search(supernet, data, tmp_path / "out", "--sides", "32", "--generations", "0").stdout)
+    words = ["--sides", "32", "--population", "2", "--generations", "0", "--parents", "0.5", "--mutants", "0.75"]
+    words += ["--change", "0.2", "--seed", "7", "--calibrate", "1"]
+    found = json.loads(search(supernet, data, tmp_path / "out", *words).stdout)
+    assert found["settings"] == dataclasses.asdict(Evolution(2, 0, 0.5, 0.75, 0.2, 7))
+    assert (found["sides"], found["calibrate"], found["seed"]) == ([32], 1, 7)
     assert {row["model"].split("-")[1] for row in found["generations"][0]["networks"]} == {"32"}
     result = search(Path(found["winner"]["checkpoint"]), data, tmp_path / "again")
     assert result.exit_code == 1 and "expected a super-net: edgepose train litepose-supernet" in result.stderr
