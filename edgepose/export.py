@@ -17,12 +17,10 @@ from torch import nn
 from edgepose.codec import codec_of
 from edgepose.codec.associative import sampled
 from edgepose.codec.grouping import quarters
-from edgepose.models import build
 from edgepose.models.deployed import Deployed, TorchNetwork, deployed_spec
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
-from edgepose.train import checkpoint
 from edgepose.train.detection_loss import decode, flatten
 
 OPSET = 18
@@ -41,17 +39,6 @@ class Report:
     mean: float
     largest: float
     scores: float  # mean difference of scores
-
-
-def network_of(path: Path) -> tuple[ModelSpec, nn.Module]:
-    """The network that a checkpoint of `edgepose train` holds (the averaged weights where there are any)."""
-    parts, facts = checkpoint.load(path)
-    then = ModelSpec.from_json(facts["spec"], str(path))
-    classes = then.codec_args.get("classes", 1) if then.skeleton == "box" else 1
-    # Today's spec: what a codec's arguments are called may have changed since.
-    spec, network = build(facts["recipe"]["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
-    network.load_state_dict(parts.get("average") or parts["network"])
-    return spec, network.eval()
 
 
 def export_onnx(

@@ -25,8 +25,8 @@ from edgepose.data.pictures import ON_BAD
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
-from edgepose.train.recipes import RECIPES, Recipe, override
-from edgepose.train.task import prepare
+from edgepose.train.recipes import Recipe, override
+from edgepose.train.task import prepare, recipe_of
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
 
@@ -46,12 +46,10 @@ class Settings:
 
 def train(name: str, words: list[str], as_json: bool) -> None:
     """Train recipe `name` as the `key=value` words say, resuming what its folder holds."""
-    if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}, expected one of {', '.join(RECIPES)}")
+    chosen = recipe_of(name)
     settings, rest = parse(name, words)
-    recipe = override(RECIPES[name], rest)
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={settings.device}: torch finds no CUDA device here; use device=cpu")
+    recipe = override(chosen, rest)
+    require_device(settings.device)
     settings.out.mkdir(parents=True, exist_ok=True)
     quicken_process()
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
@@ -60,7 +58,8 @@ def train(name: str, words: list[str], as_json: bool) -> None:
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         screen = stack.enter_context(Screen())
         task = prepare(recipe, training_sets(recipe.mix, settings), settings.on_bad)
-        validate = validation(task.spec, settings.val) if settings.val and first else None
+        figures = validation(task.spec, settings.val) if settings.val and first else None
+        validate = None if figures is None else lambda network: figures(task.deployed(network))
         log = Log(settings, screen, recipe) if first else None
         if log is not None:
             stack.enter_context(log)
@@ -75,6 +74,12 @@ def train(name: str, words: list[str], as_json: bool) -> None:
             show_json({"checkpoint": str(checkpoint), **log.last})
         elif log is not None:
             screen.say(f"wrote {checkpoint}; next: edgepose export {checkpoint} --to onnx")
+
+
+def require_device(device: str) -> None:
+    """Say so where the machine has no such device."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={device}: torch finds no CUDA device here; use device=cpu")
 
 
 def quicken_process() -> None:
@@ -206,7 +211,8 @@ def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: boo
     """Write the network of a checkpoint in another format, if it then gives the same results."""
     if to != "onnx":
         raise ValueError(f"cannot export to {to!r}: expected onnx")
-    from edgepose.export import export_onnx, network_of
+    from edgepose.export import export_onnx
+    from edgepose.train.checkpoint import network_of
 
     spec, network = network_of(checkpoint)
     target = out if out is not None else checkpoint.with_name(f"{spec.name}.onnx")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.models.efficienthrnet import EfficientHRNet, build_efficienthrnet
-from edgepose.models.litepose import build_litepose
+from edgepose.models.litepose import Architecture, build_architecture, build_litepose
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.models.sasd import build_sasd
@@ -40,6 +40,7 @@ POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module
     "litepose-s": partial(build_litepose, "s"),
     "litepose-m": partial(build_litepose, "m"),
     "litepose-l": partial(build_litepose, "l"),
+    "litepose-supernet": partial(build_litepose, "supernet"),
     "efficienthrnet-h0": partial(build_efficienthrnet, "h0"),
     "efficienthrnet-h-1": partial(build_efficienthrnet, "h-1"),
     "efficienthrnet-h-2": partial(build_efficienthrnet, "h-2"),
@@ -72,11 +73,13 @@ def build(
     """A network with fresh weights and the spec that its files will carry.
 
     Args:
+        name: of `MODELS`, or of a LitePose of other widths, as `edgepose search` names what it finds.
         skeleton: what a pose network finds; a detector has none.
         input_size: width and height, multiples of 32; the published size by default.
         classes: what a detector tells apart: 1 (person) or 80 (COCO).
     """
-    if name not in MODELS:
+    searched = Architecture.named(name)
+    if name not in MODELS and searched is None:
         raise ValueError(f"unknown model {name!r}, expected one of {list(MODELS)}")
     size = None if input_size is None else _checked(name, input_size)
     if name in DETECTORS:
@@ -90,7 +93,8 @@ def build(
     if skeleton not in SKELETONS or skeleton == "box":
         known = [key for key in SKELETONS if key != "box"]
         raise ValueError(f"{name} with unknown skeleton {skeleton!r}, expected one of {known}")
-    return POSE_NETWORKS[name](skeleton, size)
+    make = POSE_NETWORKS[name] if searched is None else partial(build_architecture, searched)
+    return make(skeleton, size)
 
 
 def _checked(name: str, size: Size) -> Size:

@@ -5,6 +5,7 @@ Attribute names are the keys of the published checkpoints.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -30,17 +31,48 @@ class Widths:
             raise ValueError(f"expected widths of at least one channel, got {self}")
 
 
+WIDEST = Widths(24, (32, 64, 96, 160), (64, 48, 32))
 # Published side of the square input and widths (search-XS/S/M/L.json), and the widest network that the search cuts.
 SIZES = {
     "xs": (256, Widths(16, (16, 32, 48, 80), (16, 24, 24))),
     "s": (448, Widths(16, (16, 32, 48, 120), (32, 24, 32))),
     "m": (448, Widths(16, (24, 48, 72, 120), (64, 40, 32))),
     "l": (512, Widths(24, (24, 64, 96, 160), (64, 40, 32))),
+    "supernet": (448, WIDEST),
 }
-WIDEST = Widths(24, (32, 64, 96, 160), (64, 48, 32))
 BLOCKS = (6, 8, 10, 10)  # of the stages; the search leaves them alone
 STRIDES = (2, 2, 2, 1)
+SUPERNET = "litepose-supernet"
 EXPANSION = 6
+_NAME = re.compile(r"litepose-(\d+)-(\d+)-(\d+x\d+x\d+x\d+)-(\d+x\d+x\d+)")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the published search looks for: the side of the square input, and the widths."""
+
+    side: int
+    widths: Widths
+
+    def __post_init__(self) -> None:
+        if self.side < 32 or self.side % 32:
+            raise ValueError(f"LitePose for pictures of {self.side} pixels: expected a multiple of 32")
+
+    @property
+    def name(self) -> str:
+        """As `edgepose.models.build` takes it: litepose-SIDE-STEM-STAGES-DECONVOLUTIONS."""
+        stages, deconvolutions = ("x".join(map(str, w)) for w in (self.widths.stages, self.widths.deconvolutions))
+        return f"litepose-{self.side}-{self.widths.stem}-{stages}-{deconvolutions}"
+
+    @staticmethod
+    def named(name: str) -> Architecture | None:
+        """What a name such as litepose-256-16-16x32x48x80-16x24x24 (XS) says; None for other names."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return None
+        s1, s2, s3, s4 = map(int, found[3].split("x"))
+        d1, d2, d3 = map(int, found[4].split("x"))
+        return Architecture(int(found[1]), Widths(int(found[2]), (s1, s2, s3, s4), (d1, d2, d3)))
 
 
 class InvertedBottleneck(nn.Module):
@@ -87,7 +119,7 @@ class LitePose(nn.Module):
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"LitePose with kernel={kernel}: expected an odd size such as 7")
-        self.keypoints = keypoints
+        self.keypoints, self.widths, self.kernel = keypoints, widths, kernel
         self.first = nn.Sequential(
             nn.Sequential(*conv_bn(3, 32, 3, 2), nn.ReLU6(inplace=True)),
             nn.Sequential(*conv_bn(32, 32, 3, groups=32), nn.ReLU6(inplace=True)),
@@ -141,6 +173,18 @@ def deconvolution(channels: int, out: int) -> nn.Module:
 
 def build_litepose(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, LitePose]:
     """A network and its spec; the published square input unless stated."""
-    side, widths = SIZES[size]
-    spec = associative_spec(f"litepose-{size}", skeleton, input_size or (side, side))
-    return spec, LitePose(len(SKELETONS[skeleton].names), widths)
+    return _built(f"litepose-{size}", Architecture(*SIZES[size]), skeleton, input_size)
+
+
+def build_architecture(
+    architecture: Architecture, skeleton: str, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, LitePose]:
+    """A network of any widths and its spec, under the name that says them."""
+    return _built(architecture.name, architecture, skeleton, input_size)
+
+
+def _built(
+    name: str, architecture: Architecture, skeleton: str, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, LitePose]:
+    spec = associative_spec(name, skeleton, input_size or (architecture.side, architecture.side))
+    return spec, LitePose(len(SKELETONS[skeleton].names), architecture.widths)

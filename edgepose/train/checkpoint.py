@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
-from torch import Tensor
+from torch import Tensor, nn
 
+from edgepose.models import build
 from edgepose.runtime.atomic import atomic_path
+from edgepose.spec import ModelSpec
 
 FORMAT = "1"
 
@@ -48,6 +50,17 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}): it is damaged or of another kind") from error
     return parts, json.loads(metadata["facts"])
+
+
+def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
+    """The network that a checkpoint of `edgepose train` holds (the averaged weights where there are any)."""
+    parts, facts = load(path)
+    then = ModelSpec.from_json(facts["spec"], str(path))
+    classes = then.codec_args.get("classes", 1) if then.skeleton == "box" else 1
+    # Today's spec: what a codec's arguments are called may have changed since.
+    spec, network = build(facts["recipe"]["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
+    network.load_state_dict(parts.get("average") or parts["network"])
+    return spec, network.eval()
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
 from edgepose.train.detection_loss import detection_loss, teacher_loss
+from edgepose.train.loop import Samples
 from edgepose.train.recipes import Recipe
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -67,9 +68,9 @@ def detector_task(
 
 @dataclass(frozen=True)
 class WithImages:
-    """Detection samples whose targets carry the pictures too, for a teacher to look at."""
+    """Samples whose targets carry the pictures too, for a teacher to look at."""
 
-    samples: Detections
+    samples: Samples
 
     def __len__(self) -> int:
         return len(self.samples)

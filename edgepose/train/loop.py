@@ -23,6 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from edgepose.data.sampling import Order, shuffled
+from edgepose.models.litepose import SUPERNET, LitePose
+from edgepose.models.supernet import handed_down
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
@@ -132,7 +134,7 @@ def train(
     path = folder / "last.safetensors"
     start = _resume(path, recipe, learner, optimiser, average) if path.is_file() else 0
     if start == 0 and recipe.init:
-        initialise(network, recipe.init, extra)
+        initialise(network, recipe.init, extra, recipe.model)
         average = Average(network) if recipe.average else None
     # what learns beside the network may rest at first, as SASD's large pass does
     model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner
@@ -213,13 +215,16 @@ class Normalise(nn.Module):
         return ((planes.flip(1) if self.rgb else planes).float() - self.mean) / self.std
 
 
-def initialise(network: nn.Module, path: str, extra: nn.Module | None = None) -> None:
+def initialise(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
 
-    A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own.
+    A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A
+    LitePose starts from a super-net as published (models.supernet), and so does a super-net from another network.
     """
-    parts, _ = checkpoint.load(path)
+    parts, facts = checkpoint.load(path)
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
+    if isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
+        found = handed_down(found, network, sort=model == SUPERNET)
     fitting = _fitting(network, found)
     missing = [name for name in network.state_dict() if name.startswith("backbone.") and name not in fitting]
     if missing or not fitting:

@@ -43,11 +43,14 @@ class Recipe:
     mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
     sampling: str = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
+    sides: tuple[int, ...] = ()  # of the square views of a super-net, one of which is drawn at every step
     mosaic: float = 0.0  # of a bottom-up model: probability that a view shows four pictures at once
     blur: float = 1.0  # factor on the width of SimCC's targets
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
     inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
-    teacher: str = ""  # detector file (ONNX, its spec inside or beside it) whose maps are learnt from as well
+    teacher: str = (
+        ""  # whose maps are learnt from as well: a detector's ONNX file; of bottom-up networks a checkpoint too
+    )
     teacher_weight: float = 1.0  # of what is learnt from it
     optimiser: str = "adamw"
     alone: int = 0  # first epochs of a one-stage network without its large pass; all of them: never with it
@@ -87,7 +90,9 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: optimiser={self.optimiser!r}, expected one of {list(OPTIMISERS)}")
         if self.alone < 0:
             raise ValueError(f"recipe {self.model}: alone={self.alone}, expected a number of epochs, 0 or more")
-        for name in ("input_size", "views", "drops"):
+        if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in self.sides):
+            raise ValueError(f"recipe {self.model}: sides={self.sides}, expected multiples of 32 such as 256,320")
+        for name in ("input_size", "views", "drops", "sides"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -108,9 +113,7 @@ _SASD = partial(
 )  # fmt: skip
 
 
-def _bottom_up(
-    model: str, skeleton: str, epochs: int, batch: int, lr: float, drops: tuple[float, ...]
-) -> Recipe:
+def _bottom_up(model: str, skeleton: str, epochs: int, batch: int, lr: float, drops: tuple[float, ...]) -> Recipe:
     """Published runs of the bottom-up families: the full rate from the first step, no second stage, no average."""
     return Recipe(model, epochs, batch, lr, skeleton, warmup=0, drops=drops, stage2=0, average=False)
 
@@ -119,46 +122,156 @@ RECIPES: dict[str, Recipe] = {
     # The pose weights in the package, on two CPU cores, each step from the one before (`init=`): the lateral heat-map
     # network on small crops, its backbone in RTMPose-t with heat-maps beside SimCC, and the lateral network again.
     "default-pose-pretrain": Recipe(
-        "cspnext-lateral-t", epochs=10, batch=64, lr=2e-3, skeleton="coco19", warmup=100, flat=1.0, stage2=0,
-        strong=_LIGHT, mild=_LIGHT, average=False, threads=1, validate_every=2,
+        "cspnext-lateral-t",
+        epochs=10,
+        batch=64,
+        lr=2e-3,
+        skeleton="coco19",
+        warmup=100,
+        flat=1.0,
+        stage2=0,
+        strong=_LIGHT,
+        mild=_LIGHT,
+        average=False,
+        threads=1,
+        validate_every=2,
     ),
     "default-pose-start": Recipe(
-        "rtmpose-t", epochs=8, batch=64, lr=1.5e-3, warmup=150, flat=1.0, stage2=0, strong=_LIGHT, mild=_LIGHT,
-        average=False, clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
+        "rtmpose-t",
+        epochs=8,
+        batch=64,
+        lr=1.5e-3,
+        warmup=150,
+        flat=1.0,
+        stage2=0,
+        strong=_LIGHT,
+        mild=_LIGHT,
+        average=False,
+        clip=35.0,
+        threads=1,
+        heatmap_weight=0.2,
+        validate_every=2,
     ),
     "default-pose-middle": Recipe(
-        "cspnext-lateral-t", epochs=2, batch=32, lr=1e-3, input_size=(192, 256), warmup=100, flat=1.0, stage2=0,
-        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
+        "cspnext-lateral-t",
+        epochs=2,
+        batch=32,
+        lr=1e-3,
+        input_size=(192, 256),
+        warmup=100,
+        flat=1.0,
+        stage2=0,
+        strong=_LIGHT,
+        mild=_LIGHT,
+        average=False,
+        clip=35.0,
+        threads=1,
+        validate_every=1,
     ),
     "default-pose-main": Recipe(
-        "cspnext-lateral-t", epochs=16, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
+        "cspnext-lateral-t",
+        epochs=16,
+        batch=32,
+        lr=1e-3,
+        input_size=(192, 256),
+        warmup=50,
+        flat=0.0,
+        stage2=0,
+        strong=_LIGHT,
+        mild=_LIGHT,
+        average=False,
+        clip=35.0,
+        threads=1,
+        validate_every=1,
     ),
     # Three times more from a high rate, with everyday people who are often seen in part (training/label_stanford.py):
     # wide views, views as they are when it runs, wide ones again.
     "default-pose-everyday": Recipe(
-        "cspnext-lateral-t", epochs=20, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=1, validate_every=1,
+        "cspnext-lateral-t",
+        epochs=20,
+        batch=32,
+        lr=1e-3,
+        input_size=(192, 256),
+        warmup=50,
+        flat=0.0,
+        stage2=0,
+        strong=_PARTS,
+        mild=_PARTS,
+        average=False,
+        clip=35.0,
+        threads=1,
+        validate_every=1,
     ),
     "default-pose-near": Recipe(
-        "cspnext-lateral-t", epochs=5, batch=32, lr=4e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_NEAR, mild=_NEAR, average=False, clip=35.0, threads=2, validate_every=1,
+        "cspnext-lateral-t",
+        epochs=5,
+        batch=32,
+        lr=4e-4,
+        input_size=(192, 256),
+        warmup=50,
+        flat=0.0,
+        stage2=0,
+        strong=_NEAR,
+        mild=_NEAR,
+        average=False,
+        clip=35.0,
+        threads=2,
+        validate_every=1,
     ),
     "default-pose": Recipe(
-        "cspnext-lateral-t", epochs=5, batch=32, lr=5e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=2, validate_every=1,
+        "cspnext-lateral-t",
+        epochs=5,
+        batch=32,
+        lr=5e-4,
+        input_size=(192, 256),
+        warmup=50,
+        flat=0.0,
+        stage2=0,
+        strong=_PARTS,
+        mild=_PARTS,
+        average=False,
+        clip=35.0,
+        threads=2,
+        validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
-        "rtmdet-nano", epochs=3, batch=24, lr=1.5e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, flat=1.0,
-        stage2=0, average=False, threads=1, validate_every=1, views=(0.6, 2.0),
+        "rtmdet-nano",
+        epochs=3,
+        batch=24,
+        lr=1.5e-3,
+        input_size=(192, 192),
+        weight_decay=0.05,
+        warmup=200,
+        flat=1.0,
+        stage2=0,
+        average=False,
+        threads=1,
+        validate_every=1,
+        views=(0.6, 2.0),
     ),
     "default-detector-first": Recipe(
-        "rtmdet-nano", epochs=5, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
+        "rtmdet-nano",
+        epochs=5,
+        batch=16,
+        lr=1e-3,
+        weight_decay=0.05,
+        warmup=100,
+        flat=0.3,
+        stage2=1,
+        threads=1,
         validate_every=1,
     ),
     "default-detector": Recipe(
-        "rtmdet-nano", epochs=7, batch=16, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
+        "rtmdet-nano",
+        epochs=7,
+        batch=16,
+        lr=1e-3,
+        weight_decay=0.05,
+        warmup=100,
+        flat=0.3,
+        stage2=1,
+        threads=1,
         validate_every=1,
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
@@ -186,6 +299,23 @@ RECIPES: dict[str, Recipe] = {
         f"litepose-{size}{data}": _bottom_up(f"litepose-{size}", skeleton, 500, 16, 4e-3, (0.7, 0.96))
         for size in ("xs", "s", "m", "l")
         for data, skeleton in (("", "coco"), ("-crowdpose", "crowdpose"))
+    },
+    # LitePose's super-net: 2400 epochs at the full rate, another width of every part and another side at each step.
+    **{
+        f"litepose-supernet{data}": Recipe(
+            "litepose-supernet",
+            epochs=2400,
+            batch=16,
+            lr=4e-3,
+            skeleton=skeleton,
+            input_size=(side, side),
+            warmup=0,
+            flat=1.0,
+            stage2=0,
+            average=False,
+            sides=(256, 320, 384, 448, 512),
+        )
+        for data, skeleton, side in (("", "coco", 448), ("-crowdpose", "crowdpose", 512))
     },
     **{
         f"efficienthrnet-{size}{data}": _bottom_up(
@@ -259,6 +389,10 @@ def _parse(key: str, text: str, kind: object) -> object:
             raise ValueError(f"{key}={text}: expected {wanted}") from None
     if kind is str:
         return text
+    if key == "sides":
+        if not all(side.isdigit() for side in text.split(",")):
+            raise ValueError(f"{key}={text}: expected sides of squares separated by commas, such as 256,320,384")
+        return tuple(int(side) for side in text.split(","))
     sides = text.lower().split("x")
     if len(sides) != 2 or not all(side.isdigit() for side in sides):
         raise ValueError(f"{key}={text}: expected width x height, such as 192x256")

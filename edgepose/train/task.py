@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,13 +23,17 @@ from edgepose.data.read import read
 from edgepose.data.sampling import Balanced, Order, shuffled
 from edgepose.data.whole import read_whole
 from edgepose.models import build
+from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
+from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.onestage import onestage_task
-from edgepose.train.recipes import Recipe
+from edgepose.train.recipes import RECIPES, Recipe
+from edgepose.train.space import Space
+from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
@@ -43,7 +48,16 @@ class Task:
     loss_of: Loss
     extra: nn.Module | None = None
     order: Order = shuffled
+    # What of the network is validated; by default the network as it is.
+    deployed: Callable[[nn.Module], nn.Module] = lambda network: network
     missing: tuple[str, ...] = ()  # pictures that were left out before the run
+
+
+def recipe_of(name: str) -> Recipe:
+    """A recipe by its name; that of a network which a search found is LitePose's."""
+    if name not in RECIPES and Architecture.named(name) is None:
+        raise ValueError(f"unknown recipe {name!r}, expected one of {', '.join(RECIPES)}")
+    return RECIPES[name] if name in RECIPES else dataclasses.replace(RECIPES["litepose-xs"], model=name)
 
 
 def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse") -> Task:
@@ -65,8 +79,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
         return Task(*onestage_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if spec.codec == "associative":
-        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
-        return Task(spec, network, whole, LOSSES[spec.codec])
+        return bottom_up_task(recipe, spec, network, data)
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = recipe.sampling == "balanced"
@@ -79,16 +92,48 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     if isinstance(network, RTMPose) and (recipe.heatmap_weight or recipe.inner_weight):
         samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild, on_bad)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
-        return Task(spec, network, samples, loss_of, WithHeatmaps(network), order, tuple(missing))
+        return Task(spec, network, samples, loss_of, WithHeatmaps(network), order, missing=tuple(missing))
     samples = Crops(people, spec, codec, recipe.strong, recipe.mild, on_bad)
-    return Task(spec, network, samples, LOSSES[spec.codec], None, order, tuple(missing))
+    return Task(spec, network, samples, LOSSES[spec.codec], None, order, missing=tuple(missing))
+
+
+def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Sequence[tuple[Path, Path, int]]) -> Task:
+    """A network of whole pictures, the teacher it may have, and a super-net's sampling."""
+    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
+    loss_of: Loss = LOSSES[spec.codec]
+    samples: Samples = whole
+    if recipe.teacher and recipe.teacher_weight:
+        from edgepose.train.detector import WithImages  # needs onnxruntime, as a teacher may
+        from edgepose.train.teacher import MapTeacher, taught
+
+        teacher = MapTeacher(Path(recipe.teacher), spec, recipe.precision == "bf16", recipe.threads or None)
+        loss_of, samples = taught(loss_of, teacher, recipe.teacher_weight), WithImages(whole)
+    if not isinstance(network, LitePose) or recipe.model != SUPERNET:
+        return Task(spec, network, samples, loss_of)
+    width, height = spec.input_size
+    if width != height or not recipe.sides:
+        raise ValueError(
+            f"input_size={width}x{height}, sides={recipe.sides}: a super-net is trained on squares, such as 448x448, "
+            "and on one side or more, such as 256,320"
+        )
+    space = Space(network.widths, recipe.sides, network.keypoints)
+
+    calibration = Calibration(whole, recipe.seed, stage=0 if recipe.overfit else 1)
+
+    def deployed(trained: nn.Module) -> nn.Module:
+        calibrated = copy.deepcopy(trained)
+        recalibrate(calibrated, calibration.views(spec, next(trained.parameters()).device))
+        return calibrated
+
+    return Task(spec, network, samples, at_any_size(loss_of), Sampled(space, recipe.seed), deployed=deployed)
 
 
 _WHOLE, _SASD = ("litepose-", "efficienthrnet-"), ("sasd-",)
 
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
-            "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-",), ""), "views": (("rtmdet-",), None),
+            "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-", *_WHOLE), ""), "views": (("rtmdet-",), None),
+            "sides": ((SUPERNET,), ()),
             "mosaic": (_WHOLE, 0.0), "alone": (_SASD, 0), "oks": (_SASD, "code"),
             "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2")}  # fmt: skip
 # And those that only networks which look at one person read.

@@ -1,0 +1,244 @@
+"""`edgepose search`: the best part of a trained super-net under a budget, as a checkpoint of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from edgepose.codec import codec_of
+from edgepose.commands.screen import Screen, show_json, show_table
+from edgepose.commands.train import Settings, quicken_process, require_device, validation
+from edgepose.data.whole import read_whole
+from edgepose.evaluate.pareto import Point, front
+from edgepose.models.litepose import SUPERNET, Architecture, LitePose
+from edgepose.models.macs import macs_true, parameters
+from edgepose.runtime.atomic import atomic_path
+from edgepose.skeleton import SKELETONS
+from edgepose.train import checkpoint
+from edgepose.train.evolution import Candidate, Evolution, evolve
+from edgepose.train.recipes import Recipe
+from edgepose.train.space import Space
+from edgepose.train.supernet import Calibration, stand_alone
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched: the super-net, the sets that settle statistics and figures, the budget.
+
+    calibrate: training views from which a candidate's batch statistics are counted.
+    """
+
+    supernet: Path
+    sets: Settings
+    budget: float
+    evolution: Evolution
+    calibrate: int
+    sides: tuple[int, ...] = ()  # of the pictures; those that the super-net was trained on by default
+
+    def __post_init__(self) -> None:
+        if self.budget <= 0 or self.calibrate < 1:
+            raise ValueError(
+                f"expected a budget above 0 and 1 view or more to calibrate on, got {self.budget} and {self.calibrate}"
+            )
+        if not self.sets.val:
+            raise ValueError("a search compares figures: expected --val ANNOTATIONS.json:PICTURES")
+
+
+def search(plan: Plan, threads: int | None, as_json: bool) -> None:
+    """Search, write OUT/search.json and the winner, and print what was found; a search that was stopped goes on."""
+    require_device(plan.sets.device)
+    quicken_process()
+    torch.set_num_threads(threads or torch.get_num_threads())
+    parts = Parts.of(plan)
+    space = Space(parts.network.widths, plan.sides or parts.recipe.sides, parts.network.keypoints)
+    space.affordable(plan.budget)  # or nothing is begun
+    out = plan.sets.out
+    out.mkdir(parents=True, exist_ok=True)
+    total = plan.evolution.population * (plan.evolution.generations + 1)
+    figures_of = Scores(out / "scores.jsonl", _conditions(plan)).remembering(parts.figures)
+    with Screen() as screen:
+        with screen.task("searching", total) as bar:
+            done: list[Candidate] = []
+
+            def record(generation: list[Candidate]) -> None:
+                done.extend(generation)
+                best = max(done, key=lambda c: c.score)
+                bar.update(len(done), f"best AP {best.score:.4f}")
+                number = len(done) // plan.evolution.population - 1
+                screen.complain(f"generation {number}/{plan.evolution.generations}  {_line(generation, best)}")
+
+            generations = evolve(space, plan.budget, lambda a: figures_of(a)["AP"], plan.evolution, record)
+        winner = min((c for g in generations for c in g), key=lambda c: c.rank)
+        path = parts.write(winner, out)
+        result = _result(plan, generations, parts, winner, path, figures_of)
+    with atomic_path(out / "search.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        show_json(result)
+        return
+    rows = [[row["model"], f"{row['macs'] / 1e9:.3f} G", f"{row['AP']:.4f}"] for row in result["front"]]
+    show_table(["best for its cost", "MACs", "AP"], rows)
+    print(f"wrote {path}; next: edgepose train {winner.architecture.name} init={path} data=...")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A super-net, and what a part of it needs to become a network with figures."""
+
+    plan: Plan
+    recipe: Recipe
+    network: LitePose
+    calibration: Calibration
+
+    @staticmethod
+    def of(plan: Plan) -> Parts:
+        """Read the checkpoint and the training set."""
+        spec, network = checkpoint.network_of(plan.supernet)
+        stored = checkpoint.load(plan.supernet)[1]["recipe"]
+        if stored["model"] != SUPERNET or not isinstance(network, LitePose):
+            raise ValueError(
+                f"{plan.supernet} holds {stored['model']}, expected a super-net: edgepose train {SUPERNET}"
+            )
+        known = {field.name for field in dataclasses.fields(Recipe)} - {"strong", "mild"}
+        recipe = Recipe(**{name: value for name, value in stored.items() if name in known})
+        skeleton = SKELETONS[spec.skeleton]
+        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec), recipe.mosaic)
+        stage = 0 if recipe.overfit else 1  # as it has seen pictures
+        calibration = Calibration(samples, plan.evolution.seed, plan.calibrate, stage)
+        return Parts(plan, recipe, network.to(plan.sets.device), calibration)
+
+    def figures(self, found: Architecture) -> Figures:
+        """AP and its like of a part of the super-net, with statistics of its own, through the deployed estimator."""
+        spec, network = self._alone(found)
+        return validation(spec, self.plan.sets.val)(network)
+
+    def write(self, winner: Candidate, out: Path) -> Path:
+        """The winner as a checkpoint of its own, which train (`init=`) and export take."""
+        found = winner.architecture
+        spec, network = self._alone(found)
+        recipe = dataclasses.replace(
+            self.recipe, model=found.name, input_size=(found.side, found.side), sides=(), init="", teacher=""
+        )
+        facts = {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": 0, "updates": 0}
+        path = out / f"{found.name}.safetensors"
+        checkpoint.save(path, {"network": network.state_dict()}, facts)
+        return path
+
+    def _alone(self, found: Architecture) -> Any:
+        return stand_alone(self.network, found, self.recipe.skeleton, self.calibration)
+
+
+class Scores:
+    """Figures of the networks that were looked at, one line each, so that a stopped search need not look again.
+
+    Raises ValueError where the file is of another super-net or other data.
+    """
+
+    def __init__(self, path: Path, conditions: dict[str, Any]) -> None:
+        self._path, self._known = path, dict[str, Figures]()
+        if not path.is_file():
+            self._append(conditions)
+            return
+        whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
+        if torn:  # the search was stopped while it wrote this line
+            with atomic_path(path) as temporary:
+                temporary.write_text(whole + "\n" if whole else "", encoding="utf-8")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        if not lines:
+            self._append(conditions)
+        elif (then := lines[0]) != conditions:
+            changed = [name for name in conditions if conditions[name] != then.get(name)]
+            raise ValueError(f"{path} was measured with other {changed}: use another --out folder, or the same")
+        self._known = {line["model"]: line["figures"] for line in lines[1:]}
+
+    def remembering(self, figures_of: Callable[[Architecture], Figures]) -> Callable[[Architecture], Figures]:
+        """`figures_of`, asked once for each architecture."""
+
+        def remembered(found: Architecture) -> Figures:
+            if found.name not in self._known:
+                figures = {key: round(float(value), 6) for key, value in figures_of(found).items()}
+                self._append({"model": found.name, "figures": figures})
+                self._known[found.name] = figures
+            return self._known[found.name]
+
+        return remembered
+
+    def _append(self, row: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def parse_macs(text: str) -> float:
+    """`886M`, `1.2G` or a plain number -> multiply-accumulates."""
+    factor = {"K": 1e3, "M": 1e6, "G": 1e9}.get(text[-1:].upper(), 1.0)
+    try:
+        value = float(text if factor == 1 else text[:-1]) * factor
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{text!r}: expected multiply-accumulates, such as 886M or 1.2G")
+    return value
+
+
+def _conditions(plan: Plan) -> dict[str, Any]:
+    """All that decides what figures an architecture has."""
+    return {
+        "sha256": hashlib.sha256(plan.supernet.read_bytes()).hexdigest(),
+        "data": [[str(labels), str(pictures), times] for labels, pictures, times in plan.sets.data],
+        "val": [[str(labels), str(pictures)] for labels, pictures, _ in plan.sets.val],
+        "calibrate": plan.calibrate,
+        "seed": plan.evolution.seed,
+    }
+
+
+def _line(generation: list[Candidate], best: Candidate) -> str:
+    own = max(c.score for c in generation)
+    return f"AP {own:.4f}, mean {mean(c.score for c in generation):.4f}; best so far {best.score:.4f}"
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    return {"model": candidate.architecture.name, "macs": candidate.macs, "AP": candidate.score}
+
+
+def _result(
+    plan: Plan,
+    generations: list[list[Candidate]],
+    parts: Parts,
+    winner: Candidate,
+    path: Path,
+    figures_of: Callable[[Architecture], Figures],
+) -> dict[str, Any]:
+    found, network = winner.architecture, checkpoint.network_of(path)[1]
+    looked_at = list({c.architecture: c for generation in generations for c in generation}.values())
+    best = front([Point(c.architecture.name, c.macs, c.score) for c in looked_at])
+    return {
+        "supernet": str(plan.supernet),
+        **_conditions(plan),
+        "budget": plan.budget,
+        "sides": list(plan.sides or parts.recipe.sides),
+        "settings": dataclasses.asdict(plan.evolution),
+        "networks": len(looked_at),
+        "winner": {
+            "model": found.name, "macs": macs_true(network, (found.side, found.side)), **figures_of(found),
+            "parameters": parameters(network), "side": found.side, **dataclasses.asdict(found.widths),
+            "checkpoint": str(path),
+        },
+        "front": [_row(looked_at[i]) for i in best],
+        "generations": [
+            {"best": max(c.score for c in g), "mean": mean(c.score for c in g), "networks": [_row(c) for c in g]}
+            for g in generations
+        ],
+    }  # fmt: skip
