@@ -65,7 +65,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
         return Task(*onestage_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if spec.codec == "associative":
-        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
+        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, recipe.whole)
         return Task(spec, network, whole, LOSSES[spec.codec])
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
