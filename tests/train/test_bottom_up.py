@@ -124,3 +124,5 @@ def test_settings_of_other_families_are_refused(data: tuple[Path, Path, int]) ->
         Recipe("litepose-xs", 1, 1, 1.0, drops=(200,))
     task = prepare(override(RECIPES["litepose-xs"], ["mosaic=0.5", "input_size=64x64"]), [data])
     assert task.samples.mosaic == 0.5
+    small = prepare(override(RECIPES["litepose-xs-small"], ["input_size=64x64"]), [data])
+    assert small.samples.strength == RECIPES["litepose-xs-small"].whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgepose.data.augment import WHOLE
 from edgepose.models import MODELS
 from edgepose.train.recipes import RECIPES, Recipe, override
 
@@ -25,6 +26,14 @@ def test_the_published_mixes_have_recipes() -> None:
     assert {RECIPES[f"cspnext-udp-{size}-{mix}"].skeleton for size in "tsmlx" for mix in ("aic-coco", "body7")} == {
         "coco19"
     }
+
+
+def test_small_runs_move_views_less_than_published_ones() -> None:
+    for name in ("litepose-xs", "efficienthrnet-h-4"):
+        assert RECIPES[name].whole == RECIPES[f"{name}-crowdpose"].whole == WHOLE
+        pretrain, small = RECIPES[f"{name}-small-pretrain"], RECIPES[f"{name}-small"]
+        assert pretrain.whole == small.whole != WHOLE and small.whole.rotation < WHOLE.rotation
+        assert (pretrain.mosaic, small.mosaic, small.input_size) == (0.0, 0.5, (256, 256))
 
 
 def test_overrides_are_typed() -> None:
