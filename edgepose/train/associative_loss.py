@@ -21,14 +21,14 @@ def associative_loss(outputs: tuple[Tensor, ...], targets: dict[str, Tensor]) ->
     k = fine.shape[1]
     pull, push = tag_losses(coarse[:, k:], targets["joints_4"])
     return {
-        "heat_4": _squared(coarse[:, :k], targets["heatmaps_4"], targets["masks_4"]),
-        "heat_2": _squared(fine, targets["heatmaps_2"], targets["masks_2"]),
+        "heat_4": masked_square(coarse[:, :k], targets["heatmaps_4"], targets["masks_4"]),
+        "heat_2": masked_square(fine, targets["heatmaps_2"], targets["masks_2"]),
         "pull": TAG_WEIGHT * pull.mean(),
         "push": TAG_WEIGHT * push.mean(),
     }
 
 
-def _squared(maps: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def masked_square(maps: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over every cell, those outside the mask as zeros."""
     return ((maps - target).square() * (mask if mask.dim() == 4 else mask[:, None])).mean()
 
