@@ -42,8 +42,8 @@ def draw(folder: Path, count: int, seed: int) -> Path:
 
 def test_a_folder_of_drawn_pictures_is_learnt_and_starts_a_pose_network(tmp_path: Path) -> None:
     data, val = draw(tmp_path / "train", 32, 0), draw(tmp_path / "val", 8, 1)
-    words = ["input_size=32x32", "batch=16", "epochs=24", "lr=0.01", "warmup_epochs=1", "drops=0.6,0.9", "validate_every=12",
-             "precision=fp32", "threads=1"]  # fmt: skip
+    words = ["input_size=32x32", "batch=16", "epochs=24", "lr=0.01", "warmup_epochs=1", "drops=0.6,0.9",
+             "validate_every=12", "precision=fp32", "threads=1"]  # fmt: skip
     result = CliRunner().invoke(
         app, ["train", "efficientnet-b-4", f"data={data}", f"val={val}", f"out={tmp_path / 'run'}", *words]
     )
