@@ -6,10 +6,10 @@ python benchmarks/families.py [--people 1,4,8,16,30] [--rounds 9] [--calls 4] [-
 All look at the same drawn 720p picture, and every call is a whole one, from the picture to people in its pixels.
 Networks have fresh weights (the default pair its own): milliseconds of a network do not depend on what it learnt.
 
-* Top-down: the detector runs as always, then poses are estimated in exactly so many boxes, spread over the picture.
+* Top-down: the detector runs as always, then poses are estimated in exactly so many boxes, anywhere in the picture.
 * One-shot: the network runs as always, and what it gives is replaced by maps that hold so many people: for bottom-up
   families targets of random people with tags of their own and noise (benchmarks/associative.py), peaks found in the
-  graph; for SASD maps in which all cells that would learn one of so many random people are sure of it.
+  graph; for SASD maps in which all cells that would learn one of so many people side by side are sure of it.
 
 A round gives every contender `calls` calls for each number of people, in shuffled order, so that what else the machine
 does hits all alike; quoted are medians over rounds of the medians within a round.
@@ -36,6 +36,7 @@ from edgepose.export import export_onnx, random_views
 from edgepose.models import build
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.bench import Stopwatch
+from edgepose.runtime.bench import spread as side_by_side
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import open_model
 from edgepose.runtime.network import Network
@@ -117,7 +118,7 @@ def contender(
         return {
             number: Stopwatch(Estimator(Crowded(session, crowded(session, number))), [picture]) for number in people
         }
-    return {number: Stopwatch(estimator, [picture], people=number, boxes=spread(number)) for number in people}
+    return {number: Stopwatch(estimator, [picture], people=number, boxes=anywhere(number)) for number in people}
 
 
 def exported(name: str, size: tuple[int, int], folder: Path, options: argparse.Namespace) -> Network:
@@ -128,8 +129,8 @@ def exported(name: str, size: tuple[int, int], folder: Path, options: argparse.N
     return open_model(path, None, options.backend, options.threads)
 
 
-def spread(people: int) -> np.ndarray:
-    """(people, 4) boxes anywhere in a picture of 1280 x 720."""
+def anywhere(people: int) -> np.ndarray:
+    """(people, 4) boxes in a picture of 1280 x 720."""
     rng = np.random.default_rng(0)
     size = np.array([1280, 720])
     sides = size * BOXES
@@ -141,7 +142,9 @@ def crowded(session: Network, people: int) -> list[np.ndarray]:
     """What a good network would give for so many people."""
     codec: Any = codec_of(session.spec)
     if session.spec.codec == "anchors":
-        return maps_of(codec, people)
+        cells = side_by_side(people, codec.input_size)
+        inset = 0.15 * (cells[:, 2:] - cells[:, :2])  # apart, so that suppression leaves everybody
+        return maps_of(codec, people, cells + np.concatenate([inset, -inset], axis=1))
     rng = np.random.default_rng(0)
     return scene(codec, crowd(people, codec.input_size[0], rng), np.ones((people, 17)), rng, NOISE)
 
