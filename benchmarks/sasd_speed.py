@@ -74,12 +74,12 @@ def decoding(codec: Anchors, count: int, repeats: int = 30) -> float:
     return 1e3 * median(times)
 
 
-def maps_of(codec: Anchors, count: int) -> list[np.ndarray]:
-    """Raw maps in which every cell that should learn one of `count` random people is sure of its box."""
+def maps_of(codec: Anchors, count: int, boxes: np.ndarray | None = None) -> list[np.ndarray]:
+    """Raw maps in which every cell that should learn one of `count` people (random by default) is sure of its box."""
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 0.75, (count, 2)) * codec.input_size
-    boxes = np.concatenate([low, low + rng.uniform((0.06, 0.12), (0.18, 0.25), (count, 2)) * codec.input_size], axis=1)
-    boxes = boxes.astype(np.float32)
+    sides = rng.uniform((0.06, 0.12), (0.18, 0.25), (count, 2)) * codec.input_size
+    boxes = (np.concatenate([low, low + sides], axis=1) if boxes is None else boxes).astype(np.float32)
     maps = [np.zeros((len(codec.anchors[0]), BOX + 3 * len(codec.skeleton), h, w), np.float32) for w, h in codec.grids]
     for level in maps:
         level[:, 4], level[:, 5] = -12, 20

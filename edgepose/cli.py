@@ -389,7 +389,12 @@ def evaluate(
         bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
     ] = False,
     scales: Annotated[
-        str, typer.Option("--scales", help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25.")
+        str,
+        typer.Option(
+            "--scales",
+            help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25; of a bottom-up model over "
+            "sizes of the picture, such as 0.5,1,2.",
+        ),
     ] = "1",
     pck: Annotated[
         str | None,
@@ -443,9 +448,11 @@ def evaluate(
     if images is None:
         raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
 
-    estimators = {
-        name: command.prepared(_load(name, detector, backend, threads), flip_test, factors) for name in model or []
-    }
+    estimators = {}
+    for name in model or []:
+        estimator = _load(name, detector, backend, threads)
+        at_size = command.network_of_sizes(name, estimator.spec, backend.value, threads)
+        estimators[name] = command.prepared(estimator, flip_test, factors, at_size)
     unreadable = command.evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json)
     if unreadable:
         raise typer.Exit(1)

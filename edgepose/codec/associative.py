@@ -90,16 +90,24 @@ class Associative:
         ones are looked for.
         """
         heat, tags = self.maps(outputs)
-        if self.project:
-            heat = resized(heat, self.input_size)
-        if self.project or self.grouping == "published":
-            size = (heat.shape[2], heat.shape[1])
-            tags = np.stack([resized(resized(plane, self._fine), size) for plane in tags])
         inside = len(outputs) == 4 and not self.project  # the graph has found the peaks
         if inside:
-            values, cells = outputs[2][0].astype(np.float32), outputs[3][0].astype(np.int64)
-        else:
-            values, cells = grouping.find_peaks(heat, self.people, self.window, self.threshold)
+            return self.decode_maps(heat, tags, (outputs[2][0].astype(np.float32), outputs[3][0].astype(np.int64)))
+        return self.decode_maps(heat, tags)
+
+    def decode_maps(
+        self, heat: np.ndarray, tags: np.ndarray, found: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> Poses:
+        """Heat-maps (K, H, W) and tags (T, K, h, w), as `maps` or `aggregate` gives them -> people, as `decode` does.
+
+        found: scores and cells (K, M) of the peaks, where they are known.
+        """
+        if self.project:
+            heat = resized(heat, self.input_size)
+        size = (heat.shape[2], heat.shape[1])
+        if (self.project or self.grouping == "published") and tags.shape[2:] != heat.shape[1:]:
+            tags = np.stack([resized(resized(plane, self._fine), size) for plane in tags])
+        values, cells = found or grouping.find_peaks(heat, self.people, self.window, self.threshold)
         y, x = np.divmod(cells, heat.shape[2])
         peaks = Peaks(x, y, values, sampled(tags, x, y, heat.shape[1:]))
         people, scores = self.parse(peaks, heat, tags)
@@ -164,13 +172,14 @@ class Associative:
 def aggregate(
     scales: Sequence[tuple[float, Sequence[Sequence[np.ndarray]]]], flip: Sequence[int], size: tuple[int, int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Raw outputs of one picture at several scales -> heat-maps (K, H, W) and tags (T, K, H, W) for grouping.
+    """Outputs of one picture at several scales -> heat-maps (K, H, W) and tags (T, K, H, W) for grouping.
 
     The published multi-scale test, for callers that can run a network at several sizes: heat is averaged over scales
     and mirror images, tags are those of scale 1.
 
     Args:
-        scales: (factor, passes) where passes is [outputs], or [outputs, outputs of the mirror image].
+        scales: (factor, passes) where passes is [outputs], or [outputs, outputs of the mirror image]; the network's, or
+            an exported file's heat-maps and tags.
         flip: the skeleton's, for mirror images.
         size: (w, h) of the result, published the input's at scale 1; None: of the finer maps at the largest scale.
     """
@@ -179,9 +188,13 @@ def aggregate(
     tags: list[np.ndarray] = []
     for factor, passes in sorted(scales, key=lambda scale: -scale[0]):
         planes = []
-        for mirrored, (coarse, fine) in zip((False, True), passes, strict=False):
-            fine_size = (fine.shape[3], fine.shape[2])
-            pair = [(resized(coarse[0, :k], fine_size) + fine[0]) / 2, resized(coarse[0, k:], fine_size)]
+        for mirrored, (first, second) in zip((False, True), (outputs[:2] for outputs in passes), strict=False):
+            if first.shape[1] == 2 * k:  # of the network itself: coarse maps and tags, then fine maps
+                fine_size = (second.shape[3], second.shape[2])
+                pair = [(resized(first[0, :k], fine_size) + second[0]) / 2, resized(first[0, k:], fine_size)]
+            else:
+                fine_size = (first.shape[3], first.shape[2])
+                pair = [first[0], resized(second[0], fine_size)]
             if mirrored:
                 pair = [plane[list(flip), :, ::-1] for plane in pair]
             target = size or (fine_size if not heats else (heats[0].shape[2], heats[0].shape[1]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,16 @@ from edgepose.evaluate.labels import (
     without_keypoints,
 )
 from edgepose.evaluate.matching import match, pictures_of
+from edgepose.evaluate.multiscale import MultiScale, Size, at_size
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.load import find, open_model
+from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
+from edgepose.spec import ModelSpec
 
 COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
 
@@ -90,10 +95,19 @@ def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
 
 
-def prepared(estimator: Estimator, flip_test: bool, scales: Sequence[float] = (1.0,)) -> Estimator:
+def prepared(
+    estimator: Estimator,
+    flip_test: bool,
+    scales: Sequence[float] = (1.0,),
+    network_at: Callable[[Size], Network] | None = None,
+) -> Estimates:
     """The estimator as papers evaluate: detectors' boxes from a score of 0.05, one-stage people from that of their
     codec; mirrored pictures and scales where asked for.
+
+    network_at: the model for another input size, which a bottom-up one needs for scales; see `network_of_sizes`.
     """
+    if network_at is not None and tuple(scales) != (1.0,) and estimator.spec.codec == "associative":
+        return MultiScale(estimator.spec, network_at, scales, flip_test)
     detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
     return Estimator(
         estimator.network,
@@ -102,6 +116,16 @@ def prepared(estimator: Estimator, flip_test: bool, scales: Sequence[float] = (1
         flip_test=flip_test,
         scales=scales,
     )
+
+
+def network_of_sizes(model: str, spec: ModelSpec, backend: str, threads: int | None) -> Callable[[Size], Network]:
+    """The file of a model, by name or path, as a network for any input size (w, h)."""
+
+    def network_at(size: Size) -> Network:
+        file = at_size(find(model)[0], spec, size)
+        return open_model(file, dataclasses.replace(spec, input_size=size), backend, threads)
+
+    return network_at
 
 
 def parse_scales(text: str) -> tuple[float, ...]:

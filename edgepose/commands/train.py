@@ -25,7 +25,7 @@ from edgepose.data.pictures import ON_BAD
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
-from edgepose.train.recipes import Recipe, override
+from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.task import prepare, recipe_of
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
@@ -73,7 +73,14 @@ def train(name: str, words: list[str], as_json: bool) -> None:
         if log is not None and as_json:
             show_json({"checkpoint": str(checkpoint), **log.last})
         elif log is not None:
-            screen.say(f"wrote {checkpoint}; next: edgepose export {checkpoint} --to onnx")
+            screen.say(f"wrote {checkpoint}; next: {_next_step(recipe.model, checkpoint)}")
+
+
+def _next_step(model: str, checkpoint: Path) -> str:
+    """What a trained network is for: a classifier starts the pose network of its size."""
+    if model.startswith("efficientnet-"):
+        return f"edgepose train {model.replace('efficientnet-b', 'efficienthrnet-h')} init={checkpoint}"
+    return f"edgepose export {checkpoint} --to onnx"
 
 
 def require_device(device: str) -> None:
@@ -111,7 +118,10 @@ def parse(name: str, words: list[str]) -> tuple[Settings, list[str]]:
             own[key] = value
         else:
             rest.append(word)
+    classifies = name in RECIPES and RECIPES[name].model.startswith("efficientnet-")
     if "data" not in own:
+        if classifies:
+            raise ValueError("no training data: add data=FOLDER with a sub-folder of pictures for each class")
         raise ValueError("no training data: add data=ANNOTATIONS.json:PICTURES, a file of labels and a folder or zip")
     device, tensorboard = own.get("device", "cpu"), own.get("tensorboard", "0")
     on_bad = own.get("on_bad", "refuse")
@@ -122,8 +132,9 @@ def parse(name: str, words: list[str]) -> tuple[Settings, list[str]]:
     if tensorboard not in ("0", "1", "true", "false"):
         raise ValueError(f"tensorboard={tensorboard}: expected true or false")
     out = Path(own.get("out", f"runs/{name}"))
-    data = _sets("data", own["data"])
-    val = _sets("val", own["val"]) if "val" in own else {}
+    read = _folder if classifies else _sets
+    data = read("data", own["data"])
+    val = read("val", own["val"]) if "val" in own else {}
     if any(name for name, _, _ in val):
         raise ValueError(f"val={own['val']}: its set needs no name, expected ANNOTATIONS.json:PICTURES")
     settings = Settings(
@@ -132,6 +143,14 @@ def parse(name: str, words: list[str]) -> tuple[Settings, list[str]]:
         device, tensorboard in ("1", "true"), [name for name, _, _ in data], on_bad,
     )  # fmt: skip
     return settings, rest
+
+
+def _folder(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
+    """A classifier's data: a folder is both labels and pictures."""
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError(f"{key}={text}: a classifier's data is a folder with a sub-folder of pictures for each class")
+    return {("", path, path): 1}
 
 
 def _sets(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
@@ -179,6 +198,10 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
     """
     if len(sets) != 1 or sets[0][2] != 1:
         raise ValueError(f"val= lists {sum(s[2] for s in sets)} data sets, expected one: their figures cannot be mixed")
+    if spec.codec == "classes":
+        from edgepose.train.classifier import classifier_validation
+
+        return classifier_validation(spec, sets[0][1])
     from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
     from edgepose.evaluate.coco import coco_ap
     from edgepose.evaluate.keypoints import keypoint_metrics

@@ -28,6 +28,8 @@ class Strength:
 
 STRONG = Strength(scale=(0.6, 1.4), rotation=80, shift=0.16, cutout=1.0)
 MILD = Strength(scale=(0.75, 1.25), rotation=60, shift=0.0, cutout=0.5)
+# Of whole pictures, as HigherHRNet's: factor on the shorter side, and shift in shares of the view.
+WHOLE = Strength(scale=(0.75, 1.5), rotation=30, shift=0.2, cutout=0.0, half_body=0.0)
 
 
 def random_view(

@@ -32,9 +32,7 @@ class Crops:
     def __len__(self) -> int:
         return len(self.people)
 
-    def batch(
-        self, seed: tuple[int, ...], rows: np.ndarray, stage: int
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Images (B, h, w, 3) uint8 BGR and the codec's targets for people `rows`.
 
         Stage 1 is strong augmentation, 2 mild, 0 none.

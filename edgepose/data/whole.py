@@ -16,16 +16,35 @@ import cv2
 import numpy as np
 
 from edgepose.codec.associative import STRIDES, Associative
+from edgepose.data.augment import WHOLE, Strength
 from edgepose.data.coco import read_coco
 from edgepose.data.people import People, union
 from edgepose.geometry import compose, middle_matrix, mirror, transform, view_matrices
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
 
-SCALE, ROTATION, SHIFT = (0.75, 1.5), 30.0, 0.2  # of the shorter side, in degrees, of the view's side
 TILES = 4  # pictures in a mosaic
 
 Region = np.ndarray  # polygon (n, 2), or mask (H, W) bool, in pixels of the picture
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture or a mosaic, and what is known of it.
+
+    image:     (H, W, 3) uint8 BGR
+    mask:      (H, W) uint8, 0 in ignored regions
+    keypoints: (N, K, 2); visible: (N, K)
+    corners:   (N, 4, 2) of the people's boxes
+    unknown:   (N, K) bool, keypoints that may be there though nobody labelled them
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    keypoints: np.ndarray
+    visible: np.ndarray
+    corners: np.ndarray
+    unknown: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,8 @@ class Whole:
     rows:    files that are listed, some perhaps several times
     mosaic:  probability that four pictures are seen at once; data sets with one person in each need it, or tags never
              learn to differ
+    strength: how far views are moved
+    unknown: (P, K) bool, keypoints whose absence says nothing; where there are none, masks are of whole pictures
     """
 
     people: People
@@ -45,6 +66,8 @@ class Whole:
     spec: ModelSpec
     codec: Associative
     mosaic: float = 0.0
+    strength: Strength = WHOLE
+    unknown: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,7 +75,8 @@ class Whole:
     def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (B, h, w, 3) uint8 BGR; targets heatmaps_4, heatmaps_2 (B, K, ..), masks_4, masks_2 (B, ..), joints_4.
 
-        Stage 0 is without augmentation, as the network sees pictures when it runs; 1 and 2 are alike.
+        Masks are (B, K, ..) where a data set leaves keypoints unknown. Stage 0 is without augmentation, as the network
+        sees pictures when it runs; 1 and 2 are alike.
         """
         rng = np.random.default_rng(seed)
         samples = [self.sample(rng, int(row), stage) for row in rows]
@@ -65,29 +89,34 @@ class Whole:
         size = self.spec.input_size
         if stage and rng.random() < self.mosaic:
             others = [row, *(int(i) for i in rng.integers(len(self), size=TILES - 1))]
-            image, mask, keypoints, visible = self._tiled([self._picture(i) for i in others])
+            scene = self._tiled([self._picture(i) for i in others])
         else:
-            image, mask, keypoints, visible = self._picture(row)
-        sides = (image.shape[1], image.shape[0])
+            scene = self._picture(row)
+        sides = (scene.image.shape[1], scene.image.shape[0])
         mirrored = False
         if stage:
-            matrix, mirrored = random_whole_view(rng, sides, size)
+            matrix, mirrored = random_whole_view(rng, sides, size, self.strength)
         else:
             matrix = middle_matrix(sides, size)
-        view = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
-        keypoints = transform(keypoints, matrix)
+        view = cv2.warpAffine(scene.image, matrix, size, flags=cv2.INTER_LINEAR)
+        keypoints, visible, unknown = transform(scene.keypoints, matrix), scene.visible, scene.unknown
         if mirrored:
-            keypoints, visible = keypoints[:, self.people.skeleton.flip], visible[:, self.people.skeleton.flip]
+            flip = self.people.skeleton.flip
+            keypoints, visible, unknown = keypoints[:, flip], visible[:, flip], unknown[:, flip]
         targets = self.codec.encode(keypoints, visible)
         for stride in STRIDES:
             small = matrix / stride
             cells = (size[0] // stride, size[1] // stride)
-            seen = cv2.warpAffine(mask, small, cells, flags=cv2.INTER_LINEAR)  # nothing is known outside the picture
-            targets[f"masks_{stride}"] = (seen > 127).astype(np.float32)
+            seen = cv2.warpAffine(scene.mask, small, cells, flags=cv2.INTER_LINEAR)  # nothing is known outside
+            known = (seen > 127).astype(np.float32)
+            if self.unknown is not None:
+                corners = transform(scene.corners, small)
+                known = _without(known, corners, unknown, targets[f"heatmaps_{stride}"])
+            targets[f"masks_{stride}"] = known
         return view, targets
 
-    def _picture(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Picture (H, W, 3), mask (H, W) uint8 with 0 for ignored regions, keypoints (N, K, 2), visible (N, K)."""
+    def _picture(self, row: int) -> Scene:
+        """One picture with everybody on it."""
         file = int(self.rows[row])
         source, name = self.people.files[file]
         image = self.people.pictures[source].read(name)
@@ -99,40 +128,55 @@ class Whole:
             else:
                 cv2.fillPoly(mask, [np.round(region).astype(np.int32)], 0)
         here = self._people_of(file)
-        return image, mask, self.people.keypoints[here], self.people.visible[here]
+        visible, boxes = self.people.visible[here], self.people.boxes[here]
+        unknown = np.zeros(visible.shape, bool) if self.unknown is None else self.unknown[here]
+        corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+        return Scene(image, mask, self.people.keypoints[here], visible, corners, unknown)
 
     def _people_of(self, file: int) -> np.ndarray:
         return np.flatnonzero(self.people.picture == file)
 
-    def _tiled(
-        self, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _tiled(self, parts: list[Scene]) -> Scene:
         """Four pictures as one, two by two, each in the middle of a tile of the input's size."""
         width, height = self.spec.input_size
         image, mask = np.zeros((2 * height, 2 * width, 3), np.uint8), np.zeros((2 * height, 2 * width), np.uint8)
-        keypoints, visible = [], []
-        for i, (pixels, known, points, seen) in enumerate(parts):
+        keypoints, corners = [], []
+        for i, part in enumerate(parts):
             corner = np.array([i % 2 * width, i // 2 * height])
             tile = np.s_[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
-            matrix = middle_matrix((pixels.shape[1], pixels.shape[0]), (width, height))
-            image[tile] = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
-            mask[tile] = cv2.warpAffine(known, matrix, (width, height), flags=cv2.INTER_LINEAR)
-            keypoints.append(transform(points, matrix) + corner.astype(np.float32))
-            visible.append(seen)
-        return image, mask, np.concatenate(keypoints), np.concatenate(visible)
+            matrix = middle_matrix((part.image.shape[1], part.image.shape[0]), (width, height))
+            image[tile] = cv2.warpAffine(part.image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+            mask[tile] = cv2.warpAffine(part.mask, matrix, (width, height), flags=cv2.INTER_LINEAR)
+            keypoints.append(transform(part.keypoints, matrix) + corner.astype(np.float32))
+            corners.append(transform(part.corners, matrix) + corner.astype(np.float32))
+        visible, unknown = (np.concatenate([getattr(p, name) for p in parts]) for name in ("visible", "unknown"))
+        return Scene(image, mask, np.concatenate(keypoints), visible, np.concatenate(corners), unknown)
+
+
+def _without(known: np.ndarray, corners: np.ndarray, unknown: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Mask (h, w) -> (K, h, w): 0 for a keypoint inside the boxes of people of whom it is unknown.
+
+    Where somebody else's keypoint lies in such a box, it stays known.
+    """
+    masks = np.repeat(known[None], len(heat), axis=0)
+    for box, names in zip(corners, unknown, strict=True):
+        if names.any():
+            inside = cv2.fillConvexPoly(np.zeros(known.shape, np.uint8), np.round(box).astype(np.int32), 1) > 0
+            masks[names] *= ~inside
+    return np.where(heat > 0, known, masks)
 
 
 def random_whole_view(
-    rng: np.random.Generator, picture: tuple[int, int], size: tuple[int, int]
+    rng: np.random.Generator, picture: tuple[int, int], size: tuple[int, int], strength: Strength = WHOLE
 ) -> tuple[np.ndarray, bool]:
     """A random view of a picture (w, h): ((2, 3) map to a view of `size`, whether it is mirrored).
 
     The shorter side, times a random factor, is what the view's shorter side shows; then a shift by whole pixels, a
     rotation, and a mirror image half of the time.
     """
-    shown = min(picture) * rng.uniform(*SCALE)
-    degrees = rng.uniform(-ROTATION, ROTATION)
-    most = int(SHIFT * shown)
+    shown = min(picture) * rng.uniform(*strength.scale)
+    degrees = rng.uniform(-strength.rotation, strength.rotation)
+    most = int(strength.shift * shown)
     shift = rng.integers(-most, most + 1, 2)
     centre = np.array(picture) / 2 + shift
     sides = np.array([size], np.float64) * shown / min(size)
@@ -142,7 +186,12 @@ def random_whole_view(
 
 
 def read_whole(
-    data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, spec: ModelSpec, codec: Associative, mosaic: float
+    data: Sequence[tuple[Path, Path, int]],
+    skeleton: Skeleton,
+    spec: ModelSpec,
+    codec: Associative,
+    mosaic: float,
+    strength: Strength = WHOLE,
 ) -> Whole:
     """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
 
@@ -160,7 +209,23 @@ def read_whole(
     rows = np.repeat(np.arange(len(people.files)), np.array(times, np.int64) * listed)
     if len(rows) == 0:
         raise ValueError("the training data shows nobody: check the files in data=")
-    return Whole(people, tuple(ignored), rows, spec, codec, mosaic)
+    unknown = unknown_keypoints(people, [labels for labels, _, _ in data])
+    return Whole(people, tuple(ignored), rows, spec, codec, mosaic, strength, unknown if unknown.any() else None)
+
+
+def unknown_keypoints(people: People, files: Sequence[Path]) -> np.ndarray:
+    """(P, K) bool: missing keypoints that nobody in a person's data set labelled by hand, which may well be there.
+
+    LSPET has no ears at all, and eyes and noses only where a face detector was sure.
+    """
+    unknown = np.zeros(people.visible.shape, bool)
+    for i, labels in enumerate(files):
+        annotations = json.loads(Path(labels).read_text(encoding="utf-8"))["annotations"]
+        machine = {name for a in annotations for name in a.get("machine_labelled", ())}
+        own = people.sets == i
+        by_hand = (people.visible[own] > 0).any(0) & ~np.isin(people.skeleton.names, list(machine))
+        unknown[own] = ~by_hand & (people.visible[own] == 0)
+    return unknown
 
 
 def ignored_regions(labels: Path) -> list[tuple[Region, ...]]:

@@ -113,13 +113,14 @@ class LitePose(nn.Module):
     Args:
         widths: any; the super-network's are `WIDEST`.
         kernel: of the depth-wise convolutions in the stages; the paper's ablation has 3 (section 3.2).
+        fusion: whether the head also takes the backbone's finer features; without, it deconvolves the last stage alone.
     """
 
-    def __init__(self, keypoints: int, widths: Widths, kernel: int = 7) -> None:
+    def __init__(self, keypoints: int, widths: Widths, kernel: int = 7, fusion: bool = True) -> None:
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"LitePose with kernel={kernel}: expected an odd size such as 7")
-        self.keypoints, self.widths, self.kernel = keypoints, widths, kernel
+        self.keypoints, self.widths, self.kernel, self.fusion = keypoints, widths, kernel, fusion
         self.first = nn.Sequential(
             nn.Sequential(*conv_bn(3, 32, 3, 2), nn.ReLU6(inplace=True)),
             nn.Sequential(*conv_bn(32, 32, 3, groups=32), nn.ReLU6(inplace=True)),
@@ -133,7 +134,7 @@ class LitePose(nn.Module):
         self.stage = nn.ModuleList(stages)
         # What a deconvolution takes from the one before, and from the backbone beside it.
         refined = (widths.stages[3], *widths.deconvolutions[:2])
-        raw = widths.stages[2::-1]
+        raw = widths.stages[2::-1] if fusion else ()
         self.deconv_refined = nn.ModuleList(map(deconvolution, refined, widths.deconvolutions))
         self.deconv_raw = nn.ModuleList(map(deconvolution, raw, widths.deconvolutions))
         self.deconv_bnrelu = nn.ModuleList(
@@ -141,7 +142,7 @@ class LitePose(nn.Module):
         )
         maps = (2 * keypoints, keypoints)
         self.final_refined = nn.ModuleList(map(SeparablePredictor, widths.deconvolutions[1:], maps))
-        self.final_raw = nn.ModuleList(map(SeparablePredictor, (widths.stages[0], widths.stem), maps))
+        self.final_raw = nn.ModuleList(map(SeparablePredictor, (widths.stages[0], widths.stem) if fusion else (), maps))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, h, w) -> (B, 2K, h/4, w/4): K heat-maps, then K tag maps; (B, K, h/2, w/2): heat-maps."""
@@ -152,11 +153,12 @@ class LitePose(nn.Module):
         refined = features[4]
         levels = []
         for level, raw in enumerate((features[3], features[2], features[1])):
-            both = self.deconv_refined[level](refined) + self.deconv_raw[level](raw)
-            refined = self.deconv_bnrelu[level](both)  # 1/8, 1/4, 1/2
-            levels.append(refined)
-        coarse = self.final_refined[0](levels[1]) + self.final_raw[0](features[1])
-        fine = self.final_refined[1](levels[2]) + self.final_raw[1](features[0])
+            up = self.deconv_refined[level](refined)
+            refined = self.deconv_bnrelu[level](up + self.deconv_raw[level](raw) if self.fusion else up)
+            levels.append(refined)  # 1/8, 1/4, 1/2
+        coarse, fine = self.final_refined[0](levels[1]), self.final_refined[1](levels[2])
+        if self.fusion:
+            coarse, fine = coarse + self.final_raw[0](features[1]), fine + self.final_raw[1](features[0])
         return coarse, fine
 
 

@@ -22,7 +22,7 @@ def shape_of(network: LitePose, widths: Widths) -> LitePose:
     if any(width > limit for width, limit in pairs):
         raise ValueError(f"widths {_flat(widths)} do not fit a super-net of widths {_flat(most)}: expected none larger")
     with torch.device("meta"):
-        return LitePose(network.keypoints, widths, network.kernel).train(network.training)
+        return LitePose(network.keypoints, widths, network.kernel, network.fusion).train(network.training)
 
 
 def run_narrow(network: LitePose, shape: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ def associative_loss(outputs: tuple[Tensor, ...], targets: dict[str, Tensor]) ->
     """Means over the batch.
 
     outputs: (B, 2K, h/4, w/4) heat-maps and tags, (B, K, h/2, w/2) heat-maps
-    targets: heatmaps_4, heatmaps_2 as the heat-maps; masks_4, masks_2 (B, h, w), 0 where nothing is known; joints_4
-    (B, people, K, 2) cells and whether there is one
+    targets: heatmaps_4, heatmaps_2 as the heat-maps; masks_4, masks_2 (B, h, w) or (B, K, h, w), 0 where nothing is
+    known; joints_4 (B, people, K, 2) cells and whether there is one
     """
     coarse, fine = outputs[0].float(), outputs[1].float()
     k = fine.shape[1]
@@ -30,7 +30,7 @@ def associative_loss(outputs: tuple[Tensor, ...], targets: dict[str, Tensor]) ->
 
 def masked_square(maps: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over every cell, those outside the mask as zeros."""
-    return ((maps - target).square() * mask[:, None]).mean()
+    return ((maps - target).square() * (mask if mask.dim() == 4 else mask[:, None])).mean()
 
 
 def tag_losses(tags: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:

@@ -128,8 +128,11 @@ def train(
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, extra).to(device)
-    make = sgd if recipe.optimiser == "sgd" else adamw
-    optimiser: torch.optim.Optimizer = make(learner, recipe.lr, recipe.weight_decay)
+    optimiser: torch.optim.Optimizer = (
+        sgd(learner, recipe.lr, recipe.weight_decay, recipe.momentum)
+        if recipe.optimiser == "sgd"
+        else adamw(learner, recipe.lr, recipe.weight_decay)
+    )
     average = Average(network) if recipe.average else None
     path = folder / "last.safetensors"
     start = _resume(path, recipe, learner, optimiser, average) if path.is_file() else 0
@@ -143,7 +146,7 @@ def train(
     clock = time.perf_counter()
     learner.train()
     for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
-        warmup = min(recipe.warmup, len(plan) // 4)
+        warmup = min(recipe.warmup + recipe.warmup_epochs * plan.per_epoch, len(plan) // 4)
         if recipe.drops:
             rate = recipe.lr * drop_factor(iteration, len(plan), recipe.drops, warmup)
         else:
@@ -226,13 +229,16 @@ def initialise(network: nn.Module, path: str, extra: nn.Module | None = None, mo
     if isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
     fitting = _fitting(network, found)
-    missing = [name for name in network.state_dict() if name.startswith("backbone.") and name not in fitting]
+    missing = [name for name in network.state_dict() if name.startswith(_BACKBONES) and name not in fitting]
     if missing or not fitting:
         more = max(len(missing) - 3, 0)
         raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
     network.load_state_dict(fitting, strict=False)
     if extra is not None:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
+
+
+_BACKBONES = ("backbone.", "features.")  # of EfficientHRNet the latter
 
 
 def _fitting(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

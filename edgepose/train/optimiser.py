@@ -19,9 +19,9 @@ def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.Ada
     return torch.optim.AdamW(_groups(network, weight_decay), lr=lr)
 
 
-def sgd(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.SGD:
-    """SGD over the same groups, with YOLOv5's momentum (Nesterov's)."""
-    return torch.optim.SGD(_groups(network, weight_decay), lr=lr, momentum=0.937, nesterov=True)
+def sgd(network: nn.Module, lr: float, weight_decay: float, momentum: float = 0.937) -> torch.optim.SGD:
+    """SGD over the same groups, with Nesterov's momentum, by default YOLOv5's."""
+    return torch.optim.SGD(_groups(network, weight_decay), lr=lr, momentum=momentum, nesterov=True)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

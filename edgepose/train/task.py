@@ -28,6 +28,7 @@ from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
+from edgepose.train.classifier import classifier_task
 from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.onestage import onestage_task
@@ -68,7 +69,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
     """
     _refuse_unused(recipe)
-    if on_bad != "refuse" and recipe.model.startswith((*_WHOLE, *_SASD)):
+    if on_bad != "refuse" and recipe.model.startswith((*_WHOLE, *_SASD, *_CLASSES)):
         raise ValueError(f"on_bad={on_bad}: {recipe.model} can only refuse pictures that are missing or broken")
     torch.manual_seed(recipe.seed)
     if recipe.model.startswith("rtmdet"):
@@ -77,6 +78,8 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
         return Task(*detector_task(recipe, data, on_bad))
     if recipe.model.startswith("sasd"):
         return Task(*onestage_task(recipe, data))
+    if recipe.model.startswith(_CLASSES):
+        return Task(*classifier_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if spec.codec == "associative":
         return bottom_up_task(recipe, spec, network, data)
@@ -99,7 +102,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
 
 def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Sequence[tuple[Path, Path, int]]) -> Task:
     """A network of whole pictures, the teacher it may have, and a super-net's sampling."""
-    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
+    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, recipe.whole)
     loss_of: Loss = LOSSES[spec.codec]
     samples: Samples = whole
     if recipe.teacher and recipe.teacher_weight:
@@ -128,7 +131,7 @@ def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Se
     return Task(spec, network, samples, at_any_size(loss_of), Sampled(space, recipe.seed), deployed=deployed)
 
 
-_WHOLE, _SASD = ("litepose-", "efficienthrnet-"), ("sasd-",)
+_WHOLE, _SASD, _CLASSES = ("litepose-", "efficienthrnet-"), ("sasd-",), ("efficientnet-",)
 
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
@@ -148,7 +151,7 @@ def _refuse_unused(recipe: Recipe) -> None:
             readers = " and ".join(f"{family}*" for family in families)
             raise ValueError(f"{name}={value} is for {readers} models, {recipe.model} has no use for it: leave it out")
     for name, nothing in _OF_CROPS.items():
-        if getattr(recipe, name) != nothing and recipe.model.startswith(("rtmdet-", *_WHOLE, *_SASD)):
+        if getattr(recipe, name) != nothing and recipe.model.startswith(("rtmdet-", *_WHOLE, *_SASD, *_CLASSES)):
             value = getattr(recipe, name)
             raise ValueError(
                 f"{name}={value} is for models of one person's view, {recipe.model} has no use for it: leave it out"

@@ -67,6 +67,30 @@ def test_aggregation_over_scales_and_mirror_images_is_the_published() -> None:
         heat, tags = aggregate(passes(case), case.params["flip_indices"], size)
         np.testing.assert_allclose(heat, case.outputs["heat"][0], atol=1e-6)
         np.testing.assert_allclose(np.moveaxis(tags, 0, -1), case.outputs["tags"][0], atol=1e-6)
+        exported = [(scale, [as_exported(outputs) for outputs in each]) for scale, each in passes(case)]
+        for ours, theirs in zip((heat, tags), aggregate(exported, case.params["flip_indices"], size), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def as_exported(outputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Raw outputs -> mean heat-maps and tags, and places of peaks that nobody looks at."""
+    coarse, fine = outputs
+    k = fine.shape[1]
+    heat = (resized(coarse[0, :k], (fine.shape[3], fine.shape[2])) + fine[0]) / 2
+    return [heat[None], coarse[:, k:], np.zeros((1, k, 3)), np.zeros((1, k, 3))]
+
+
+def test_maps_of_several_scales_decode_to_the_people() -> None:
+    codec = Associative((256, 192))
+    keypoints = people_of(3, 17, (256, 192))
+    outputs = {scale: maps_of(Associative((int(256 * scale), int(192 * scale))), keypoints * scale) for scale in (1, 2)}
+    heat, tags = aggregate([(scale, [raw]) for scale, raw in outputs.items()], codec.skeleton.flip, None)
+    assert heat.shape == (17, 192, 256) and tags.shape == (1, 17, 192, 256)
+    for options in ({}, {"project": True}, {"grouping": "published"}):
+        poses = dataclasses.replace(codec, **options).decode_maps(heat, tags)
+        assert len(poses) == 3
+        apart = np.linalg.norm(poses.keypoints[:, None] - keypoints[None], axis=-1).mean(-1).min(1)
+        assert apart.max() < 1.5
 
 
 def test_the_codec_aggregates_as_published_too() -> None:

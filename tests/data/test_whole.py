@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgepose.codec import codec_of
+from edgepose.data.augment import Strength
 from edgepose.data.whole import ignored_regions, random_whole_view, read_whole
 from edgepose.geometry import transform, view_matrices
 from edgepose.skeleton import COCO, SKELETONS
@@ -118,6 +119,56 @@ def test_random_views_stay_in_their_ranges() -> None:
     assert 0.66 < scales.min() < 0.7 and 1.25 < scales.max() < 1.34
     assert 60 < sum(mirrored for _, mirrored in views) < 140
     assert all((np.linalg.det(m[:, :2]) < 0) == mirrored for m, mirrored in views)
+
+
+def test_views_are_moved_as_far_as_asked(data) -> None:
+    still = Strength(scale=(1.0, 1.0), rotation=0, shift=0.0, cutout=0.0)
+    whole = read_whole([data], COCO, SPEC, codec_of(SPEC), 0.0, still)
+    rows = np.array([0])
+    first, *others = [whole.batch((seed,), rows, 1)[0][0].astype(int) for seed in range(6)]
+    mirror = first[:, ::-1].astype(int)
+    apart = [min(abs(view - first).mean(), abs(view[:, 1:] - mirror[:, :-1]).mean()) for view in others]
+    assert max(apart) < 2
+    published = read_whole([data], COCO, SPEC, codec_of(SPEC), 0.0)
+    assert max(abs(published.batch((seed,), rows, 1)[0][0] - first).mean() for seed in range(6)) > 10
+
+
+def test_missing_keypoints_that_nobody_labels_by_hand_are_no_background(data) -> None:
+    labels, pictures, _ = data
+    content = json.loads(labels.read_text())
+    first, second, *_ = content["annotations"]
+    nose, left_ear, left_hip = (NAMES.index(name) for name in ("nose", "left_ear", "left_hip"))
+    first |= {"machine_labelled": ["nose"], "bbox": [10, 20, 30, 20]}
+    second |= {"bbox": [50, 10, 30, 20]}
+    for person, missing in ((first, [left_ear, left_hip]), (second, [left_ear, nose])):
+        for k in missing:
+            person["keypoints"][3 * k : 3 * k + 3] = [0, 0, 0]
+    other = labels.with_name("other.json")
+    other.write_text(json.dumps(content))
+    whole = read_whole([(other, pictures, 1)], COCO, SPEC, codec_of(SPEC), 0.0)
+    _, targets = whole.batch((0, 0), np.array([0]), 0)
+    for stride in (4, 2):
+        masks = targets[f"masks_{stride}"][0]
+        assert masks.shape == (17, 64 // stride, 96 // stride)
+        # .96 of the picture, 3.2 rows down: the boxes are (9.6, 22.4) to (38.4, 41.6) and (48, 12.8) to (76.8, 32)
+        one, two, neither = (masks[:, y // stride, x // stride] for x, y in ((12, 38), (74, 16), (44, 52)))
+        assert np.flatnonzero(one == 0).tolist() == [left_ear]
+        assert np.flatnonzero(two == 0).tolist() == [nose, left_ear] and neither.all()
+        heat = targets[f"heatmaps_{stride}"][0]
+        assert (masks == masks[NAMES.index("left_wrist")])[heat > 0].all()
+    both = read_whole([data, (other, pictures, 1)], COCO, SPEC, codec_of(SPEC), 0.0)
+    _, targets = both.batch((0, 0), np.array([0, 2]), 0)  # rows of the first set, then of the second
+    assert (targets["masks_4"][0] == targets["masks_4"][0, 0]).all()
+    assert not (targets["masks_4"][1] == targets["masks_4"][1, 0]).all()
+    hidden = set()
+    for seed in range(8):  # mirrored with the picture, and in mosaics
+        whole = read_whole([(other, pictures, 1)], COCO, SPEC, codec_of(SPEC), seed % 2)
+        _, targets = whole.batch((seed,), np.array([0]), 1)
+        shares = targets["masks_4"][0].mean((1, 2))
+        ear = left_ear + int(np.argmin(shares[left_ear : left_ear + 2]))
+        assert shares[ear] < shares[NAMES.index("left_wrist")]
+        hidden.add(ear)
+    assert hidden == {left_ear, left_ear + 1}
 
 
 def test_machine_boxes_beside_lspet_are_ignored(data) -> None:

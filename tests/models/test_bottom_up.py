@@ -135,6 +135,12 @@ def test_any_widths_make_a_network():
     for key, value in narrow.state_dict().items():
         assert all(own <= most for own, most in zip(value.shape, shapes[key], strict=True)), key
     assert parameters(small) < parameters(LitePose(17, SIZES["xs"][1]))
+    with torch.device("meta"):
+        whole, plain = LitePose(17, SIZES["xs"][1]), LitePose(17, SIZES["xs"][1], fusion=False)
+        assert [map_.shape for map_ in plain(torch.zeros(1, 3, 64, 96))] == [(1, 34, 16, 24), (1, 17, 32, 48)]
+    gone = {name for name in whole.state_dict() if name not in plain.state_dict()}
+    assert gone and all(name.startswith(("deconv_raw.", "final_raw.")) for name in gone)
+    assert not any(name.startswith(("deconv_raw.", "final_raw.")) for name in plain.state_dict())
     with pytest.raises(ValueError, match="4 stages and 3 deconvolutions"):
         Widths(16, (16, 32), (16, 24, 24))
     with pytest.raises(ValueError, match="at least one channel"):

@@ -49,3 +49,6 @@ def test_what_is_masked_costs_nothing() -> None:
     }  # fmt: skip
     losses = associative_loss(outputs, targets)
     assert losses["heat_4"].item() == 0 and losses["heat_2"].item() == 1
+    of_each = torch.ones(1, 2, 4, 4)
+    of_each[0, 1] = 0  # of the second keypoint nothing is known
+    assert associative_loss(outputs, targets | {"masks_2": of_each})["heat_2"].item() == 0.5

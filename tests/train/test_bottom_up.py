@@ -14,13 +14,19 @@ pytest.importorskip("hotcoco")
 
 from torch import Tensor, nn  # noqa: E402
 
+import edgepose  # noqa: E402
 from edgepose.commands.train import validation  # noqa: E402
 from edgepose.data.whole import Whole  # noqa: E402
+from edgepose.export import export_onnx  # noqa: E402
 from edgepose.models import POSE_NETWORKS, build  # noqa: E402
-from edgepose.skeleton import COCO  # noqa: E402
+from edgepose.models.deployed import TorchNetwork  # noqa: E402
+from edgepose.runtime.estimator import Estimator  # noqa: E402
+from edgepose.runtime.pictures import read_image  # noqa: E402
+from edgepose.skeleton import COCO, CROWDPOSE, Skeleton  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.task import prepare  # noqa: E402
+from tests.runtime.small import shared  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SIZES = [
@@ -28,28 +34,43 @@ SIZES = [
 ]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> tuple[Path, Path, int]:
-    """Two pictures of 128 x 96 with two people each."""
+def labelled(folder: Path, skeleton: Skeleton, pictures: list[np.ndarray]) -> tuple[Path, Path, int]:
+    """A data set of these pictures of 128 x 96, two people on each with their keypoints anywhere."""
     rng = np.random.default_rng(1)
+    k = len(skeleton)
     annotations = []
-    for i in range(2):
-        coarse = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
-        cv2.imwrite(str(tmp_path / f"{i}.png"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
+    for i, image in enumerate(pictures):
+        cv2.imwrite(str(folder / f"{i}.png"), image)
         for person in range(2):
             corner = np.array([8 + 60 * person, 8])
-            points = np.concatenate([corner + rng.uniform(0, (48, 76), (17, 2)), np.full((17, 1), 2)], axis=1)
+            points = np.concatenate([corner + rng.uniform(0, (48, 76), (k, 2)), np.full((k, 1), 2)], axis=1)
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": 17,
+                {"id": len(annotations) + 1, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": k,
                  "bbox": [*corner.tolist(), 48, 76], "area": 3648.0, "keypoints": points.ravel().tolist()}
             )  # fmt: skip
     content = {
-        "images": [{"id": i, "file_name": f"{i}.png", "width": 128, "height": 96} for i in range(2)],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names)}],
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 128, "height": 96} for i in range(len(pictures))],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.names)}],
         "annotations": annotations,
     }
-    (tmp_path / "labels.json").write_text(json.dumps(content))
-    return tmp_path / "labels.json", tmp_path, 1
+    (folder / "labels.json").write_text(json.dumps(content))
+    return folder / "labels.json", folder, 1
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[Path, Path, int]:
+    """Two drawn pictures."""
+    rng = np.random.default_rng(1)
+    coarse = [rng.integers(0, 256, (6, 8, 3)).astype(np.uint8) for _ in range(2)]
+    drawn = [cv2.resize(image, (128, 96), interpolation=cv2.INTER_CUBIC) for image in coarse]
+    return labelled(tmp_path, COCO, drawn)
+
+
+def photographs(count: int) -> list[np.ndarray]:
+    """Real pictures of 128 x 96."""
+    folder = shared("coco_mini", "train2017")
+    found = [read_image(path) for path in sorted(folder.glob("*.jpg"))[:count]]
+    return [cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA) for image in found]
 
 
 class Remembered(nn.Module):
@@ -88,15 +109,33 @@ def test_maps_learnt_with_this_loss_decode_to_the_labels(data: tuple[Path, Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SIZES)
-def test_every_size_learns_one_batch_by_heart(name: str, data: tuple[Path, Path, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "skeleton"), [(name, COCO) for name in SIZES] + [(name, CROWDPOSE) for name in SIZES[:4]]
+)
+def test_every_size_learns_one_batch_by_heart_and_its_file_finds_the_same(
+    name: str, skeleton: Skeleton, tmp_path: Path
+) -> None:
+    pictures = photographs(6)
+    data = labelled(tmp_path, skeleton, pictures[:2])
     recipe = Recipe(
-        name, epochs=400, batch=2, lr=2e-3, input_size=(128, 96), warmup=20, flat=0.5, stage2=0, average=False,
-        precision="fp32", overfit=2, clip=10.0,
+        name, epochs=120, batch=2, lr=2e-3, input_size=(128, 96), skeleton=skeleton.name, warmup=20, flat=0.5,
+        stage2=0, average=False, precision="fp32", overfit=2, clip=10.0,
     )  # fmt: skip
     task = prepare(recipe, [data])
     train(recipe, task.spec, task.network, task.samples, task.loss_of, tmp_path)
     assert validation(task.spec, [data])(task.network)["AP"] == pytest.approx(1.0, abs=1e-3)
+    report = export_onnx(task.spec, task.network.eval(), tmp_path / "net.onnx", np.stack(pictures))
+    assert report.mean <= 0.1 and report.scores < 1e-3
+    estimators = Estimator(TorchNetwork(task.spec, task.network)), edgepose.load(tmp_path / "net.onnx")
+    found = 0
+    for picture in (*pictures, *(cv2.flip(picture, 1) for picture in pictures[:2])):
+        ours, theirs = (estimator(picture) for estimator in estimators)
+        assert len(ours) == len(theirs)
+        found += len(ours)
+        if len(ours):
+            apart = np.linalg.norm(ours.keypoints - theirs.keypoints, axis=-1)[ours.scores > 0]
+            assert apart.mean() <= 0.1 and np.abs(ours.scores - theirs.scores).max() < 1e-3
+    assert found >= 4
 
 
 def test_recipes_have_the_published_settings() -> None:
@@ -126,3 +165,5 @@ def test_settings_of_other_families_are_refused(data: tuple[Path, Path, int]) ->
         Recipe("litepose-xs", 1, 1, 1.0, drops=(200,))
     task = prepare(override(RECIPES["litepose-xs"], ["mosaic=0.5", "input_size=64x64"]), [data])
     assert task.samples.mosaic == 0.5
+    small = prepare(override(RECIPES["litepose-xs-small"], ["input_size=64x64"]), [data])
+    assert small.samples.strength == RECIPES["litepose-xs-small"].whole

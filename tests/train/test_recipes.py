@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from edgepose.data.augment import WHOLE
 from edgepose.models import MODELS
+from edgepose.models.efficientnet import SIZES
 from edgepose.train.recipes import RECIPES, Recipe, override
 
 pytestmark = pytest.mark.torch
@@ -13,7 +15,7 @@ pytestmark = pytest.mark.torch
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_names_a_model_and_lasts_longer_than_its_second_stage(name: str) -> None:
     recipe = RECIPES[name]
-    assert recipe.model in MODELS
+    assert recipe.model in MODELS or recipe.model.removeprefix("efficientnet-") in SIZES
     assert recipe.stage2 < recipe.epochs
 
 
@@ -35,6 +37,23 @@ def test_the_published_runs_of_halpes_keypoints() -> None:
     for recipe in recipes.values():
         assert (recipe.mild.scale, recipe.mild.rotation) == (recipe.strong.scale, recipe.strong.rotation)
         assert (recipe.mild.shift, recipe.mild.cutout) == (0.0, 0.5)
+
+
+def test_small_runs_move_views_less_than_published_ones() -> None:
+    for name in ("litepose-xs", "efficienthrnet-h-4"):
+        assert RECIPES[name].whole == RECIPES[f"{name}-crowdpose"].whole == WHOLE
+        pretrain, small = RECIPES[f"{name}-small-pretrain"], RECIPES[f"{name}-small"]
+        assert pretrain.whole == small.whole != WHOLE and small.whole.rotation < WHOLE.rotation
+        assert (pretrain.mosaic, small.mosaic, small.input_size) == (0.0, 0.5, (256, 256))
+
+
+def test_drops_of_the_rate_can_be_others_or_none() -> None:
+    published = RECIPES["litepose-xs"]
+    assert override(published, ["drops=0.5,0.8"]).drops == (0.5, 0.8) and override(published, ["drops="]).drops == ()
+    with pytest.raises(ValueError, match="expected shares of the run separated by commas"):
+        override(published, ["drops=half"])
+    with pytest.raises(ValueError, match="expected shares of the run between 0 and 1"):
+        override(published, ["drops=2"])
 
 
 def test_overrides_are_typed() -> None:

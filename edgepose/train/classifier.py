@@ -1,0 +1,65 @@
+"""What a compact EfficientNet's recipe trains on and minimises, and how it is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgepose.data.folders import Folders, read_folders
+from edgepose.models.associative import MEAN, STD
+from edgepose.models.deployed import TorchNetwork
+from edgepose.models.efficientnet import SIZES, EfficientNet
+from edgepose.spec import ModelSpec
+from edgepose.train.recipes import Recipe
+
+BATCH = 64  # pictures tested at once
+
+
+def classifier_task(
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]]
+) -> tuple[ModelSpec, EfficientNet, Folders, Callable[..., dict[str, Tensor]]]:
+    """Spec, network, samples and loss; the network tells apart as many classes as there are sub-folders.
+
+    data: one folder (folder, folder, 1).
+    """
+    if len(data) != 1 or data[0][2] != 1:
+        listed = sum(times for *_, times in data)
+        raise ValueError(f"data= lists {listed} folders, expected one with a sub-folder for each class")
+    size = recipe.model.removeprefix("efficientnet-")
+    side = SIZES[size][2]
+    samples = read_folders(data[0][1], recipe.input_size or (side, side))
+    spec = ModelSpec(
+        recipe.model, "classes", samples.size, "box", {"names": list(samples.names)}, layout="nchw", colour="rgb",
+        mean=MEAN, std=STD,
+    )  # fmt: skip
+    return spec, EfficientNet(size, len(samples.names)), samples, classifier_loss
+
+
+def classifier_loss(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
+    """Cross-entropy of logits (B, classes) with classes (B,)."""
+    return {"cross_entropy": F.cross_entropy(outputs[0].float(), targets["classes"])}
+
+
+def classifier_validation(spec: ModelSpec, folder: Path) -> Callable[[nn.Module], dict[str, float]]:
+    """Shares of a folder's pictures whose class a network names first, and among its first five."""
+    samples = read_folders(folder, spec.input_size)
+    expected = list(spec.codec_args["names"])
+    strangers = sorted(set(samples.names) - set(expected))
+    if strangers:
+        raise ValueError(f"val={folder}: {strangers[0]} is no class of the training data, expected some of {expected}")
+    truth = np.array([expected.index(name) for name in samples.names])[samples.classes]  # (N,)
+
+    def figures(network: nn.Module) -> dict[str, float]:
+        deployed = TorchNetwork(spec, network)
+        rows = np.array_split(np.arange(len(samples)), -(-len(samples) // BATCH))
+        logits = np.concatenate([deployed(samples.batch((0,), part, 0)[0])[0] for part in rows])  # (N, classes)
+        best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+        hit = best == truth[:, None]
+        return {"top1": float(hit[:, 0].mean()), "top5": float(hit.any(1).mean())}
+
+    return figures
