@@ -54,7 +54,7 @@ def export_ncnn(
         raise ValueError(f"cannot write {out}: expected a name that ends in {ENDING}, its .bin and .json lie beside it")
     views = checked_views(spec, pictures)
     width, height = spec.input_size
-    with tempfile.TemporaryDirectory(prefix="edgepose-ncnn-") as name:
+    with atomic_path(out) as temporary, tempfile.TemporaryDirectory(prefix="edgepose-ncnn-") as name:
         made = Path(name) / "model.ncnn.param"
         script = Path(name) / "model.pt"
         with warnings.catch_warnings():
@@ -70,9 +70,10 @@ def export_ncnn(
         made.write_text(_with_size(made.read_text(encoding="utf-8"), width, height), encoding="utf-8")
         made.with_suffix(".json").write_text(deployed_spec(spec).to_json() + "\n", encoding="utf-8")
         report = compared(TorchNetwork(spec, network), NcnnSession(made), views, out, half)
-        for suffix in (".bin", ".json", ".param"):  # the one that is opened comes last
-            with atomic_path(out.with_suffix(suffix)) as temporary:
-                temporary.write_bytes(made.with_suffix(suffix).read_bytes())
+        for suffix in (".bin", ".json"):
+            with atomic_path(out.with_suffix(suffix)) as beside:
+                beside.write_bytes(made.with_suffix(suffix).read_bytes())
+        temporary.write_bytes(made.read_bytes())  # gets its name last: it is the one that is opened
     return report
 
 
