@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import edgepose
 from edgepose.cli import app
 from edgepose.skeleton import COCO
 from tests.spotters import BLUE, RED, SIZE, bottom_up_model, one_stage_model, pattern, picture
@@ -129,6 +130,19 @@ def test_evaluate(case: tuple[Path, Path, int]) -> None:
     assert row["AP"] == row["AR"] == pytest.approx(1.0) and (row["images"], row["people"]) == (FRAMES, 2 * FRAMES)
     (row,) = lines(run(*words, "--boxes", "detector", "--bootstrap", "0"))
     assert row["AP"] == pytest.approx(1.0), "there are no boxes to give"
+    (row,) = lines(run(*words, "--flip-test"))
+    assert row["AP"] == pytest.approx(1.0), "mirrored back, left and right exchanged"
+
+
+def test_the_flip_test_of_an_even_handed_network_changes_nothing(case: tuple[Path, Path, int]) -> None:
+    model, _, side = case
+    for frame in (0, 3):
+        image = picture(places(frame), side)
+        plain, flipped = (edgepose.Estimator(edgepose.load(model).network, flip_test=on)(image) for on in (False, True))
+        order = np.argsort(plain.boxes[:, 1]), np.argsort(flipped.boxes[:, 1])
+        np.testing.assert_allclose(flipped.keypoints[order[1]], plain.keypoints[order[0]], atol=0.01)
+        np.testing.assert_allclose(flipped.boxes[order[1]], plain.boxes[order[0]], atol=0.01)
+        np.testing.assert_allclose(flipped.scores[order[1]], plain.scores[order[0]], atol=1e-3)
 
 
 def test_bench(case: tuple[Path, Path, int]) -> None:
