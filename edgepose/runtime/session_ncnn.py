@@ -31,8 +31,8 @@ class NcnnSession:
 
     Args:
         precision: "f16" keeps weights and features as float16 where the processor can (ncnn's own default), "f32" does
-            not. By default f16 on ARM processors that calculate with it, twice as fast there, and f32 elsewhere: on
-            x86-64 float16 is no quicker, and moves RTMDet-nano's boxes.
+            not. By default f16 on ARM processors that calculate with it, and f32 elsewhere: on x86-64 f16 takes the
+            same time and moves keypoints by 0.01 px on average, 20 at most (default-pose, 282 people).
 
     Raises FileNotFoundError for no such files, ValueError for everything that is not such a model.
     """
