@@ -118,7 +118,9 @@ def prepared(
     )
 
 
-def network_of_sizes(model: str, spec: ModelSpec, backend: str, threads: int | None) -> Callable[[Size], Network]:
+def network_of_sizes(
+    model: str, spec: ModelSpec, backend: str | None, threads: int | None
+) -> Callable[[Size], Network]:
     """The file of a model, by name or path, as a network for any input size (w, h)."""
 
     def network_at(size: Size) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,14 @@ def test_a_person_in_the_corner_has_no_neighbours_outside() -> None:
             assert 0 <= row < rows and 0 <= column < columns
     first = encoded(codec, (0.0, 0.0, 7.0, 9.0))["cells"]  # centre 3.5, 4.5 in a cell of 8: right and left would do
     assert {(int(row), int(column)) for level, _, row, column, _ in first if level == 0} == {(0, 0), (1, 0)}
+
+
+def test_a_person_smaller_than_a_cell_is_learnt_by_the_finest_level_alone() -> None:
+    codec = Anchors(SIZE)
+    cells = encoded(codec, (41.0, 33.0, 47.0, 40.0))["cells"]  # 6 x 7 about 44, 36.5: column 5.5, row 4.5625
+    assert sorted(cells.tolist()) == [[0, 0, 4, 5, 0], [0, 0, 5, 5, 0]], "the smallest anchor, and the cell below"
+    targets = encoded(codec, (41.0, 33.0, 47.0, 40.0), (41.0, 33.0, 47.0, 41.0))
+    assert len(targets["cells"]) == 4 and set(targets["cells"][:, 4].tolist()) == {0, 1}
 
 
 def test_two_people_of_one_cell_are_both_learnt() -> None:
@@ -302,6 +311,24 @@ def test_the_flip_test_averages_what_is_decoded() -> None:
     for name in ("keypoints", "scores", "person_scores"):
         mean = (getattr(first, name) + getattr(second, name)) / 2
         np.testing.assert_allclose(getattr(merged, name), mean, rtol=1e-4, atol=1e-3)
+
+
+def test_thirty_people_of_a_large_picture_are_decoded_in_two_milliseconds() -> None:
+    """With suppression, on one core: CPU time of this thread, the quickest of some calls."""
+    codec = Anchors((512, 512), score=0.3)
+    rng = np.random.default_rng(0)
+    corners = np.array([(x, y) for y in range(8, 420, 100) for x in range(8, 440, 62)], float)[:30]
+    people = np.concatenate([corners, corners + rng.uniform((30, 60), (52, 90), (30, 2))], axis=1)
+    outputs = outputs_of(codec, encoded(codec, *map(tuple, people)))
+    assert sum((level.reshape(3, 57, -1)[:, 4] > 0).sum() for level in outputs) > 300, (
+        "what suppression has to go through"
+    )
+    poses, spent = codec.decode(outputs), []
+    for _ in range(40):
+        start = time.thread_time()
+        codec.decode(outputs)
+        spent.append(time.thread_time() - start)
+    assert len(poses) == 30 and min(spent) <= 0.002
 
 
 def test_hostile_numbers_are_no_people_and_raise_nothing() -> None:

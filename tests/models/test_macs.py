@@ -51,6 +51,11 @@ def test_the_command_shows_every_convention(capsys):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["model"] for row in rows] == ["litepose-xs", "efficienthrnet-h-4"]
     assert rows[0]["parameters"] == 1675552 and rows[0]["input"] == "128x64" and rows[0]["true"] < 2e8
+    show_macs(["sasd-l", "sasd-s"], "coco", None, True)
+    large, small = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert "61.7 G" in large["note"] and "note" not in small
+    show_macs(["sasd-m"], "coco", None, False)
+    assert "the paper prints 27.7 G" in capsys.readouterr().out
     show_macs(["litepose-xs"], "coco", None, False)
     shown = capsys.readouterr().out
     assert "0.886 G" in shown and "1.205 G" in shown and "1.676 M" in shown
