@@ -129,7 +129,7 @@ def _options(
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Pictures, folders, patterns, videos, camera numbers, URLs."),
+        typer.Argument(metavar="SOURCE", help="Pictures, folders, patterns, videos, camera numbers, URLs."),
     ],
     model: Model = None,
     detector: Detector = "default",
@@ -170,7 +170,7 @@ def predict(
 @app.command()
 def track(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Videos, folders of frames, camera numbers, URLs.")
+        list[str], typer.Argument(metavar="SOURCE", help="Videos, folders of frames, camera numbers, URLs.")
     ],
     model: Model = None,
     detector: Detector = "default",
@@ -241,7 +241,7 @@ def track(
 @app.command()
 def demo(
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="What to look at; a drawn scene if not said.")
+        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a drawn scene if not said.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path(
         "edgepose-demo"
@@ -267,7 +267,7 @@ def demo(
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; a wrong one lists them all.")],
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="data=... out=... [key=value]...", help="See above.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="See above.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -399,7 +399,7 @@ def evaluate(
 
 @app.command()
 def bench(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files; default: the one in the package.")],
     people: Annotated[
         str | None,
         typer.Option("--people", help="Counts, such as 1,4,8,30, looked at whatever the detector finds."),
@@ -429,7 +429,7 @@ app.add_typer(data_app, name="data")
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files; default: the one in the package.")],
     data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
     images: Annotated[Path, typer.Option("--images", help="Folder or zip of the pictures.")],
     boxes: Annotated[
@@ -539,7 +539,7 @@ def models(
 
 @app.command()
 def macs(
-    names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Such as litepose-xs, efficienthrnet-h-4.")],
+    names: Annotated[list[str], typer.Argument(metavar="NETWORK", help="Such as litepose-xs, efficienthrnet-h-4.")],
     skeleton: Annotated[str, typer.Option("--skeleton", help="What it finds.")] = "coco",
     size: Annotated[str | None, typer.Option("--size", help="Input, such as 448x448; default: published.")] = None,
     as_json: Json = False,

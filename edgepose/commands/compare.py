@@ -278,7 +278,7 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> None:
     """compare.md, .csv, .json, .svg and .png, the folder made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     text = json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
     with atomic_path(folder / "compare.json") as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -181,7 +181,7 @@ def _robustness(
 
 def _write(folder: Path, name: str, report: dict[str, Any]) -> None:
     """MODEL.md and MODEL.json, the folder made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     stem = file_stem(name)
     for suffix, text in ((".md", markdown(report)), (".json", json.dumps(report, indent=1, allow_nan=False) + "\n")):
         with atomic_path(folder / f"{stem}{suffix}") as temporary:

@@ -22,6 +22,8 @@ from torch import nn
 from edgepose.commands.screen import Screen, Task, show_json
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.data.pictures import ON_BAD
+from edgepose.runtime.atomic import make_folder
+from edgepose.runtime.names import meant
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
@@ -47,12 +49,12 @@ class Settings:
 def train(name: str, words: list[str], as_json: bool) -> None:
     """Train recipe `name` as the `key=value` words say, resuming what its folder holds."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}, expected one of {', '.join(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}{meant(name, RECIPES)}, expected one of {', '.join(RECIPES)}")
     settings, rest = parse(name, words)
     recipe = override(RECIPES[name], rest)
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={settings.device}: torch finds no CUDA device here; use device=cpu")
-    settings.out.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.out)
     quicken_process()
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
     with ExitStack() as stack:

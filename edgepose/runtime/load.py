@@ -9,6 +9,7 @@ from typing import cast
 
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.fetch import PUBLISHED, cached
+from edgepose.runtime.names import meant
 from edgepose.runtime.network import Network
 from edgepose.spec import ModelSpec
 
@@ -44,7 +45,8 @@ def load(
         backend: "onnxruntime", or "openvino" (an extra; about twice as fast where the processor has bfloat16).
         threads: of each network; by default EDGEPOSE_THREADS, or the cores that the process may use.
 
-    Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit.
+    Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
+    TypeError for what is neither.
     """
     network = open_model(DEFAULT_POSE if model is None else model, spec, backend, threads)
     if not network.spec.per_person:
@@ -87,6 +89,8 @@ def embedded() -> dict[str, Path]:
 
 def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
     """The file of a model name or path, and its spec where a table knows it rather than the file."""
+    if not isinstance(model, (str, Path)):
+        raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
     if isinstance(model, Path) or model.endswith(SUFFIXES) or os.sep in model or "/" in model:
         return Path(model), None
     inside = embedded()
@@ -100,6 +104,6 @@ def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
     if model in (DEFAULT_POSE, DEFAULT_DETECTOR):
         raise FileNotFoundError(f"{model} is missing from {WEIGHTS}: install edgepose again, or name a model file")
     raise ValueError(
-        f"unknown model {model!r}, expected a file ending in {' or '.join(SUFFIXES)}, one in the package "
+        f"unknown model {model!r}{meant(model, ['default', *inside, *PUBLISHED])}, expected a file ending in {' or '.join(SUFFIXES)}, one in the package "
         f"{sorted(inside)} or a published one {sorted(PUBLISHED)}"
     )
