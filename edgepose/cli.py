@@ -266,9 +266,7 @@ def demo(
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; a wrong one lists them all.")],
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="See above.")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="See above.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network, or go on with a run that was stopped.
@@ -399,7 +397,7 @@ def evaluate(
 
 @app.command()
 def bench(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files; default: the one in the package.")],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files, such as default.")],
     people: Annotated[
         str | None,
         typer.Option("--people", help="Counts, such as 1,4,8,30, looked at whatever the detector finds."),
@@ -429,7 +427,7 @@ app.add_typer(data_app, name="data")
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files; default: the one in the package.")],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files, such as default.")],
     data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
     images: Annotated[Path, typer.Option("--images", help="Folder or zip of the pictures.")],
     boxes: Annotated[

@@ -16,8 +16,8 @@ class SimCC:
     """Bins of 1/split pixel along each axis of the crop.
 
     sigma: standard deviation of the target Gaussians in bins, (x, y); by default sqrt(bins / 16) per axis.
-    dark: decode between bins, by a Taylor step on the log of the blurred outputs (Zhang et al., 2020, in one dimension);
-        no published model was evaluated so.
+    dark: decode between bins, by a Taylor step on the log of the blurred outputs (DARK, Zhang et al., 2020, in one
+        dimension). No published model was evaluated so.
     """
 
     input_size: tuple[int, int]  # w, h
@@ -49,8 +49,8 @@ class SimCC:
         """(N, K, 2) crop pixels and (N, K) -> simcc_x (N, K, X), simcc_y (N, K, Y), weights (N, K), all float32.
 
         Targets are un-normalised Gaussians (peak 1) around the nearest bin, half to even as published. A keypoint whose
-        3-sigma window misses the crop on either axis has weight 0 and no target. One whose visibility is below 0.5 has no
-        target either, but its weight is its visibility, as published: a fraction would teach a flat distribution.
+        3-sigma window misses the crop on either axis has weight 0 and no target. One whose visibility is below 0.5 has
+        no target either, but its weight is its visibility, as published: a fraction would teach a flat distribution.
         """
         centres = np.around(np.asarray(keypoints, np.float32) * np.float32(self.split))  # (N, K, 2)
         sigmas, bins = np.array(self.sigmas), np.array(self.bins)

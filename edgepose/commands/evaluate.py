@@ -18,7 +18,7 @@ from edgepose.evaluate.matching import match, pictures_of
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, run
-from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.estimator import Estimator
 
 COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")

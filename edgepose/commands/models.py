@@ -20,8 +20,8 @@ def list_models(as_json: bool) -> None:
         where = f"edgepose models --fetch {name}" if path is None else "fetched"
         rows.append(_row(name, where, entry.spec, None if path is None else str(path)))
     recipes = [
-        {"name": name, "where": f"edgepose train {name}", "finds": r.model, "input": None, "licence": None, "path": None}
-        for name, r in RECIPES.items()
+        {"name": n, "where": f"edgepose train {n}", "finds": recipe.model, "input": None, "licence": None, "path": None}
+        for n, recipe in RECIPES.items()
     ]
     if as_json:
         show_json(rows + recipes)

@@ -103,7 +103,8 @@ def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
         return path, PUBLISHED[model].spec
     if model in (DEFAULT_POSE, DEFAULT_DETECTOR):
         raise FileNotFoundError(f"{model} is missing from {WEIGHTS}: install edgepose again, or name a model file")
+    suggestion = meant(model, ["default", *inside, *PUBLISHED])
     raise ValueError(
-        f"unknown model {model!r}{meant(model, ['default', *inside, *PUBLISHED])}, expected a file ending in {' or '.join(SUFFIXES)}, one in the package "
+        f"unknown model {model!r}{suggestion}, expected a file ending in {' or '.join(SUFFIXES)}, one in the package "
         f"{sorted(inside)} or a published one {sorted(PUBLISHED)}"
     )

@@ -54,7 +54,7 @@ def expand(source: str | Path) -> list[Source]:
     """
     text = str(source)
     if not text.strip():  # which a path would take for the current folder
-        raise ValueError("no source: expected a picture, folder, pattern, video, camera number or URL, got an empty name")
+        raise ValueError("no source: expected a picture, folder, video, camera number or URL, got an empty name")
     if re.fullmatch(r"\d{1,4}", text):
         return [Source(text, "camera")]
     if "://" in text:
