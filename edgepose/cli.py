@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 # Packages of the extras, and what to install for them.
 EXTRAS = {
     "torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
-    "scipy": "train", "openvino": "openvino", "hotcoco": "evaluate", "fastapi": "serve", "uvicorn": "serve",
-    "h11": "serve", "python_multipart": "serve", "websockets": "serve", "prometheus_client": "serve",
+    "scipy": "train", "pnnx": "train", "openvino": "openvino", "ncnn": "ncnn", "hotcoco": "evaluate",
+    "fastapi": "serve", "uvicorn": "serve", "h11": "serve", "python_multipart": "serve", "websockets": "serve",
+    "prometheus_client": "serve",
 }  # fmt: skip
 
 
@@ -90,6 +91,7 @@ class Backend(str, Enum):
 
     onnxruntime = "onnxruntime"
     openvino = "openvino"
+    ncnn = "ncnn"
 
 
 Model = Annotated[
@@ -99,18 +101,21 @@ Model = Annotated[
 Detector = Annotated[
     str, typer.Option("--detector", "-d", help="Name or file, for models that need one; none: one person fills it.")
 ]
-Runner = Annotated[Backend, typer.Option("--backend", help="What runs the networks.")]
+Runner = Annotated[
+    Backend | None, typer.Option("--backend", help="What runs the networks.", show_default="what each file is for")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="as many as help")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
 
 
-def _load(model: str | None, detector: str, backend: Backend, threads: int | None) -> Estimator:
+def _load(model: str | None, detector: str, backend: Backend | None, threads: int | None) -> Estimator:
     """`edgepose.load`, with words for its None: "default" models, and "none" for no detector."""
     from edgepose.runtime.load import load
 
     name = None if model == "default" else model
-    return load(name, detector=None if detector == "none" else detector, backend=backend.value, threads=threads)
+    finder = None if detector == "none" else detector
+    return load(name, detector=finder, backend=None if backend is None else backend.value, threads=threads)
 
 
 @app.callback(invoke_without_command=True)
@@ -141,7 +146,7 @@ def predict(
         bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
     ] = False,
     as_json: Json = False,
-    backend: Runner = Backend.onnxruntime,
+    backend: Runner = None,
     threads: Threads = None,
     threshold: Threshold = 0.3,
 ) -> None:
@@ -204,7 +209,7 @@ def track(
     give_up: Annotated[
         float | None, typer.Option("--give-up", metavar="SECONDS", help="Without a frame for so long, stop trying.")
     ] = None,
-    backend: Runner = Backend.onnxruntime,
+    backend: Runner = None,
     threads: Threads = None,
     threshold: Threshold = 0.3,
 ) -> None:
@@ -301,16 +306,22 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")
     ],
-    to: Annotated[str, typer.Option("--to", help="Format: onnx.")] = "onnx",
+    to: Annotated[str, typer.Option("--to", help="Format: onnx or ncnn.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; NAME.onnx beside the checkpoint if not said.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File to write; NAME.onnx or NAME.ncnn.param beside the checkpoint if not said."
+        ),
     ] = None,
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights as float16: half the size, same speed.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a trained network as a file that `edgepose.load` runs, after comparing its results with torch's."""
+    """Write a trained network as a file that `edgepose.load` runs, after comparing its results with torch's.
+
+    For ncnn these are three, NAME.ncnn.param, .bin (the weights) and .json (the spec), which stay together.
+    """
     from edgepose.commands.train import export as run
 
     run(checkpoint, to, out, half, as_json)
@@ -357,7 +368,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the results of the (last) model.")] = None,
     as_json: Json = False,
     detector: Detector = "default",
-    backend: Runner = Backend.onnxruntime,
+    backend: Runner = None,
     threads: Threads = None,
 ) -> None:
     """Measure models on labelled pictures, or a results file made elsewhere: AP, AR and more.
@@ -404,7 +415,7 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="Time for each row.")] = 3.0,
     detector: Detector = "default",
-    backend: Runner = Backend.onnxruntime,
+    backend: Runner = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -419,7 +430,7 @@ def bench(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--people") from None
     estimators = {name: _load(name, detector, backend, threads) for name in names}
-    command.bench_models(estimators, counts, seconds=seconds, backend=backend.value, as_json=as_json)
+    command.bench_models(estimators, counts, seconds=seconds, backend=backend and backend.value, as_json=as_json)
 
 
 app.add_typer(data_app, name="data")
@@ -449,7 +460,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for compare.md, .csv, .json, .svg and .png.")
     ] = None,
-    backend: Runner = Backend.onnxruntime,
+    backend: Runner = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -463,7 +474,8 @@ def compare(
 
     if watts is not None and not watts > 0:
         raise typer.BadParameter(f"{watts} is no power: expected a positive number", param_hint="--watts")
-    plan = command.Plan(data, images, boxes, detector, people, rounds, seconds, watts, memory, backend.value, threads)
+    runner = None if backend is None else backend.value
+    plan = command.Plan(data, images, boxes, detector, people, rounds, seconds, watts, memory, runner, threads)
     with Screen() as screen:
         rows = command.compare(names, lambda name: _load(name, detector, backend, threads), plan, screen)
         for row in rows:
@@ -502,7 +514,7 @@ def serve(
         list[str] | None, typer.Option("--allow-host", help="Name that this machine is reached by; repeatable.")
     ] = None,
     as_json: Json = False,
-    backend: Runner = Backend.onnxruntime,
+    backend: Runner = None,
     threads: Threads = None,
 ) -> None:
     """Answer over HTTP: POST /predict, WebSocket /frames, a page with the camera, /metrics, /healthz.

@@ -18,8 +18,10 @@ from edgepose.codec import codec_of
 from edgepose.codec.associative import sampled
 from edgepose.codec.grouping import quarters
 from edgepose.models import build
+from edgepose.models.associative import Peaks
 from edgepose.models.deployed import Deployed, TorchNetwork, deployed_spec
 from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.network import Network
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
@@ -66,23 +68,22 @@ def export_onnx(
     Raises ValueError, and writes nothing, where keypoints or boxes differ by more than `TOLERANCE` pixels on average,
     or their scores by more than `SCORE_TOLERANCE`.
     """
-    views = random_views(spec) if pictures is None else pictures
-    width, height = spec.input_size
-    if views.dtype != np.uint8 or views.shape[1:] != (height, width, 3) or len(views) == 0:
-        raise ValueError(f"expected pictures (N, {height}, {width}, 3) uint8, got {views.dtype} {views.shape}")
+    views = checked_views(spec, pictures)
     module = Deployed(spec, network).eval()
     final = deployed_spec(spec)
     with atomic_path(out) as temporary:
         _write(module, final, temporary, half)
         session = Session(temporary.read_bytes())  # as a user opens it: with the spec inside
-        report = _compare(TorchNetwork(spec, network), session, views, out)
-        if not (report.mean <= TOLERANCE and report.scores <= SCORE_TOLERANCE):  # NaN is refused too
-            raise ValueError(
-                f"{out} was not written: the exported graph moves results by {report.mean:.3f} px and scores by "
-                f"{report.scores:.3f} on average, expected at most {TOLERANCE} px and {SCORE_TOLERANCE}: "
-                f"{'keep float32 weights' if half else 'look at the weights, or report the model'}"
-            )
-    return report
+        return compared(TorchNetwork(spec, network), session, views, out, half)
+
+
+def checked_views(spec: ModelSpec, pictures: np.ndarray | None) -> np.ndarray:
+    """Pictures to compare on, (N, h, w, 3) uint8; without any, random ones."""
+    views = random_views(spec) if pictures is None else pictures
+    width, height = spec.input_size
+    if views.dtype != np.uint8 or views.shape[1:] != (height, width, 3) or len(views) == 0:
+        raise ValueError(f"expected pictures (N, {height}, {width}, 3) uint8, got {views.dtype} {views.shape}")
+    return views
 
 
 def random_views(spec: ModelSpec, count: int = 8) -> np.ndarray:
@@ -184,7 +185,8 @@ def store_half(graph: Any) -> None:
     graph.node.extend(casts + nodes)
 
 
-def _compare(reference: TorchNetwork, session: Session, views: np.ndarray, path: Path) -> Report:
+def compared(reference: TorchNetwork, session: Network, views: np.ndarray, out: Path, half: bool) -> Report:
+    """How far the results of a file that is to become `out` are from torch's; ValueError where they are too far."""
     if session.spec.per_person:  # all at once, since the batch is free
         distances, scores = _people_apart(codec_of(session.spec), reference(views), session(views))
     else:
@@ -192,7 +194,14 @@ def _compare(reference: TorchNetwork, session: Session, views: np.ndarray, path:
         pairs = [apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views]
         distances, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     mean, largest = float(distances.mean()), float(distances.max())
-    return Report(path, len(views), len(distances), mean, largest, float(scores.mean()))
+    report = Report(out, len(views), len(distances), mean, largest, float(scores.mean()))
+    if not (report.mean <= TOLERANCE and report.scores <= SCORE_TOLERANCE):  # NaN is refused too
+        raise ValueError(
+            f"{out} was not written: the exported graph moves results by {report.mean:.3f} px and scores by "
+            f"{report.scores:.3f} on average, expected at most {TOLERANCE} px and {SCORE_TOLERANCE}: "
+            f"{'keep float32 weights' if half else 'look at the weights, or report the model'}"
+        )
+    return report
 
 
 def _people_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -223,6 +232,9 @@ def _peaks_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -
     Before grouping: after it, the last digit would decide which of two equally good people a keypoint belongs to.
     """
     (heat, tags), (other_heat, other_tags) = codec.maps(ours), codec.maps(theirs)
+    if len(theirs) == 2:  # of a graph that leaves the peaks to the codec
+        maps = [torch.from_numpy(output) for output in theirs]
+        theirs = [output.numpy() for output in Peaks(codec.people, codec.window)(*maps)]
     k, (height, width) = len(heat), heat.shape[1:]
     best = np.argsort(-ours[2].ravel(), kind="stable")[:CELLS]
     joint, cells = np.divmod(best, ours[2].shape[2])[0], ours[3].reshape(-1)[best].astype(np.int64)

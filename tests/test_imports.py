@@ -12,7 +12,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "edgepose"
 LEFT = ["skeleton", "geometry", "assignment", "poses", "oks", "spec", "codec", "runtime", "__init__"]
-RIGHT = ["models", "data", "train", "evaluate", "compress", "export", "serve", "commands", "cli", "__main__"]
+RIGHT = [
+    "models", "data", "train", "evaluate", "compress", "export", "export_ncnn", "serve", "commands", "cli", "__main__",
+]  # fmt: skip
 ORDER = LEFT + RIGHT
 RUNTIMES = {"onnxruntime", "openvino", "ncnn"}
 TORCH = {"torch", "torchvision", "safetensors", "onnx", "onnxscript", "tensorboard"}

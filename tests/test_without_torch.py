@@ -31,8 +31,8 @@ for path in sorted(pathlib.Path("edgepose").rglob("*.py")):
     importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
 """
 
-# The session of openvino is an extra; the commands `train` and `macs` are those that need torch.
-NEEDS_EXTRAS = 'REFUSED = ("session_openvino", "train", "macs")\n'
+# The sessions of openvino and ncnn are extras; the export to ncnn and the commands `train` and `macs` need torch.
+NEEDS_EXTRAS = 'REFUSED = ("session_openvino", "session_ncnn", "export_ncnn", "train", "macs")\n'
 
 RUN = """
 import numpy as np, edgepose

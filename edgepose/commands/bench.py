@@ -7,6 +7,7 @@ from typing import Any
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.runtime.bench import bench
 from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.load import backend_of
 from edgepose.runtime.scene import draw_scene
 
 
@@ -16,7 +17,7 @@ def bench_models(
     *,
     size: tuple[int, int] = (1280, 720),
     seconds: float = 3.0,
-    backend: str = "onnxruntime",
+    backend: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Time every model on the drawn scene; per-person models once for each count in `people`, if there are any."""
@@ -28,7 +29,7 @@ def bench_models(
             for count in counts:
                 with screen.task(f"{name}, {count or 'own'} people", None):
                     timing = bench(estimator, [image], people=count, seconds=seconds)
-                row = timing.as_dict() | {"model": name, "backend": backend}
+                row = timing.as_dict() | {"model": name, "backend": backend_of(name, backend)}
                 rows.append(row)
                 if as_json:
                     show_json(row)

@@ -24,7 +24,7 @@ from edgepose.evaluate.run import run
 from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.load import DEFAULT_POSE, find
+from edgepose.runtime.load import DEFAULT_POSE, backend_of, find
 from edgepose.runtime.scene import draw_scene
 from edgepose.spec import ModelSpec
 
@@ -56,7 +56,7 @@ class Plan:
     seconds: float = 0.5
     watts: float | None = None
     memory: bool = True
-    backend: str = "onnxruntime"
+    backend: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +99,9 @@ def compare(
     """
     labels = read_labels(plan.data)
     meter = EnergyMeter() if meter is None else meter
-    contenders = [_Contender({"model": name, "backend": plan.backend, "boxes": plan.boxes}) for name in models]
+    contenders = [
+        _Contender({"model": name, "backend": backend_of(name, plan.backend), "boxes": plan.boxes}) for name in models
+    ]
     for contender in contenders:
         _try(contender, lambda c: _open(c, open_model))
     kinds = {len(c.estimator.spec.keypoints) > 0 for c in contenders if c.estimator is not None}
@@ -207,7 +209,7 @@ def _sized(contender: _Contender, people: int, plan: Plan) -> None:
     """File, arithmetic and memory of the (pose) network alone; what cannot be had is None, with the reason."""
     estimator, row = _estimator(contender), contender.row
     path, _ = find(DEFAULT_POSE if row["model"] == "default" else row["model"])
-    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    files = [path, path.with_suffix(".bin")] if path.suffix in (".xml", ".param") else [path]
     row["file_bytes"] = sum(file.stat().st_size for file in files)
     row |= {"parameters": None, "macs": None, "macs_activations": None, "macs_conventions": None, "macs_reason": None}
     try:
@@ -298,7 +300,7 @@ def write(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> None:
 
 def _title(plan: Plan) -> str:
     scored = "detected boxes" if plan.boxes == "detector" else "labelled boxes" if plan.boxes == "gt" else "given boxes"
-    return f"AP and time on {plan.data.stem}, {scored}, {plan.backend}"
+    return f"AP and time on {plan.data.stem}, {scored}" + (f", {plan.backend}" if plan.backend else "")
 
 
 def _markdown(rows: Sequence[dict[str, Any]], plan: Plan) -> str:

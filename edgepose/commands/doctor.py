@@ -17,7 +17,7 @@ from edgepose.commands.screen import show_json, show_table
 NEEDED = ("numpy", "opencv-python-headless", "onnxruntime", "av", "typer", "rich")
 MODULES = {"opencv-python-headless": "cv2", "onnxruntime": "edgepose.runtime.session"}
 EXTRAS = {"torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
-          "hotcoco": "evaluate", "openvino": "openvino"}  # fmt: skip
+          "pnnx": "train", "hotcoco": "evaluate", "openvino": "openvino", "ncnn": "ncnn"}  # fmt: skip
 OPENCVS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
                 "asimd", "asimddp", "i8mm", "bf16")  # fmt: skip

@@ -31,6 +31,7 @@ from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.task import prepare
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
+ENDINGS = {"onnx": ".onnx", "ncnn": ".ncnn.param"}  # of the files that `edgepose export` writes
 
 
 @dataclass(frozen=True)
@@ -204,14 +205,16 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
 
 def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: bool) -> None:
     """Write the network of a checkpoint in another format, if it then gives the same results."""
-    if to != "onnx":
-        raise ValueError(f"cannot export to {to!r}: expected onnx")
+    if to not in ENDINGS:
+        raise ValueError(f"cannot export to {to!r}: expected {' or '.join(ENDINGS)}")
     from edgepose.export import export_onnx, network_of
+    from edgepose.export_ncnn import export_ncnn
 
     spec, network = network_of(checkpoint)
-    target = out if out is not None else checkpoint.with_name(f"{spec.name}.onnx")
-    report = export_onnx(spec, network, target, half=half)
-    size = target.stat().st_size
+    target = out if out is not None else checkpoint.with_name(spec.name + ENDINGS[to])
+    report = (export_onnx if to == "onnx" else export_ncnn)(spec, network, target, half=half)
+    files = [target] if to == "onnx" else [target.with_suffix(suffix) for suffix in (".param", ".bin", ".json")]
+    size = sum(file.stat().st_size for file in files)
     if as_json:
         show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})
     else:

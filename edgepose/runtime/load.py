@@ -22,8 +22,9 @@ DUPLICATE_OKS = 0.5
 BACKENDS = {  # module and class of the session; what is not onnxruntime is an extra of the same name
     "onnxruntime": ("edgepose.runtime.session", "Session"),
     "openvino": ("edgepose.runtime.session_openvino", "OpenVinoSession"),
+    "ncnn": ("edgepose.runtime.session_ncnn", "NcnnSession"),
 }
-SUFFIXES = (".onnx", ".xml")
+SUFFIXES = {".onnx": "onnxruntime", ".xml": "openvino", ".param": "ncnn"}  # what runs a file unless it is said
 
 
 def load(
@@ -31,7 +32,7 @@ def load(
     *,
     detector: str | Path | Network | Detector | None = "default",
     spec: ModelSpec | None = None,
-    backend: str = "onnxruntime",
+    backend: str | None = None,
     threads: int | None = None,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
@@ -42,7 +43,8 @@ def load(
             a name, a file, an Estimator, or anything that makes Poses of a picture. None: the whole picture is one
             person's. Models that find people by themselves need none.
         spec: what the model file is, where it does not say so itself.
-        backend: "onnxruntime", or "openvino" (an extra; about twice as fast where the processor has bfloat16).
+        backend: "onnxruntime", "openvino" (an extra; about twice as fast where the processor has bfloat16) or "ncnn"
+            (an extra, for .param files). By default each file's own, which is onnxruntime for .onnx files.
         threads: of each network; by default EDGEPOSE_THREADS, or the cores that the process may use.
 
     Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
@@ -61,16 +63,20 @@ def load(
 
 
 def open_model(
-    model: str | Path | bytes, spec: ModelSpec | None = None, backend: str = "onnxruntime", threads: int | None = None
+    model: str | Path | bytes, spec: ModelSpec | None = None, backend: str | None = None, threads: int | None = None
 ) -> Network:
-    """The network of a name, a file or its bytes, as a session of `backend`."""
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}, expected one of {list(BACKENDS)}")
+    """The network of a name, a file or its bytes, as a session of `backend`, by default the file's own."""
+    backend = backend_of(model, backend)
     if isinstance(model, bytes):
         source: Path | bytes = model
     else:
         source, known = find(model)
         spec = spec or known
+        if (backend == "ncnn") != (source.suffix == ".param") and source.suffix in SUFFIXES:
+            raise ValueError(
+                f"{source} is no file for {backend}: ncnn runs .param files of `edgepose export --to ncnn`, and them "
+                f"alone; leave the backend out to run each file with its own"
+            )
     module, session = BACKENDS[backend]
     try:
         make = getattr(importlib.import_module(module), session)
@@ -82,6 +88,15 @@ def open_model(
     return cast(Network, make(source, spec, threads=threads))
 
 
+def backend_of(model: str | Path | bytes, backend: str | None = None) -> str:
+    """What runs a model: `backend`, or what its file is for."""
+    if backend is None:
+        return "onnxruntime" if isinstance(model, bytes) else SUFFIXES.get(Path(model).suffix, "onnxruntime")
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}, expected one of {list(BACKENDS)}")
+    return backend
+
+
 def embedded() -> dict[str, Path]:
     """Models in the package: name -> file."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
@@ -91,7 +106,7 @@ def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
     """The file of a model name or path, and its spec where a table knows it rather than the file."""
     if not isinstance(model, (str, Path)):
         raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
-    if isinstance(model, Path) or model.endswith(SUFFIXES) or os.sep in model or "/" in model:
+    if isinstance(model, Path) or model.endswith(tuple(SUFFIXES)) or os.sep in model or "/" in model:
         return Path(model), None
     inside = embedded()
     if model in inside:
@@ -105,6 +120,6 @@ def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
         raise FileNotFoundError(f"{model} is missing from {WEIGHTS}: install edgepose again, or name a model file")
     suggestion = meant(model, ["default", *inside, *PUBLISHED])
     raise ValueError(
-        f"unknown model {model!r}{suggestion}, expected a file ending in {' or '.join(SUFFIXES)}, one in the package "
+        f"unknown model {model!r}{suggestion}, expected a file ending in {', '.join(SUFFIXES)}, one in the package "
         f"{sorted(inside)} or a published one {sorted(PUBLISHED)}"
     )

@@ -1,0 +1,133 @@
+"""Networks run by ncnn (the `ncnn` extra), which is made for phones and small boards."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ncnn
+import numpy as np
+
+from edgepose.runtime.cores import thread_count
+from edgepose.runtime.network import as_arrays, checked_batch, require_file, spec_for, try_out
+from edgepose.spec import ModelSpec
+
+PRECISIONS = ("f16", "f32")
+CHUNK = 8  # crops at a time: they are run one by one, but cut out and decoded together
+
+
+class NcnnSession:
+    """NAME.ncnn.param with NAME.ncnn.bin beside it (the weights) as a `Network`; the spec is in NAME.ncnn.json.
+
+    Threads may share it. ncnn has no batches, so rows are run one after another. Pictures go in as uint8 BGR and become
+    planes of 0..255 on the way (`Mat.from_pixels`); what is left of the normalisation is in the graph of files that
+    edgepose wrote, as in its ONNX files. Other people's files take float planes, normalised by the runtime as their
+    spec says ("nchw").
+
+    Args:
+        precision: "f16" keeps weights and features as float16 where the processor can (ncnn's own default), "f32" does
+            not. By default f16 on ARM processors that calculate with it, twice as fast there, and f32 elsewhere: on
+            x86-64 float16 is no quicker, and moves RTMDet-nano's boxes.
+
+    Raises FileNotFoundError for no such files, ValueError for everything that is not such a model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        spec: ModelSpec | None = None,
+        *,
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> None:
+        if isinstance(model, bytes):
+            raise ValueError("ncnn reads two files, expected the path of a .param file, not a model's bytes")
+        if precision not in (None, *PRECISIONS):
+            raise ValueError(f"precision is {precision!r}, expected 'f16', 'f32' or None for the best here")
+        path = Path(model)
+        require_file(path)
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise FileNotFoundError(f"no weights at {weights}: expected them beside {path.name}; copy both files")
+        self._source = str(path)
+        self.precision = precision or ("f16" if ncnn.cpu_support_arm_asimdhp() else "f32")
+        self._net = _opened(path, weights, thread_count(threads), self.precision == "f16")
+        inputs = self._net.input_names()
+        if len(inputs) != 1:
+            raise ValueError(f"{path} has {len(inputs)} inputs, expected one picture; it is no model of this kind")
+        self._input, self._outputs = inputs[0], self._net.output_names()
+        self.spec = spec_for(path, spec, None)
+        self.chunk = CHUNK
+        size = _stated_size(path)
+        if size not in (None, self.spec.input_size):
+            raise ValueError(f"{path} takes {size}, its spec says input_size {self.spec.input_size}: correct the spec")
+        try_out(self, self._source)
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """(B, h, w, 3) uint8, or (B, 3, h, w) float32 where the spec says nchw -> raw outputs, in the graph's order."""
+        batch = checked_batch(batch, self.spec, self._source)
+        if len(batch) == 0:
+            return [output[:0] for output in self(np.zeros((1, *batch.shape[1:]), batch.dtype))]
+        rows = [self._run(row) for row in batch]
+        return as_arrays([np.stack(output) for output in zip(*rows, strict=True)], self._source)
+
+    def _run(self, row: np.ndarray) -> list[np.ndarray]:
+        if row.dtype == np.uint8:
+            planes = ncnn.Mat.from_pixels(row, ncnn.Mat.PixelType.PIXEL_BGR, row.shape[1], row.shape[0])
+        else:
+            planes = ncnn.Mat(row)
+        extractor = self._net.create_extractor()
+        states = [extractor.input(self._input, planes)]
+        outputs = []
+        for name in self._outputs:
+            state, output = extractor.extract(name)
+            states.append(state)
+            outputs.append(np.array(output))  # a copy: the memory is the extractor's
+        if any(states):
+            raise ValueError(f"{self._source} cannot be run on a picture {row.shape}: ncnn fails without a reason")
+        return outputs
+
+
+def _opened(path: Path, weights: Path, threads: int, half: bool) -> Any:
+    """The net, with its options, which count only before loading. Vulkan stays off."""
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    net.opt.use_vulkan_compute = False
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = half
+    with _overheard() as said:
+        whole = net.load_param(str(path)) == 0 and net.load_model(str(weights)) == 0
+    if not whole:
+        why = said[-1][:200] if said else "it does not say why"
+        raise ValueError(f"{path} and {weights.name} are no model that ncnn can run: {why}")
+    for line in said:
+        os.write(2, f"{line}\n".encode())
+    return net
+
+
+def _stated_size(path: Path) -> tuple[int, int] | None:
+    """(w, h) of a .param file's input, where it says so: ncnn takes any, and may crash on others."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = next((line for line in lines if line.startswith("Input ")), "")
+    sides = [re.search(rf" {key}=(\d+)", found) for key in (0, 1)]
+    return (int(sides[0][1]), int(sides[1][1])) if sides[0] and sides[1] else None
+
+
+@contextmanager
+def _overheard() -> Iterator[list[str]]:
+    """What ncnn, which knows no exceptions, prints on the process's stderr meanwhile: its lines, after the block."""
+    said: list[str] = []
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            said += file.read(100_000).decode(errors="replace").splitlines()
