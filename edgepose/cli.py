@@ -306,11 +306,11 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")
     ],
-    to: Annotated[str, typer.Option("--to", help="Format: onnx or ncnn.")] = "onnx",
+    to: Annotated[str, typer.Option("--to", help="Format: onnx, openvino or ncnn.")] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="File to write; NAME.onnx or NAME.ncnn.param beside the checkpoint if not said."
+            "--out", "-o", help="File to write; NAME.onnx, .xml or .ncnn.param beside the checkpoint if not said."
         ),
     ] = None,
     half: Annotated[
@@ -320,7 +320,8 @@ def export(
 ) -> None:
     """Write a trained network as a file that `edgepose.load` runs, after comparing its results with torch's.
 
-    For ncnn these are three, NAME.ncnn.param, .bin (the weights) and .json (the spec), which stay together.
+    For OpenVINO these are two, NAME.xml and NAME.bin (the weights), for ncnn three, NAME.ncnn.param, .bin (the
+    weights) and .json (the spec); they stay together.
     """
     from edgepose.commands.train import export as run
 

@@ -31,7 +31,11 @@ from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.task import prepare
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
-ENDINGS = {"onnx": ".onnx", "ncnn": ".ncnn.param"}  # of the files that `edgepose export` writes
+ENDINGS = {  # of the files that `edgepose export` writes, the one that is opened first
+    "onnx": (".onnx",),
+    "openvino": (".xml", ".bin"),
+    "ncnn": (".ncnn.param", ".ncnn.bin", ".ncnn.json"),
+}
 
 
 @dataclass(frozen=True)
@@ -206,15 +210,18 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
 def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: bool) -> None:
     """Write the network of a checkpoint in another format, if it then gives the same results."""
     if to not in ENDINGS:
-        raise ValueError(f"cannot export to {to!r}: expected {' or '.join(ENDINGS)}")
+        raise ValueError(f"cannot export to {to!r}: expected {', '.join(ENDINGS)}")
     from edgepose.export import export_onnx, network_of
     from edgepose.export_ncnn import export_ncnn
+    from edgepose.export_openvino import export_openvino
 
     spec, network = network_of(checkpoint)
-    target = out if out is not None else checkpoint.with_name(spec.name + ENDINGS[to])
-    report = (export_onnx if to == "onnx" else export_ncnn)(spec, network, target, half=half)
-    files = [target] if to == "onnx" else [target.with_suffix(suffix) for suffix in (".param", ".bin", ".json")]
-    size = sum(file.stat().st_size for file in files)
+    first, *beside = ENDINGS[to]
+    target = out if out is not None else checkpoint.with_name(spec.name + first)
+    write = {"onnx": export_onnx, "openvino": export_openvino, "ncnn": export_ncnn}[to]
+    report = write(spec, network, target, half=half)
+    stem = str(target).removesuffix(first)
+    size = sum(Path(name).stat().st_size for name in (target, *(stem + ending for ending in beside)))
     if as_json:
         show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})
     else:

@@ -66,6 +66,8 @@ def open_model(
     model: str | Path | bytes, spec: ModelSpec | None = None, backend: str | None = None, threads: int | None = None
 ) -> Network:
     """The network of a name, a file or its bytes, as a session of `backend`, by default the file's own."""
+    if not isinstance(model, (str, Path, bytes)):
+        raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
     backend = backend_of(model, backend)
     if isinstance(model, bytes):
         source: Path | bytes = model
@@ -104,8 +106,6 @@ def embedded() -> dict[str, Path]:
 
 def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
     """The file of a model name or path, and its spec where a table knows it rather than the file."""
-    if not isinstance(model, (str, Path)):
-        raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
     if isinstance(model, Path) or model.endswith(tuple(SUFFIXES)) or os.sep in model or "/" in model:
         return Path(model), None
     inside = embedded()
