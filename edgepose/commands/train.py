@@ -31,7 +31,7 @@ from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.task import prepare
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
-ENDINGS = {  # of the files that `edgepose export` writes, the one that is opened first
+ENDINGS: dict[str, tuple[str, ...]] = {  # of the files that `edgepose export` writes, the one that is opened first
     "onnx": (".onnx",),
     "openvino": (".xml", ".bin"),
     "ncnn": (".ncnn.param", ".ncnn.bin", ".ncnn.json"),
@@ -216,12 +216,13 @@ def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: boo
     from edgepose.export_openvino import export_openvino
 
     spec, network = network_of(checkpoint)
-    first, *beside = ENDINGS[to]
+    first = ENDINGS[to][0]
     target = out if out is not None else checkpoint.with_name(spec.name + first)
     write = {"onnx": export_onnx, "openvino": export_openvino, "ncnn": export_ncnn}[to]
     report = write(spec, network, target, half=half)
     stem = str(target).removesuffix(first)
-    size = sum(Path(name).stat().st_size for name in (target, *(stem + ending for ending in beside)))
+    files = [target, *(Path(stem + ending) for ending in ENDINGS[to][1:])]
+    size = sum(file.stat().st_size for file in files)
     if as_json:
         show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})
     else:
