@@ -63,6 +63,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Real-time 2D multi-person pose estimation on the CPU you have.",
 )
@@ -133,7 +134,7 @@ def _options(
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Pictures, folders, patterns, videos, camera numbers, URLs."),
+        typer.Argument(metavar="SOURCE", help="Pictures, folders, patterns, videos, camera numbers, URLs."),
     ],
     model: Model = None,
     detector: Detector = "default",
@@ -174,7 +175,7 @@ def predict(
 @app.command()
 def track(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Videos, folders of frames, camera numbers, URLs.")
+        list[str], typer.Argument(metavar="SOURCE", help="Videos, folders of frames, camera numbers, URLs.")
     ],
     model: Model = None,
     detector: Detector = "default",
@@ -245,7 +246,7 @@ def track(
 @app.command()
 def demo(
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="What to look at; a drawn scene if not said.")
+        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a drawn scene if not said.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path(
         "edgepose-demo"
@@ -272,9 +273,7 @@ def train(
     recipe: Annotated[
         str, typer.Argument(help="Name of a recipe, or of a network that was searched; a wrong one lists them all.")
     ],
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="data=... out=... [key=value]...", help="See above.")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="See above.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network, or go on with a run that was stopped.
@@ -359,11 +358,11 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")
     ],
-    to: Annotated[str, typer.Option("--to", help="Format: onnx or ncnn.")] = "onnx",
+    to: Annotated[str, typer.Option("--to", help="Format: onnx, openvino or ncnn.")] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="File to write; NAME.onnx or NAME.ncnn.param beside the checkpoint if not said."
+            "--out", "-o", help="File to write; NAME.onnx, .xml or .ncnn.param beside the checkpoint if not said."
         ),
     ] = None,
     half: Annotated[
@@ -373,7 +372,8 @@ def export(
 ) -> None:
     """Write a trained network as a file that `edgepose.load` runs, after comparing its results with torch's.
 
-    For ncnn these are three, NAME.ncnn.param, .bin (the weights) and .json (the spec), which stay together.
+    For OpenVINO these are two, NAME.xml and NAME.bin (the weights), for ncnn three, NAME.ncnn.param, .bin (the
+    weights) and .json (the spec); they stay together.
     """
     from edgepose.commands.train import export as run
 
@@ -471,7 +471,7 @@ def evaluate(
 
 @app.command()
 def bench(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files, such as default.")],
     people: Annotated[
         str | None,
         typer.Option("--people", help="Counts, such as 1,4,8,30, looked at whatever the detector finds."),
@@ -501,7 +501,7 @@ app.add_typer(data_app, name="data")
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or files; default: the default.")],
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files, such as default.")],
     data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
     images: Annotated[Path, typer.Option("--images", help="Folder or zip of the pictures.")],
     boxes: Annotated[
@@ -612,7 +612,7 @@ def models(
 
 @app.command()
 def macs(
-    names: Annotated[list[str], typer.Argument(metavar="NETWORK...", help="Such as litepose-xs, efficienthrnet-h-4.")],
+    names: Annotated[list[str], typer.Argument(metavar="NETWORK", help="Such as litepose-xs, efficienthrnet-h-4.")],
     skeleton: Annotated[str, typer.Option("--skeleton", help="What it finds.")] = "coco",
     size: Annotated[str | None, typer.Option("--size", help="Input, such as 448x448; default: published.")] = None,
     as_json: Json = False,

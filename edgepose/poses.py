@@ -11,7 +11,7 @@ from edgepose.geometry import area, boxes_of, transform
 from edgepose.skeleton import COCO, Skeleton
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poses:
     """N people found in one picture, in pixels of that picture.
 
@@ -41,6 +41,10 @@ class Poses:
         """The result for a picture without people."""
         k = len(skeleton)
         return Poses(np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros((0, 4)), np.zeros(0), skeleton)
+
+    def __repr__(self) -> str:
+        tracked = "" if self.ids is None else ", tracked"
+        return f"<Poses: {len(self)} people, {len(self.skeleton)} keypoints of {self.skeleton.name!r}{tracked}>"
 
     def __len__(self) -> int:
         return len(self.person_scores)

@@ -64,6 +64,15 @@ def test_every_command_has_help(command: str) -> None:
     assert result.exit_code == 0 and "--json" in result.stdout
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "110"])
+def test_help_fills_its_lines(columns: str) -> None:
+    """Where a line of the docstring ends says nothing about the terminal's."""
+    shown = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": columns}).stdout
+    text = shown.partition("Find people and their keypoints.")[2].partition("Arguments")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "─" not in line]
+    assert len(lines) >= 3 and all(len(line) > int(columns) - 20 for line in lines[:-1])
+
+
 def test_version_and_no_words() -> None:
     assert run().exit_code == 2
     assert run("fly").exit_code == 2
@@ -88,6 +97,12 @@ def test_predict_writes_results_and_overlays(model: Path, picture: Path, tmp_pat
     assert sorted(p.name for p in folder.iterdir()) == ["results.jsonl", "scene_overlay.jpg"]
     overlay = cv2.imread(str(folder / "scene_overlay.jpg"))
     assert overlay.shape == (180, 320, 3) and str(folder / "results.jsonl") in result.stdout
+
+
+def test_results_go_into_a_folder(model: Path, picture: Path) -> None:
+    for words in (["predict", picture, "--model", model], ["demo", picture]):
+        message = errors(run(*words, "--out", picture))
+        assert f"cannot write to {picture}: expected a folder" in message
 
 
 @pytest.mark.parametrize(
@@ -255,7 +270,9 @@ def test_models_are_listed_and_described() -> None:
     assert {"rtmpose-t", "rtmdet-nano", "rtmpose-x"} <= names
     assert json.loads(run("models", "rtmpose-s", "--json").stdout)["skeleton"] == "coco"
     assert "skeleton: coco" in run("models", "rtmpose-s").stdout
-    assert "rtmpose-s" in run("models").stdout
+    lines = run("models").stdout.splitlines()
+    assert any(line.startswith("rtmpose-s ") and "17 keypoints (coco)" in line for line in lines)
+    assert "litepose-xs         litepose-xs, litepose-xs-crowdpose" in lines
 
 
 @pytest.fixture

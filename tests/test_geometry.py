@@ -237,3 +237,11 @@ def test_a_picture_of_any_shape_is_in_the_middle_and_whole() -> None:
         corners = transform(np.array([[[0.0, 0.0], picture]]), matrix)[0]
         assert (corners >= -1.0 * matrix[0, 0]).all() and (corners <= np.array(size) + matrix[0, 0]).all()
         assert matrix[0, 0] == matrix[1, 1] and matrix[0, 0] == min(size[0] / picture[0], size[1] / picture[1])
+
+
+def test_a_box_without_size_is_seen_as_one_pixel() -> None:
+    point = np.array([[40.0, 30.0, 40.0, 30.0]])
+    for size in ((192, 256), (64, 64)):
+        (matrix,) = crop_matrices(point, size)
+        assert matrix[0, 0] == matrix[1, 1] == size[0], "one pixel of the picture fills the view's width"
+        assert np.allclose(matrix @ [40, 30, 1], np.array(size) / 2)

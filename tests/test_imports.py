@@ -13,7 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgepose"
 LEFT = ["skeleton", "geometry", "assignment", "poses", "oks", "spec", "codec", "runtime", "__init__"]
 RIGHT = [
-    "models", "data", "train", "evaluate", "compress", "export", "export_ncnn", "serve", "commands", "cli", "__main__",
+    "models", "data", "train", "evaluate", "compress", "export", "export_ncnn", "export_openvino", "serve",
+    "commands", "cli", "__main__",
 ]  # fmt: skip
 ORDER = LEFT + RIGHT
 RUNTIMES = {"onnxruntime", "openvino", "ncnn"}

@@ -58,6 +58,11 @@ def test_nobody_is_a_value() -> None:
     assert Poses.nobody(BOX).keypoints.shape == (0, 0, 2)
 
 
+def test_what_a_prompt_shows_fits_on_a_line() -> None:
+    assert repr(people(3)) == "<Poses: 3 people, 17 keypoints of 'coco'>"
+    assert repr(people(1, ids=True)).endswith("'coco', tracked>")
+
+
 def test_indexing() -> None:
     poses = people(4, ids=True)
     for index in (2, -2, np.int64(2), [2], slice(2, 3), np.array([False, False, True, False])):

@@ -55,7 +55,8 @@ class Heatmap:
         middle = cells if self.kind == "dark" else nearest
         low, high = middle - radius, middle + radius + 1
         hit = ((low < (width, height)) & (high >= 0)).all(-1)
-        labelled = (visible >= 0.5) & hit
+        seen = visible >= 0.5
+        labelled = seen & hit
         centres = nearest if self.kind == "msra" else cells
         dx = np.arange(width) - centres[..., 0, None]  # (N, K, w)
         dy = np.arange(height) - centres[..., 1, None]  # (N, K, h)
@@ -64,7 +65,7 @@ class Heatmap:
             gx *= np.abs(np.arange(width) - nearest[..., 0, None]) <= radius
             gy *= np.abs(np.arange(height) - nearest[..., 1, None]) <= radius
         maps = gy[..., :, None] * gx[..., None, :] * labelled[..., None, None]  # (N, K, h, w)
-        weights = np.where(labelled, np.minimum(visible, 1), 0)
+        weights = np.where(seen & ~hit, 0, np.minimum(visible, 1))  # as published; see SimCC.encode
         return {"heatmaps": maps.astype(np.float32), "weights": weights.astype(np.float32)}
 
     def decode(self, outputs: list[np.ndarray]) -> Poses:

@@ -21,7 +21,7 @@ from edgepose.evaluate.memory import peak_memory
 from edgepose.evaluate.pareto import Point, front, write_plot
 from edgepose.evaluate.report import table
 from edgepose.evaluate.run import run
-from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import DEFAULT_POSE, backend_of, find
@@ -281,7 +281,7 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> None:
     """compare.md, .csv, .json, .svg and .png, the folder made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     text = json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
     with atomic_path(folder / "compare.json") as temporary:
         temporary.write_text(text, encoding="utf-8")

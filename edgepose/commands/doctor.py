@@ -155,7 +155,7 @@ def _backend(name: str) -> Check:
     except (ValueError, OSError, ImportError) as error:
         return Check(f"backend {name}", False, _short(error), f"pip install --force-reinstall {name}")
     milliseconds = (time.perf_counter() - start) * 1000
-    found = f"{milliseconds:.0f} ms for the drawn scene, {count} of {len(people)} people found"
+    found = f"{milliseconds:.0f} ms for the drawn scene, {count} people found where {len(people)} are drawn"
     return Check(f"backend {name}", count > 0, found, "report it with the output of edgepose doctor --json")
 
 

@@ -29,7 +29,7 @@ from edgepose.evaluate.multiscale import MultiScale, Size, at_size
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
-from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import find, open_model
 from edgepose.runtime.network import Network
@@ -260,7 +260,7 @@ def _robustness(
 
 def _write(folder: Path, name: str, report: dict[str, Any]) -> None:
     """MODEL.md and MODEL.json, the folder made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     stem = file_stem(name)
     for suffix, text in ((".md", markdown(report)), (".json", json.dumps(report, indent=1, allow_nan=False) + "\n")):
         with atomic_path(folder / f"{stem}{suffix}") as temporary:

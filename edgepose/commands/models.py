@@ -19,22 +19,19 @@ def list_models(as_json: bool) -> None:
         path = cached(name)
         where = f"edgepose models --fetch {name}" if path is None else "fetched"
         rows.append(_row(name, where, entry.spec, None if path is None else str(path)))
-    rows += [
-        {
-            "name": name,
-            "where": f"edgepose train {name}",
-            "finds": recipe.model,
-            "input": None,
-            "licence": None,
-            "path": None,
-        }
-        for name, recipe in RECIPES.items()
+    recipes = [
+        {"name": n, "where": f"edgepose train {n}", "finds": recipe.model, "input": None, "licence": None, "path": None}
+        for n, recipe in RECIPES.items()
     ]
     if as_json:
-        show_json(rows)
+        show_json(rows + recipes)
         return
-    cells = [[row["name"], row["finds"], row["input"] or "", row["licence"] or "", row["where"]] for row in rows]
+    cells = [[row["name"], row["finds"], row["input"], row["licence"] or "", row["where"]] for row in rows]
     show_table(["name", "finds", "input", "licence", "how to get it"], cells, left=5)
+    print()
+    networks = dict.fromkeys(recipe.model for recipe in RECIPES.values())
+    cells = [[n, ", ".join(name for name, recipe in RECIPES.items() if recipe.model == n)] for n in networks]
+    show_table(["network", "recipes of `edgepose train`"], cells, left=2)
 
 
 def show_model(name: str, as_json: bool) -> None:

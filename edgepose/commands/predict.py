@@ -15,6 +15,7 @@ import numpy as np
 
 from edgepose.commands.screen import Screen
 from edgepose.poses import Poses
+from edgepose.runtime.atomic import make_folder
 from edgepose.runtime.draw import draw
 from edgepose.runtime.pictures import write_image
 from edgepose.runtime.results import JsonLines, Result, Writer, as_dict, unique_name, writer
@@ -108,7 +109,7 @@ def predict(
         sinks = Sinks(overlays=out if overlay else None, threshold=threshold, print_json=print_json)
         path = None
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out)
             results, path = writer(kind, out)
             sinks.writer = stack.enter_context(results)
         bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
@@ -201,7 +202,7 @@ def demo(
     source: str | None, estimate: Estimate, screen: Screen, out: Path, *, threshold: float = 0.3, quiet: bool = False
 ) -> list[Outcome]:
     """A source, or a drawn scene, through the estimator: an overlay and a JSON file each; prints their paths."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if source is None:
         source = str(out / "scene.png")
         write_image(source, draw_scene()[0])

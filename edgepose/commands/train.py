@@ -22,6 +22,7 @@ from torch import nn
 from edgepose.commands.screen import Screen, Task, show_json
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.data.pictures import ON_BAD
+from edgepose.runtime.atomic import make_folder
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
@@ -29,7 +30,11 @@ from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.task import prepare, recipe_of
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
-ENDINGS = {"onnx": ".onnx", "ncnn": ".ncnn.param"}  # of the files that `edgepose export` writes
+ENDINGS: dict[str, tuple[str, ...]] = {  # of the files that `edgepose export` writes, the one that is opened first
+    "onnx": (".onnx",),
+    "openvino": (".xml", ".bin"),
+    "ncnn": (".ncnn.param", ".ncnn.bin", ".ncnn.json"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def train(name: str, words: list[str], as_json: bool) -> None:
     settings, rest = parse(name, words)
     recipe = override(chosen, rest)
     require_device(settings.device)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.out)
     quicken_process()
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
     with ExitStack() as stack:
@@ -234,15 +239,19 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
 def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: bool) -> None:
     """Write the network of a checkpoint in another format, if it then gives the same results."""
     if to not in ENDINGS:
-        raise ValueError(f"cannot export to {to!r}: expected {' or '.join(ENDINGS)}")
+        raise ValueError(f"cannot export to {to!r}: expected {', '.join(ENDINGS)}")
     from edgepose.export import export_onnx
     from edgepose.export_ncnn import export_ncnn
+    from edgepose.export_openvino import export_openvino
     from edgepose.train.checkpoint import network_of
 
     spec, network = network_of(checkpoint)
-    target = out if out is not None else checkpoint.with_name(spec.name + ENDINGS[to])
-    report = (export_onnx if to == "onnx" else export_ncnn)(spec, network, target, half=half)
-    files = [target] if to == "onnx" else [target.with_suffix(suffix) for suffix in (".param", ".bin", ".json")]
+    first = ENDINGS[to][0]
+    target = out if out is not None else checkpoint.with_name(spec.name + first)
+    write = {"onnx": export_onnx, "openvino": export_openvino, "ncnn": export_ncnn}[to]
+    report = write(spec, network, target, half=half)
+    stem = str(target).removesuffix(first)
+    files = [target, *(Path(stem + ending) for ending in ENDINGS[to][1:])]
     size = sum(file.stat().st_size for file in files)
     if as_json:
         show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})

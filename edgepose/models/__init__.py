@@ -17,6 +17,7 @@ from edgepose.models.litepose import Architecture, build_architecture, build_lit
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.models.sasd import build_sasd
+from edgepose.runtime.names import meant
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 
@@ -80,7 +81,7 @@ def build(
     """
     searched = Architecture.named(name)
     if name not in MODELS and searched is None:
-        raise ValueError(f"unknown model {name!r}, expected one of {list(MODELS)}")
+        raise ValueError(f"unknown model {name!r}{meant(name, MODELS)}, expected one of {list(MODELS)}")
     size = None if input_size is None else _checked(name, input_size)
     if name in DETECTORS:
         if skeleton not in ("coco", "box"):

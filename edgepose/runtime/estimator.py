@@ -207,6 +207,8 @@ def _detector(detector: Network | Detector | None, spec: ModelSpec, min_box_scor
         return None
     if not spec.per_person:
         raise ValueError(f"{spec.name} finds people by itself, expected detector=None")
+    if not callable(detector):
+        raise TypeError(f"{spec.name}: expected a detector of pictures, or None, got {type(detector).__name__}")
     inner = getattr(detector, "spec", None)
     if not isinstance(inner, ModelSpec):
         return cast(Detector, detector)

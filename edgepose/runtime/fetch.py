@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.download import download
+from edgepose.runtime.names import meant
 from edgepose.runtime.published import MIRRORS, PUBLISHED, Published
 
 __all__ = ["MIRRORS", "PUBLISHED", "Published", "cache_dir", "cached", "fetch"]
@@ -75,7 +76,7 @@ def fetch(
     Raises ValueError for an unknown name or contents that are not as recorded, OSError where no mirror answers.
     """
     if name not in PUBLISHED:
-        raise ValueError(f"unknown model {name!r}, expected one of {sorted(PUBLISHED)}")
+        raise ValueError(f"unknown model {name!r}{meant(name, PUBLISHED)}, expected one of {sorted(PUBLISHED)}")
     folder = cache or cache_dir()
     path = _if_intact(name, folder)
     if path is not None:

@@ -9,6 +9,7 @@ from typing import cast
 
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.fetch import PUBLISHED, cached
+from edgepose.runtime.names import meant
 from edgepose.runtime.network import Network
 from edgepose.spec import ModelSpec
 
@@ -46,7 +47,8 @@ def load(
             (an extra, for .param files). By default each file's own, which is onnxruntime for .onnx files.
         threads: of each network; by default EDGEPOSE_THREADS, or the cores that the process may use.
 
-    Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit.
+    Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
+    TypeError for what is neither.
     """
     network = open_model(DEFAULT_POSE if model is None else model, spec, backend, threads)
     if not network.spec.per_person:
@@ -64,6 +66,8 @@ def open_model(
     model: str | Path | bytes, spec: ModelSpec | None = None, backend: str | None = None, threads: int | None = None
 ) -> Network:
     """The network of a name, a file or its bytes, as a session of `backend`, by default the file's own."""
+    if not isinstance(model, (str, Path, bytes)):
+        raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
     backend = backend_of(model, backend)
     if isinstance(model, bytes):
         source: Path | bytes = model
@@ -114,7 +118,8 @@ def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
         return path, PUBLISHED[model].spec
     if model in (DEFAULT_POSE, DEFAULT_DETECTOR):
         raise FileNotFoundError(f"{model} is missing from {WEIGHTS}: install edgepose again, or name a model file")
+    suggestion = meant(model, ["default", *inside, *PUBLISHED])
     raise ValueError(
-        f"unknown model {model!r}, expected a file ending in {', '.join(SUFFIXES)}, one in the package "
+        f"unknown model {model!r}{suggestion}, expected a file ending in {', '.join(SUFFIXES)}, one in the package "
         f"{sorted(inside)} or a published one {sorted(PUBLISHED)}"
     )

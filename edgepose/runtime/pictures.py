@@ -32,7 +32,7 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
 
     JPEG, PNG, WebP, BMP, TIFF and GIF, told apart by their content and never by their name.
     - EXIF orientation 1-8 is applied (JPEG, PNG eXIf, WebP EXIF, TIFF), in every version of OpenCV.
-    - 16 bits become 8 by value / 257, rounded; floating point and 32-bit pictures are refused.
+    - 16 bits become 8 by value / 257, rounded; floating point, 32-bit and two-channel TIFFs are refused.
     - Grey, palette and CMYK become BGR. A four-colour JPEG is taken as inverted, as Adobe and nearly all files are.
     - Transparent parts are laid over white, as a viewer shows them; the colours hidden under them never come out.
     - Of several frames or pages, the first.
@@ -189,6 +189,7 @@ class _Header:
     orientation: int = 1  # still to be applied after decoding
     premultiplied: bool = False  # colours come out already multiplied by alpha
     tile: int = 0  # pixels that a reader of one tile allocates
+    channels: int = 3  # where the header says so
 
     @property
     def pixels(self) -> int:
@@ -213,6 +214,10 @@ def _inspect(data: bytes, name: str) -> tuple[_Header, bytes]:
     if header.width <= 0 or header.height <= 0:
         raise ValueError(
             f"{name} is empty: expected a {kind} with pixels, its header says {header.width} x {header.height}"
+        )
+    if header.channels not in (1, 3, 4):  # of grey with alpha OpenCV would show what is hidden
+        raise ValueError(
+            f"{name} is not a photograph: expected 1, 3 or 4 channels, its header says {header.channels}; convert it"
         )
     return header, data
 
@@ -305,7 +310,8 @@ def _tiff(data: bytes) -> tuple[_Header, bytes]:
     width, height, tile_width, tile_height = (tags.get(tag, [0])[0] for tag in (256, 257, 322, 323))
     extra = tags.get(338, [0])[0]  # what the fourth channel is: 1 alpha already multiplied, 2 plain alpha
     premultiplied = extra == 1 or (extra == 2 and max(tags.get(258, [1])) <= 8)
-    return _Header(width, height, premultiplied=premultiplied, tile=tile_width * tile_height), data
+    channels = tags.get(277, [1])[0]
+    return _Header(width, height, premultiplied=premultiplied, tile=tile_width * tile_height, channels=channels), data
 
 
 _FORMATS: dict[str, tuple[tuple[bytes, ...], Callable[[bytes], tuple[_Header, bytes]]]] = {

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from edgepose.poses import Poses
-from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.skeleton import Skeleton
 
 
@@ -209,7 +209,7 @@ class OpenPose:
         self._names: dict[str, str] = {}
 
     def __enter__(self) -> OpenPose:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:

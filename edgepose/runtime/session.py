@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ SPIN_MICROSECONDS = 20
 # Crops per run. RTMPose-s on 2 cores, ms per crop at 1, 2, 4, 6, 8, 10, 15 and 30: 4.18, 4.03, 3.81, 3.74, 3.74, 3.80,
 # 4.03, 4.22 (larger batches leave the caches). One-thread sessions side by side, a crop each: 4.2.
 CHUNK = 8
+
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 class Session:
@@ -107,7 +110,7 @@ def _unreadable(source: str, error: Exception) -> ValueError:
 def _detail(error: Exception) -> str:
     """The heart of what onnxruntime says, on one line of bounded length."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = text.partition("] : ")[2] or text  # after "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : "
+    text = _PREFIX.sub("", text)
     return text if len(text) <= 200 else text[:200] + " ..."
 
 

@@ -99,6 +99,14 @@ class OpenVinoSession:
         return as_arrays(outputs, self._source)
 
 
+def convert(source: Path, target: Path, half: bool = False) -> None:
+    """An ONNX file as OpenVINO's own, `target` (.xml) and its .bin; what it says of itself comes along.
+
+    half: store the weights as float16.
+    """
+    openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=half)
+
+
 def _metadata(graph: Any) -> str | None:
     """The spec that an ONNX file's metadata, or an OpenVINO file's own information, carries."""
     for path in (["framework", "edgepose"], ["edgepose"]):

@@ -53,6 +53,8 @@ def expand(source: str | Path) -> list[Source]:
     comes first. Hidden files and all others are passed over, unless named. A GIF is a picture, its first.
     """
     text = str(source)
+    if not text.strip():  # which a path would take for the current folder
+        raise ValueError("no source: expected a picture, folder, video, camera number or URL, got an empty name")
     if re.fullmatch(r"\d{1,4}", text):
         return [Source(text, "camera")]
     if "://" in text:

@@ -25,6 +25,7 @@ from edgepose.data.whole import read_whole
 from edgepose.models import build
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.rtmpose import RTMPose
+from edgepose.runtime.names import meant
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
@@ -57,7 +58,7 @@ class Task:
 def recipe_of(name: str) -> Recipe:
     """A recipe by its name; that of a network which a search found is LitePose's."""
     if name not in RECIPES and Architecture.named(name) is None:
-        raise ValueError(f"unknown recipe {name!r}, expected one of {', '.join(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}{meant(name, RECIPES)}, expected one of {', '.join(RECIPES)}")
     return RECIPES[name] if name in RECIPES else dataclasses.replace(RECIPES["litepose-xs"], model=name)
 
 

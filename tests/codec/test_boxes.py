@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,21 @@ def test_only_so_many_candidates_and_people() -> None:
     best = Boxes((64, 96), limit=7, iou=1.0).decode(outputs)
     logits = np.sort(np.concatenate([o.ravel() for o in every]))[::-1][:7]
     assert np.allclose(best.person_scores, 1 / (1 + np.exp(-logits)))
+
+
+def test_only_so_many_detections_of_the_graph() -> None:
+    rows = np.array([[[0, 0, 9, 9, 0.3 + 0.1 * i] for i in (0, 3, 1, 4, 2)]], np.float32)
+    found = Boxes((64, 96), format="detections", limit=3).decode([rows])
+    np.testing.assert_allclose(found.person_scores, [0.7, 0.6, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_score_at_the_threshold_is_not_above_it(form: str) -> None:
+    codec, outputs, _ = two_people(form)
+    scores = codec.decode(outputs).person_scores
+    lowest = float(scores.min())
+    assert len(replace(codec, score=lowest * 0.99).decode(outputs)) == len(scores)
+    assert len(replace(codec, score=min(lowest * 1.01, 0.999)).decode(outputs)) < len(scores)
 
 
 def test_targets_are_only_stated() -> None:

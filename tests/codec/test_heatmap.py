@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgepose.codec.heatmap import KINDS, Heatmap, blurred_to_same_peak
+from edgepose.geometry import invert, transform
 from edgepose.skeleton import COCO, Skeleton
 from tests.goldens import Case, algorithm_cases
 
@@ -54,6 +55,33 @@ def test_published_encoding() -> None:
         targets = codec_for(case, keypoints.shape[1]).encode(keypoints, visible)
         assert np.allclose(targets["heatmaps"][0], case.outputs["heatmaps"], atol=2e-6), case.name
         assert np.array_equal(targets["weights"], case.outputs["weights"]), case.name
+
+
+def test_the_codec_of_darkpose() -> None:
+    """Its own affine map is no warp of ours (facts 14.1): cells are compared, and targets of cells."""
+    for case in algorithm_cases("algo/darkpose_transform_and_decode"):
+        maps, params = case.inputs["heatmaps"], case.params
+        skeleton = Skeleton("golden", tuple("abcd"), (), (1.0,) * 4)
+        codec = Heatmap(tuple(params["input_size_wh"]), skeleton, "dark", 4, params["sigma"], params["blur_kernel"])
+        poses = codec.decode([maps])
+        back = invert(case.outputs["affine_heatmap"])
+        found = transform(poses.keypoints.astype(np.float64) / codec.scale, back)
+        assert np.allclose(found, case.outputs["preds"], atol=1e-4), case.name
+        assert np.array_equal(poses.scores, case.outputs["maxvals"][..., 0]), case.name
+        cells, visible = case.inputs["joints_heatmap_px"][None, :, :2], case.inputs["joints_vis"][None, :, 0]
+        targets, expected = codec.encode(cells * codec.scale, visible), case.outputs["target"]
+        assert np.allclose(targets["heatmaps"][0, : len(expected)], expected, atol=1e-6), case.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_half_seen_keypoints(kind: str) -> None:
+    """As published: below 0.5 no target, but the weight stays; outside, a keypoint that is seen has none."""
+    codec = Heatmap((192, 256), Skeleton("five", tuple("abcde"), (), (1.0,) * 5), kind)
+    keypoints = np.full((1, 5, 2), 90.0)
+    keypoints[0, 3:] = -80
+    targets = codec.encode(keypoints, np.array([[0.3, 0.5, 2.0, 1.0, 0.0]]))
+    assert targets["weights"].tolist() == [[np.float32(0.3), 0.5, 1, 0, 0]]
+    assert (targets["heatmaps"].max((0, 2, 3)) > 0).tolist() == [False, True, True, False, False]
 
 
 @pytest.mark.parametrize(("kind", "error"), [("msra", 2.0), ("dark", 0.08), ("udp", 0.08)])

@@ -14,7 +14,7 @@ import pytest
 from edgepose.commands.evaluate import prepared
 from edgepose.geometry import iou
 from edgepose.poses import Poses
-from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.estimator import Estimator, _averaged
 from edgepose.runtime.session import Session
 from edgepose.skeleton import BOX, COCO
 from edgepose.spec import ModelSpec
@@ -346,8 +346,33 @@ def test_multi_scale_test_weighs_by_the_scores() -> None:
     np.testing.assert_allclose(poses.scores, 0.75)
     nobody = Estimator(BrightSpot(), scales=(0.75, 1.5))(image, np.zeros((0, 4)))
     assert len(nobody) == 0
-    again = Estimator(BrightSpot(), Session(detector_model()), scales=(0.5, 1)).with_min_box_score(0.5)
-    assert again.scales == (0.5, 1)
+
+
+def test_another_threshold_changes_nothing_else() -> None:
+    first = Estimator(
+        BrightSpot(),
+        Session(detector_model()),
+        scales=(0.5, 1),
+        max_people=3,
+        flip_test=True,
+        duplicate_oks=0.7,
+        chunk=5,
+    )
+    again = first.with_min_box_score(0.5)
+    kept = ("network", "scales", "max_people", "flip_test", "duplicate_oks", "chunk")
+    assert [getattr(again, name) for name in kept] == [getattr(first, name) for name in kept]
+    assert again.min_box_score == 0.5 and isinstance(again.detector, Estimator) and again.detector.min_box_score == 0.5
+
+
+def test_views_that_saw_nothing_weigh_nothing() -> None:
+    """Scores of keypoints that are not there are negative, as SimCC's can be."""
+    views = [
+        (np.full((1, 1, 2), place), np.full((1, 1), score), np.ones(1)) for place, score in ((10.0, 0.5), (90.0, -2.0))
+    ]
+    keypoints, scores, _ = _averaged(views)
+    assert (keypoints == 10).all() and (scores == -0.75).all()
+    keypoints, _, _ = _averaged([(places, -np.abs(scores), sure) for places, scores, sure in views])
+    assert (keypoints == 50).all()
 
 
 @pytest.mark.parametrize("scales", [(), (0.0, 1.0), (-1.0,), (float("nan"),), (float("inf"),)])

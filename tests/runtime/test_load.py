@@ -57,6 +57,19 @@ def test_every_way_to_name_a_detector(package: Path, tmp_path: Path) -> None:
         load(detector="default-pose")
 
 
+def test_what_is_no_model_is_one_sentence(package: Path) -> None:
+    with pytest.raises(ValueError, match=r"^unknown model 'defualt' \(did you mean 'default'\?\), expected a file"):
+        load("defualt")
+    with pytest.raises(ValueError, match=r"'rtmpose-S' \(did you mean 'rtmpose-s'\?\)"):
+        load("rtmpose-S")
+    with pytest.raises(ValueError, match=r"^unknown model 'hourglass', expected a file"):
+        load("hourglass")
+    with pytest.raises(TypeError, match="expected the name of a model, its file or its bytes, got int"):
+        load(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected a detector of pictures, or None, got int"):
+        load(detector=3)  # type: ignore[arg-type]
+
+
 def test_files_bytes_and_stated_specs(package: Path, tmp_path: Path) -> None:
     floats = dataclasses.replace(SIMCC, name="foreign", layout="nchw")
     path = tmp_path / "foreign.onnx"

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.pictures import check_image, quiet_opencv, read_image, upright, write_image
 
 RED, BLUE = (40, 60, 200), (220, 120, 30)  # BGR
@@ -254,6 +254,14 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     assert int(done.stdout) < 20_000, done.stderr  # kB
 
 
+@pytest.mark.parametrize("channels", [2, 5])
+def test_channels_that_opencv_would_misread_are_refused(channels: int) -> None:
+    """Of grey with alpha it shows the grey that is hidden."""
+    data = tiff(np.zeros((6, 8, channels), np.uint8), t338=2)
+    with pytest.raises(ValueError, match=f"expected 1, 3 or 4 channels, its header says {channels}; convert it"):
+        read_image(data)
+
+
 def test_max_pixels_is_a_limit_not_a_size() -> None:
     data = encoded(".png", scene())
     assert read_image(data, max_pixels=48 * 64).shape == (48, 64, 3)
@@ -380,6 +388,11 @@ def test_atomic(tmp_path: Path) -> None:
     assert path.read_text() == "new" and sorted(os.listdir(tmp_path)) == ["a.txt", "link"]
     with pytest.raises(ValueError, match="a folder or a device"), atomic_path("/dev/null"):
         pass
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    for taken in (path, path / "below"):
+        with pytest.raises(ValueError, match=f"cannot write to {taken}: expected a folder"):
+            make_folder(taken)
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "nothing"):
         pass  # wrote nothing
 

@@ -14,6 +14,7 @@ import pytest
 
 from edgepose.runtime.cores import _quota, thread_count, usable_cores
 from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.network import as_arrays
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
 from tests.runtime.small import DETECTOR, SIMCC, detector_model, model, pose_model
@@ -132,7 +133,7 @@ def test_types_and_inputs_must_fit() -> None:
         {"simcc_x": [1]},
         {},
     )
-    with pytest.raises(ValueError, match="no model that onnxruntime can run"):
+    with pytest.raises(ValueError, match=r"no model that onnxruntime can run: expected an ONNX file, but [A-Z][a-z]+ "):
         Session(half)
 
 
@@ -269,3 +270,12 @@ def test_control_groups_limit_the_threads(tmp_path: Path) -> None:
     (old / "cpu.cfs_quota_us").write_text("200000\n")
     assert _quota(tmp_path, membership) == 2
     assert _quota(tmp_path, tmp_path / "absent") is None
+
+
+def test_half_precision_is_widened_and_what_is_no_number_is_refused() -> None:
+    whole, half = np.ones((2, 3), np.float32), np.full((2, 3), 0.1, np.float16)
+    first, second = as_arrays([whole, half], "x.onnx")
+    assert first is whole and second.dtype == np.float32 and np.array_equal(second, half.astype(np.float32))
+    for output in (["a"], np.array(["a"]), np.float32(1), None):
+        with pytest.raises(ValueError, match=r"x.onnx gives .*, expected number tensors"):
+            as_arrays([output], "x.onnx")

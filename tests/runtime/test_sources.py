@@ -46,6 +46,14 @@ def test_patterns(folder: Path) -> None:
     assert names(expand(f"{folder}/?.[pP]*"), folder) == ["1.PNG", "2.png"]
 
 
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="got an empty name"):
+        expand(source)
+    assert len(expand(".")) == 5
+
+
 def test_a_name_with_stars_in_it(folder: Path) -> None:
     os.rename(folder / "10.jpg", folder / "a[1]*.jpg")
     assert expand(folder / "a[1]*.jpg") == [Source(str(folder / "a[1]*.jpg"), "picture")]

@@ -56,6 +56,21 @@ def test_drops_of_the_rate_can_be_others_or_none() -> None:
         override(published, ["drops=2"])
 
 
+@pytest.mark.parametrize(
+    ("name", "weight_decay", "average", "stage2"),
+    [
+        ("rtmpose-t", 0, False, 30), ("rtmpose-s", 0, True, 30), ("rtmpose-m", 0.05, True, 30),
+        ("rtmpose-l", 0.05, True, 30), ("rtmpose-x", 0.05, True, 20), ("rtmpose-t-aic-coco", 0, False, 30),
+        ("rtmpose-s-body8", 0, True, 20), ("rtmpose-m-body8", 0.05, True, 20), ("rtmdet-nano", 0.05, True, 20),
+    ],
+)  # fmt: skip
+def test_published_runs(name: str, weight_decay: float, average: bool, stage2: int) -> None:
+    """What differs between the sizes (facts 1.9, 2.4 and 11.15)."""
+    recipe = RECIPES[name]
+    assert (recipe.weight_decay, recipe.average, recipe.stage2) == (weight_decay, average, stage2)
+    assert recipe.lr == 4e-3 and recipe.flat == 0.5 and recipe.warmup == 1000
+
+
 def test_overrides_are_typed() -> None:
     recipe = override(RECIPES["rtmpose-t"], ["epochs=3", "lr=0.01", "average=true", "input_size=288x384", "init=a=b"])
     assert (recipe.epochs, recipe.lr, recipe.average) == (3, 0.01, True)
