@@ -25,6 +25,7 @@ from edgepose.export import export_onnx  # noqa: E402
 from edgepose.export_openvino import export_openvino  # noqa: E402
 from edgepose.models.deployed import TorchNetwork, deployed_spec  # noqa: E402
 from edgepose.runtime.session_openvino import OpenVinoSession  # noqa: E402
+from edgepose.train.checkpoint import network_of  # noqa: E402
 from tests.lively import lively  # noqa: E402
 
 pytestmark = pytest.mark.torch
