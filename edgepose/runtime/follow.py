@@ -43,6 +43,8 @@ class Standing:
     missed: int  # times that it did not find them since
     looked: float  # time when the network last looked at them
     sure: float  # running mean of their mean keypoint score
+    margins: np.ndarray | None  # (4,) from their keypoints to the detector's boxes, in sizes of the person
+    shown: bool  # whether they are somebody, as far as one can tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +167,9 @@ class Follower:
 
     def _known(self, expected: Poses, time: float, size: tuple[int, int]) -> Candidates:
         """Boxes of the people seen in the last frame, where they are expected now."""
-        boxes = clip_boxes(pose_boxes(expected), size)
         ids = _ids(expected)
         standing = [self._standing.get(int(i)) for i in ids]
+        boxes = clip_boxes(pose_boxes(expected, [None if s is None else s.margins for s in standing]), size)
         scores = np.array([1.0 if s is None else s.box_score for s in standing], np.float32)
         stay = np.array([s is None or not s.missed or time - s.confirmed <= UNCONFIRMED for s in standing], bool)
         return Candidates(boxes, scores, ids, np.zeros(len(ids), bool))[stay & (area(boxes) >= 16)]
@@ -191,23 +193,30 @@ class Follower:
         n = len(poses)
         everyone = poses if not len(held) else _joined(poses, held)
         before = set(self._standing)
-        tracked = self.tracker.update(everyone, time)
+        owners = np.append(candidates.owners, _ids(held))
+        tracked = self.tracker.update(everyone, time, owners)
         rows = np.arange(len(tracked))
         if len(tracked) != len(everyone):  # it follows one person only
             rows = (tracked.keypoints[:, None] == everyone.keypoints[None]).all((-1, -2)).argmax(1)
         sure = _sure(poses)
+        margins = margins_of(poses, candidates.boxes)
         standing = {}
         for row, identity in zip(rows.tolist(), _ids(tracked).tolist(), strict=True):
-            old = self._standing.get(identity) or Standing(1.0, time, 0, -np.inf, 0.0)
+            old = self._standing.get(identity) or Standing(1.0, time, 0, -np.inf, 0.0, None, False)
             seen = bool(candidates.confirmed[row]) if row < n else identity in found.owners
             new = replace(old, confirmed=time, missed=0) if seen else replace(old, missed=old.missed + self.detected)
             if row < n:
                 usual = old.sure + 0.2 * (sure[row] - old.sure) if old.sure else sure[row]
                 new = replace(new, box_score=float(candidates.scores[row]), looked=time, sure=float(usual))
+                if seen:
+                    new = replace(new, margins=_blended(old.margins, margins[row]))
+                    sure_of = candidates.scores[row] >= NEW_SCORE or sure[row] >= NEW_SURE
+                    new = replace(new, shown=bool(new.shown or identity in before or sure_of))
             standing[identity] = new
         self._standing = standing
         self._lost = bool(before - set(standing))
         order = np.argsort(_ids(tracked))
+        order = order[[standing[i].shown for i in _ids(tracked)[order].tolist()]]
         self.guessed = (rows >= n)[order]
         return tracked[order]
 
@@ -227,13 +236,40 @@ class Follower:
         self._state, self._told = state, time
 
 
-def pose_boxes(poses: Poses) -> np.ndarray:
+def pose_boxes(poses: Poses, margins: list[np.ndarray | None] | None = None) -> np.ndarray:
     """(N, 4) boxes of people by their confident keypoints; the poses' own boxes where these are too few."""
-    seen = poses.scores >= CONFIDENT
     extent = poses.keypoint_boxes(CONFIDENT)
     middle, half = (extent[:, :2] + extent[:, 2:]) / 2, (extent[:, 2:] - extent[:, :2]) / 2 * GROWTH
-    enough = seen.sum(1) >= (seen.shape[1] + 1) // 2
-    return np.where(enough[:, None], np.concatenate([middle - half, middle + half], axis=1), poses.boxes)
+    grown = np.concatenate([middle - half, middle + half], axis=1)
+    if margins is not None:
+        sizes = (extent[:, 2:] - extent[:, :2]).max(1)
+        for i, m in enumerate(margins):
+            if m is not None:
+                grown[i] = extent[i] + m * sizes[i] * SIDES
+    return np.where(_enough(poses)[:, None], grown, poses.boxes)
+
+
+SIDES = np.array([-1, -1, 1, 1])
+RATE = 0.3
+NEW_SCORE, NEW_SURE = 0.5, 0.7
+
+
+def _enough(poses):
+    seen = poses.scores >= CONFIDENT
+    return seen.sum(1) >= (seen.shape[1] + 1) // 2
+
+
+def margins_of(poses, boxes):
+    extent = poses.keypoint_boxes(CONFIDENT)
+    sizes = (extent[:, 2:] - extent[:, :2]).max(1, keepdims=True)
+    m = (boxes - extent) * SIDES / np.maximum(sizes, 1)
+    m = np.where(_enough(poses)[:, None], np.clip(m, 0, 0.3), np.nan)
+    return m
+
+
+def _blended(old, new):
+    if np.isnan(new).any(): return old
+    return new if old is None else old + RATE * (new - old)
 
 
 def merged(found: Candidates, known: Candidates) -> Candidates:

@@ -84,12 +84,15 @@ class Tracker:
             return np.zeros(0, np.int64)
         return np.sort(self._tracks.ids[(self._tracks.states.times != self._time) & self._established()])
 
-    def update(self, poses: Poses, time: float | None = None) -> Poses:
+    def update(self, poses: Poses, time: float | None = None, owners: np.ndarray | None = None) -> Poses:
         """The people of one frame -> the same people in the same order with `ids` (N,) int64.
 
         `time` is the frame's, in seconds, and must rise from call to call; without it a frame takes `interval`
         seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise,
         when the skeleton changes while people are tracked, and for a person without a place.
+
+        owners: (N,) identity of the person where each pose was looked for, 0 for none. A pose that fits nobody, from
+            the place of somebody whom no other pose fits, is that person's.
         """
         now = self._now(time)
         if len(poses):
@@ -99,7 +102,7 @@ class Tracker:
         ids = np.zeros(len(poses), np.int64)
         parts: list[Tracks] = []
         if self._tracks is not None and len(self._tracks):
-            parts, ids = self._matched(self._tracks, poses, seen, limbs, now)
+            parts, ids = self._matched(self._tracks, poses, seen, limbs, now, owners)
         fresh = ids == 0
         ids[fresh] = np.arange(self._next, self._next + fresh.sum())
         self._next += int(fresh.sum())
@@ -182,7 +185,7 @@ class Tracker:
         self._skeleton = skeleton
 
     def _matched(
-        self, tracks: Tracks, poses: Poses, seen: Seen, limbs: np.ndarray, now: float
+        self, tracks: Tracks, poses: Poses, seen: Seen, limbs: np.ndarray, now: float, owners: np.ndarray | None
     ) -> tuple[list[Tracks], np.ndarray]:
         """Tracks that go on (seen, and not seen but remembered), and ids (N,) of the poses with 0 for new people."""
         ids = np.zeros(len(poses), np.int64)
@@ -194,6 +197,9 @@ class Tracker:
         if len(tracks) and len(poses):
             total = costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
             rows, columns = self._pairs(total, gaps, poses.person_scores, tracks.ids == self._followed)
+            if owners is not None:
+                more = _left_over(tracks.ids, owners, rows, columns)
+                rows, columns = np.append(rows, more[0]), np.append(columns, more[1])
         ids[columns] = tracks.ids[rows]
         missed = np.ones(len(tracks), bool)
         missed[rows] = False
@@ -232,6 +238,15 @@ class Tracker:
                 if len(rivals) and rivals.min() < total[rows[i], columns[i]] + _MARGIN:
                     return np.delete(rows, i), np.delete(columns, i)
         return rows, columns
+
+
+def _left_over(
+    ids: np.ndarray, owners: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of tracks (T,) and poses (N,), besides `rows` and `columns`, whose pose was looked for there."""
+    same = ids[:, None] == owners
+    same[rows], same[:, columns] = False, False
+    return same.nonzero()
 
 
 def _both(first: Poses, second: Poses) -> Poses:
