@@ -148,6 +148,17 @@ def test_an_outlier_keypoint_does_not_move_the_person() -> None:
     assert np.abs(result.keypoints - expected.keypoints).max() < 1.0
 
 
+def test_whose_place_a_pose_is_from_counts_when_nothing_else_does() -> None:
+    tracker = Tracker()
+    assert ids(tracker.update(people((100, 300), (400, 300)), 0.0)) == [1, 2]
+    far = people((800, 900), (405, 300))
+    assert ids(tracker.update(far, 0.1, np.array([1, 1]))) == [1, 2], "who fits somebody is that one"
+    assert ids(tracker.update(far, 0.2, np.array([2, 0]))) == [1, 2]
+    assert ids(Tracker().update(far, 0.0, np.array([1, 2]))) == [1, 2], "nobody yet"
+    far = people((1500, 100), (2000, 900))
+    assert ids(tracker.update(far, 0.3, np.array([9, 2]))) == [3, 2], "nobody has identity 9"
+
+
 def test_predicted() -> None:
     tracker = Tracker()
     assert len(tracker.predicted(0.0)) == 0
