@@ -1,4 +1,4 @@
-"""A network camera that speaks RTSP (RFC 2326): H.264 in RTP packets (RFC 3984) between the answers of one connection."""
+"""A network camera that speaks RTSP (RFC 2326): H.264 in RTP packets (RFC 3984) between its answers."""
 
 from __future__ import annotations
 
