@@ -106,8 +106,8 @@ def crossing(tracker: Tracker, hidden: float, fps: float = 30.0, back: bool = Fa
     for i in range(int(4 * fps)):
         t = i / fps
         a, b = 100 + 150 * t, 700 - 150 * t
-        if back and t > 2:
-            b = 700 - 300 + 150 * (t - 2)
+        if back and t > 1.8:
+            b = 700 - 270 + 150 * (t - 1.8)  # and now goes 60 pixels in front of the other
         both = people((a, 300), (b, 300))
         keypoints = both.keypoints + rng.normal(0, 1.5, (2, 17, 2))
         both = replace(both, keypoints=keypoints)
