@@ -77,8 +77,8 @@ def compared(detector: str, frames: list[Frame], options: argparse.Namespace) ->
     busy = people * looking + rest
     bound = (detecting + people * looking) / (detecting / options.every + people * looking)
     print(
-        f"median ratio {statistics.median(ratios):.2f}; detector {1000 * detecting:.1f} ms, network {1000 * looking:.1f} "
-        f"ms for each of {people:.2f} people, rest {1000 * rest:.1f} ms: the ratio could be "
+        f"median ratio {statistics.median(ratios):.2f}; detector {1000 * detecting:.1f} ms, network "
+        f"{1000 * looking:.1f} ms for each of {people:.2f} people, rest {1000 * rest:.1f} ms: the ratio could be "
         f"{(detecting + busy) / (detecting / options.every + busy):.2f}, and {bound:.2f} without the rest"
     )
     alone = [estimator(frame.image) for frame in frames]
