@@ -1,11 +1,16 @@
 """The detector in every frame (K=1) against every fifth (K=5), on a clip: frame rates, and how alike the poses are.
 
-    python benchmarks/skip_frames.py CLIP.mp4 [--frames 200] [--every 5] [--model M] [--detector D] [--rounds 3]
+    python benchmarks/skip_frames.py CLIP.mp4 [--frames 200] [--every 5] [--model M] [--detector D --detector D2]
+                                     [--rounds 3] [--smooth] [--out FIGURES.json]
 
-Both run through `Follower` without smoothing, on frames that are already decoded, in turn within each round, so that
-what else the machine does hits them alike; quoted is the median of the ratios. AP is COCO's with K=1's poses as truth:
-first of K=5, then of K=1 with its own detections of every frame but without the tracker, to see how much of the
-difference is the tracker's. What the detector costs of a frame at K=1 says how much there is to gain at all.
+Both run through `Follower`, without smoothing unless asked for, on frames that are already decoded, in turn within each
+round, so that what else the machine does hits them alike; quoted is the median of the ratios. AP is COCO's with K=1's
+poses as truth: first of K=5, then of K=1 with its own detections of every frame but without the tracker, to see how
+much of the difference is the tracker's.
+
+What there is to gain at all follows from three costs, measured one by one: the detector D, the network for one person P
+and the people n, and the rest R (tracker, cuts, smoothing): (D + nP + R) / (D/K + nP + R). With R = 0, one person and
+K = 5 that is 1.8 only where D >= 1.25 P.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from itertools import islice
@@ -20,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import edgepose
 from edgepose.evaluate.coco import coco_ap
@@ -38,33 +46,68 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default=None)
-    parser.add_argument("--detector", default="default")
+    parser.add_argument("--detector", action="append", help="again for more of them")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--smooth", action="store_true")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    estimator = edgepose.load(options.model, detector=options.detector, threads=options.threads)
     frames = list(islice(read_video(options.clip), options.frames))
-    ratios, share = [], 0.0
+    figures = {name: compared(name, frames, options) for name in options.detector or ["default"]}
+    if options.out is not None:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def compared(detector: str, frames: list[Frame], options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of one detector."""
+    estimator = edgepose.load(options.model, detector=detector, threads=options.threads)
+    print(f"detector {detector}", flush=True)
+    ratios = []
     results: dict[int, list[Poses]] = {}
     for _ in range(options.rounds):
         seconds = {}
         for every in (1, options.every):
-            seconds[every], results[every] = run(estimator, frames, every)
+            smoother = Smoother("default" if options.smooth else None)
+            seconds[every], results[every] = run(estimator, frames, every, smoother)
         ratios.append(seconds[1] / seconds[options.every])
         rates = "  ".join(f"K={every} {len(frames) / spent:7.2f} frames/s" for every, spent in seconds.items())
         print(f"{rates}  ratio {ratios[-1]:.2f}", flush=True)
-    start = time.perf_counter()
-    for frame in frames:
-        estimator.detect(frame.image)
-    share = (time.perf_counter() - start) / seconds[1]
-    print(f"median ratio {statistics.median(ratios):.2f}; the detector is {share:.0%} of a frame at K=1")
+    people = float(np.mean([len(poses) for poses in results[1]]))
+    detecting, looking = costs(estimator, frames)
+    rest = max(0.0, seconds[1] / len(frames) - detecting - people * looking)
+    busy = people * looking + rest
+    bound = (detecting + people * looking) / (detecting / options.every + people * looking)
+    print(
+        f"median ratio {statistics.median(ratios):.2f}; detector {1000 * detecting:.1f} ms, network "
+        f"{1000 * looking:.1f} ms for each of {people:.2f} people, rest {1000 * rest:.1f} ms: the ratio could be "
+        f"{(detecting + busy) / (detecting / options.every + busy):.2f}, and {bound:.2f} without the rest"
+    )
     alone = [estimator(frame.image) for frame in frames]
+    figures = {"ratio": statistics.median(ratios), "ratios": ratios, "people": people, "bound": bound}
+    figures |= {"detector_ms": 1000 * detecting, "person_ms": 1000 * looking, "rest_ms": 1000 * rest}
     for name, poses in ((f"K={options.every}", results[options.every]), ("no tracker", alone)):
-        print(f"{name}: AP {ap(results[1], poses, frames):.4f} against the poses of K=1")
+        figures[f"AP {name}"] = ap(results[1], poses, frames)
+        print(f"{name}: AP {figures[f'AP {name}']:.4f} against the poses of K=1", flush=True)
+    return figures
 
 
-def run(estimator: Estimator, frames: list[Frame], every: int) -> tuple[float, list[Poses]]:
+def costs(estimator: Estimator, frames: list[Frame]) -> tuple[float, float]:
+    """Seconds of the detector, and of the network for one person; medians."""
+    spent: tuple[list[float], list[float]] = ([], [])
+    for frame in frames[:: max(1, len(frames) // 50)]:
+        height, width = frame.image.shape[:2]
+        box = np.array([[0.4 * width, 0.2 * height, 0.6 * width, 0.8 * height]])
+        start = time.perf_counter()
+        estimator.detect(frame.image)
+        middle = time.perf_counter()
+        estimator(frame.image, box)
+        spent[0].append(middle - start)
+        spent[1].append(time.perf_counter() - middle)
+    return statistics.median(spent[0]), statistics.median(spent[1])
+
+
+def run(estimator: Estimator, frames: list[Frame], every: int, smoother: Smoother) -> tuple[float, list[Poses]]:
     """Seconds for all frames, and their people."""
-    follower = Follower(estimator, detect_every=every, smoother=Smoother(None))
+    follower = Follower(estimator, detect_every=every, smoother=smoother)
     start = time.perf_counter()
     poses = [follower(frame.image, frame.time or 0.0) for frame in frames]
     return time.perf_counter() - start, poses

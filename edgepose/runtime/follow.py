@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time as clocks
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from edgepose.geometry import area, clip_boxes, iou
+from edgepose.geometry import area, clip_boxes
 from edgepose.poses import Poses
 from edgepose.runtime.budget import Budget
+from edgepose.runtime.candidates import Candidates, blended, margins_of, merged, pose_boxes
 from edgepose.runtime.cuts import Cuts
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import DUPLICATE_OKS
@@ -23,39 +24,35 @@ from edgepose.runtime.schedule import Schedule
 from edgepose.runtime.smoothing import Smoother
 from edgepose.runtime.tracker import Tracker
 
-# The extent of a person's keypoints times this is the person's box: mean IoU with the labelled boxes of coco_mini train
-# .59 at 1, .76 at 1.2, .77 at 1.25, .73 at 1.4, .64 at 1.56. The network then pads it as it pads a detector's box, so
-# the crop is what it would be with a detection; mmdeploy and rtmlib do the same two steps.
-GROWTH = 1.25
-CONFIDENT = 0.3  # score of a keypoint that counts for the box; with fewer than half of them the tracker's box is taken
-SAME_BOX = 0.3  # IoU from which a detection is a known person's
-COVERED = 0.7  # IoU with a detection from which an unconfirmed known person is left out (mmdeploy's box suppression)
-COLLAPSED = 0.5  # part of a person's usual mean keypoint score below which nobody is there any more
-UNCONFIRMED = 1.0  # seconds that a person is followed although the detector looked and did not find them
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is remembered of a person besides the track."""
-
-    box_score: float  # of the detector, when it last found them
-    confirmed: float  # time of that
-    missed: int  # times that it did not find them since
-    looked: float  # time when the network last looked at them
-    sure: float  # running mean of their mean keypoint score
+# Parts of a person's usual mean keypoint score, which is that in the detector's boxes: below the first nobody is there
+# any more, above the second they are followed for UNCONFIRMED seconds though the detector looked and did not find them.
+COLLAPSED, STEADY = 0.5, 0.9
+UNCONFIRMED = 1.0
+# A newcomer is shown at once with such a box score or mean keypoint score, anybody else when the detector finds them
+# again so many seconds later: its slips last for a few alike frames, and a pose of nobody scores low.
+SURE_BOX, SURE_POSE = 0.5, 0.7
+DOUBTED = 0.15
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
-    """Boxes to look at in a frame: (N, 4), the detector's score, identity (0: new), and whether it found them now."""
+class Standing:
+    """What is remembered of a person besides the track."""
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    owners: np.ndarray
-    confirmed: np.ndarray
+    first: float  # time when they came
+    confirmed: float = 0.0  # time when the detector last found them
+    missed: int = 0  # times that it did not since
+    box_score: float = 1.0  # of the detector, then
+    looked: float = -np.inf  # time when the network last looked at them
+    usual: float = 0.0  # running mean of their mean keypoint score in the detector's boxes
+    sure: float = 0.0  # the last mean keypoint score
+    margins: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))  # from keypoints to the detector's boxes
+    shown: bool = False  # whether they are in the results yet
 
-    def __getitem__(self, rows: Any) -> Candidates:
-        return Candidates(self.boxes[rows], self.scores[rows], self.owners[rows], self.confirmed[rows])
+    def patience(self) -> float:
+        """Seconds for which to follow them without the detector."""
+        if not self.usual:
+            return UNCONFIRMED
+        return UNCONFIRMED * min(1.0, max(0.0, (self.sure / self.usual - COLLAPSED) / (STEADY - COLLAPSED)))
 
 
 class Follower:
@@ -94,19 +91,21 @@ class Follower:
         self.guessed = np.zeros(0, bool)  # (N,) of the last result: not looked at in that frame
         self.detected = False  # whether the last frame was searched for people
         self._cuts = Cuts()
+        self._shape: tuple[int, ...] | None = None  # of the last picture
         self._report, self._clock = report, clock
         self._state, self._told = "", -np.inf
         self._forget()
 
     def _forget(self) -> None:
         self._standing: dict[int, Standing] = {}
-        self._waiting = _no_candidates()
+        self._waiting = Candidates.none()
         self._lost = False
 
     def __call__(self, image: np.ndarray, time: float) -> Poses:
-        """The people of the next frame; `time` in seconds must rise."""
+        """The people of the next frame; `time` in seconds must rise. A picture of another size is another scene."""
         start = self._clock()
-        if self._cuts(image):
+        before, self._shape = self._shape, image.shape
+        if self._cuts(image) or before not in (None, image.shape):
             self.tracker.cut()
             self.smoother.reset()
             self.schedule.restart()
@@ -133,13 +132,12 @@ class Follower:
         stretched = self.budget.interval(len(known.boxes)) if self.budget.limited else 1
         stretched = 1 if stretched <= self.schedule.every else stretched
         self.detected = self.schedule.due(image, time, known.boxes, self._lost, stretched)
-        found, detecting = _no_candidates(), None
+        found, detecting = Candidates.none(), None
         if self.detected:
             before = self._clock()
             people = self.estimator.detect(image)
             detecting = self._clock() - before
-            n = len(people)
-            found = Candidates(people.boxes, people.person_scores, np.zeros(n, np.int64), np.ones(n, bool))
+            found = Candidates.found(people)
         elif len(self._waiting.boxes):
             found = self._waiting
         candidates = merged(found, known)
@@ -165,11 +163,13 @@ class Follower:
 
     def _known(self, expected: Poses, time: float, size: tuple[int, int]) -> Candidates:
         """Boxes of the people seen in the last frame, where they are expected now."""
-        boxes = clip_boxes(pose_boxes(expected), size)
+        expected = expected[[i in self._standing for i in _ids(expected).tolist()]]
         ids = _ids(expected)
-        standing = [self._standing.get(int(i)) for i in ids]
-        scores = np.array([1.0 if s is None else s.box_score for s in standing], np.float32)
-        stay = np.array([s is None or not s.missed or time - s.confirmed <= UNCONFIRMED for s in standing], bool)
+        standing = [self._standing[i] for i in ids.tolist()]
+        margins = np.array([s.margins for s in standing]).reshape(-1, 4)
+        boxes = clip_boxes(pose_boxes(expected, margins), size)
+        scores = np.array([s.box_score for s in standing], np.float32)
+        stay = np.array([not s.missed or time - s.confirmed <= s.patience() for s in standing], bool)
         return Candidates(boxes, scores, ids, np.zeros(len(ids), bool))[stay & (area(boxes) >= 16)]
 
     def _oldest_first(self, candidates: Candidates) -> np.ndarray:
@@ -179,7 +179,7 @@ class Follower:
 
     def _kept(self, poses: Poses, candidates: Candidates) -> tuple[Poses, Candidates]:
         """Without poses in which nobody is left, and without the second of two poses of one person."""
-        usual = np.array([self._standing[i].sure if i in self._standing else 0.0 for i in candidates.owners.tolist()])
+        usual = np.array([self._standing[i].usual if i in self._standing else 0.0 for i in candidates.owners.tolist()])
         gone = ~candidates.confirmed & (_sure(poses) < COLLAPSED * usual)
         rows = np.flatnonzero(~gone)
         alone = self.estimator.distinct(replace(poses[rows], ids=rows), self.estimator.duplicate_oks or DUPLICATE_OKS)
@@ -187,27 +187,37 @@ class Follower:
         return poses[rows], candidates[rows]
 
     def _tracked(self, poses: Poses, candidates: Candidates, held: Poses, found: Candidates, time: float) -> Poses:
-        """Identities of people looked at and of those `held` (some `found` by the detector), and what to remember."""
+        """Identities of people looked at and of those `held` (some `found` by the detector), and what to remember.
+
+        Only the detector brings somebody new: who was looked for in the place of a person and fits nobody is dropped.
+        """
         n = len(poses)
         everyone = poses if not len(held) else _joined(poses, held)
         before = set(self._standing)
-        tracked = self.tracker.update(everyone, time)
+        tracked = self.tracker.update(everyone, time, np.append(candidates.owners, _ids(held)))
         rows = np.arange(len(tracked))
         if len(tracked) != len(everyone):  # it follows one person only
             rows = (tracked.keypoints[:, None] == everyone.keypoints[None]).all((-1, -2)).argmax(1)
-        sure = _sure(poses)
+        sure, margins = _sure(poses), margins_of(poses, candidates.boxes)
         standing = {}
         for row, identity in zip(rows.tolist(), _ids(tracked).tolist(), strict=True):
-            old = self._standing.get(identity) or Standing(1.0, time, 0, -np.inf, 0.0)
+            old = self._standing.get(identity) or Standing(time)
             seen = bool(candidates.confirmed[row]) if row < n else identity in found.owners
+            if identity not in before and not seen:
+                continue
             new = replace(old, confirmed=time, missed=0) if seen else replace(old, missed=old.missed + self.detected)
             if row < n:
-                usual = old.sure + 0.2 * (sure[row] - old.sure) if old.sure else sure[row]
-                new = replace(new, box_score=float(candidates.scores[row]), looked=time, sure=float(usual))
+                new = replace(new, box_score=float(candidates.scores[row]), looked=time, sure=float(sure[row]))
+            if row < n and seen:
+                usual = old.usual + 0.2 * (sure[row] - old.usual) if old.usual else sure[row]
+                shown = old.shown or candidates.scores[row] >= SURE_BOX or sure[row] >= SURE_POSE
+                shown = bool(shown or time - old.first >= DOUBTED)
+                new = replace(new, usual=float(usual), margins=blended(old.margins, margins[row]), shown=shown)
             standing[identity] = new
         self._standing = standing
         self._lost = bool(before - set(standing))
         order = np.argsort(_ids(tracked))
+        order = order[[i in standing and standing[i].shown for i in _ids(tracked)[order].tolist()]]
         self.guessed = (rows >= n)[order]
         return tracked[order]
 
@@ -225,42 +235,6 @@ class Follower:
         }
         self._report("behind" if state else "caught up", sentences[state], facts)
         self._state, self._told = state, time
-
-
-def pose_boxes(poses: Poses) -> np.ndarray:
-    """(N, 4) boxes of people by their confident keypoints; the poses' own boxes where these are too few."""
-    seen = poses.scores >= CONFIDENT
-    extent = poses.keypoint_boxes(CONFIDENT)
-    middle, half = (extent[:, :2] + extent[:, 2:]) / 2, (extent[:, 2:] - extent[:, :2]) / 2 * GROWTH
-    enough = seen.sum(1) >= (seen.shape[1] + 1) // 2
-    return np.where(enough[:, None], np.concatenate([middle - half, middle + half], axis=1), poses.boxes)
-
-
-def merged(found: Candidates, known: Candidates) -> Candidates:
-    """Detections and known people as one list in which nobody stands twice.
-
-    A detection of a known person takes over the identity and brings the better box; a known person without one stays,
-    unless a detection covers them.
-    """
-    overlaps = iou(found.boxes, known.boxes)  # (F, N)
-    owners, confirmed = found.owners.copy(), known.confirmed.copy()
-    left = overlaps.copy()
-    while left.size and left.max() >= SAME_BOX:
-        i, j = np.unravel_index(left.argmax(), left.shape)
-        owners[i], confirmed[j] = known.owners[j], True
-        left[i], left[:, j] = -1, -1
-    stay = ~confirmed & (overlaps.max(0, initial=0) < COVERED)
-    rest = known[stay]
-    return Candidates(
-        np.concatenate([found.boxes, rest.boxes]),
-        np.concatenate([found.scores, rest.scores]),
-        np.concatenate([owners, rest.owners]),
-        np.concatenate([found.confirmed, rest.confirmed]),
-    )
-
-
-def _no_candidates() -> Candidates:
-    return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
 
 
 def _joined(poses: Poses, held: Poses) -> Poses:

@@ -83,8 +83,9 @@ class Schedule:
 
 def _small(image: np.ndarray) -> np.ndarray:
     """Grey means of the cells of a picture, (36, 64) float32, from some of its pixels."""
-    step = max(1, image.shape[1] // (4 * GRID[0]))
-    cells = cv2.resize(np.ascontiguousarray(image[::step, ::step]), GRID, interpolation=cv2.INTER_AREA)
+    sides = (min(image.shape[1], 4 * GRID[0]), min(image.shape[0], 4 * GRID[1]))
+    sparse = cv2.resize(image, sides, interpolation=cv2.INTER_NEAREST)
+    cells = cv2.resize(sparse, GRID, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 

@@ -206,6 +206,7 @@ def _step(memory: _Memory, seen: Seen, now: float, preset: Preset, forget: float
     noise = memory.noise + np.where(has_older, (measured - memory.noise) * (1 - np.exp(-dt / _NOISE_TIME)), 0.0)
     usual = np.median(noise, axis=1, keepdims=True)
     spread = np.sqrt((np.minimum(noise, 9 * usual) + usual) / 2)  # a limb that swings looks noisy
+    spread[:, -2:] = np.sqrt(np.maximum(noise[:, -2:], usual))  # a box does not swing, and is often noisier than limbs
 
     a = weight(_DRIFT_CUTOFF, dt)
     drift = a[..., None] * (seen.points - memory.raw) / dt[..., None] / unit + (1 - a[..., None]) * memory.drift / unit

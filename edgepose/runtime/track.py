@@ -34,7 +34,7 @@ from edgepose.runtime.video import Frame
 
 RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
 DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped
-LINGER = 0.5  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
+LINGER = 0.3  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +177,7 @@ class _Run:
         open_lanes, errors = set(range(len(self.feeds))), list[BaseException]()
         try:
             while open_lanes and not self._asked_to_stop.is_set():
-                got = self._done.take(0.2)
+                got = self._done.take(0.1)
                 while self._events:
                     self._tell(self._events.popleft())
                 if got is None:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +84,7 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
             yield from _frames(container, _video_stream(container, shown, max_pixels), count)
     except av.FFmpegError as error:
         if live:
-            raise _network_error(error, shown, timeout) from None
+            raise _network_error(error, shown, timeout, count.silence()) from None
         count.lose(error.strerror)
     if not live and (cut or count.lost or not count.good):
         raise ValueError(f"{shown} is {cut or count.damage()}; {count.good} frames were read{count.until()}")
@@ -215,10 +215,15 @@ class _Count:
     lost: int = 0
     first: str = ""
     time: float | None = None  # of the last good frame
+    clock: float = field(default_factory=lambda: time.monotonic())  # when the next frame was asked for
 
     def lose(self, reason: str | None) -> None:
         self.first = self.first or f"frame {self.good}{self.until()}, {reason}"
         self.lost += 1
+
+    def silence(self) -> float:
+        """Seconds since the next frame was asked for."""
+        return time.monotonic() - self.clock
 
     def damage(self) -> str:
         if not self.good:
@@ -281,6 +286,7 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count) -> It
         index = count.good + count.lost
         count.good, count.time = count.good + 1, seconds
         yield Frame(upright(np.asarray(image, np.uint8), orientation), seconds, index, None, pts, time_base)
+        count.clock = time.monotonic()
 
 
 def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> Iterator[VideoFrame]:
@@ -337,8 +343,9 @@ def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
 
-def _network_error(error: av.FFmpegError, shown: str, timeout: float) -> OSError:
-    if isinstance(error, av.error.ExitError):
+def _network_error(error: av.FFmpegError, shown: str, timeout: float, silence: float) -> OSError:
+    # of an RTSP server that never answers ffmpeg says, when it is interrupted, that the data is invalid
+    if isinstance(error, av.error.ExitError) or silence >= timeout:
         return TimeoutError(
             f"{shown} is silent: expected data within {timeout:g} s, got none; check the address and the network"
         )

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 
+from edgepose.runtime.follow import Follower
 from edgepose.runtime.results import Result
-from edgepose.runtime.smoothing import Smoother
-from edgepose.runtime.tracker import Tracker
 from edgepose.serve.limits import client_of
 from edgepose.serve.service import Service, encode
 
@@ -101,12 +100,12 @@ async def _close(socket: WebSocket, close: Close) -> None:
 
 
 class Conversation:
-    """A connection's frames and its tracker."""
+    """A connection's frames and who is followed in them; the detector runs as often as what happens there asks for."""
 
     def __init__(self, socket: WebSocket, service: Service) -> None:
         self.socket, self.service = socket, service
         self.inbox = Inbox(service.clock)
-        self.tracker, self.smoother = Tracker(), Smoother()
+        self.follower = Follower(service.estimator, detect_every="adaptive")
         self.client = client_of(socket.client.host if socket.client else None)
         self.answered = 0
 
@@ -155,7 +154,7 @@ class Conversation:
     def look(self, number: int, time: float, data: bytes) -> bytes:
         """The people of one frame, with identities, as JSON. For the worker: one frame of a connection at a time."""
         image = self.service.decode(data)
-        poses = self.smoother(self.tracker.update(self.service.poses(image), time), time)
+        poses = self.service.timed(lambda: self.follower(image, time))
         result = Result("frames", number, time, image.shape[1], image.shape[0], poses)
         return encode(result, dropped=self.inbox.dropped)
 

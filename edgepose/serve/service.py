@@ -64,7 +64,9 @@ class Service:
     def picture(self, data: bytes, source: str) -> bytes:
         """The people of one picture as JSON. For the worker."""
         image = self.decode(data)
-        return encode(Result(source, 0, None, image.shape[1], image.shape[0], self.poses(image)))
+        return encode(
+            Result(source, 0, None, image.shape[1], image.shape[0], self.timed(lambda: self.estimator(image)))
+        )
 
     def decode(self, data: bytes) -> np.ndarray:
         """An image, or an HTTPException; its size is looked at before it is decoded."""
@@ -75,10 +77,10 @@ class Service:
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
 
-    def poses(self, image: np.ndarray) -> Poses:
-        """The estimator's, timed and counted."""
+    def timed(self, people: Callable[[], Poses]) -> Poses:
+        """The people of one picture, timed and counted."""
         began = perf_counter()
-        poses = self.estimator(image)
+        poses = people()
         self.metrics.inference_seconds.observe(perf_counter() - began)
         self.metrics.people.inc(len(poses))
         return poses

@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from edgepose.geometry import iou
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.follow import COVERED, GROWTH, Candidates, Follower, merged, pose_boxes
+from edgepose.runtime.follow import Follower
 from edgepose.runtime.smoothing import Smoother
 from edgepose.runtime.tracker import Tracker
+from edgepose.skeleton import BOX
 from edgepose.spec import ModelSpec
-from tests.runtime.blobs import SIZE, estimator, scene
+from tests.runtime.blobs import SIZE, Shape, estimator, scene
 
 WALK = [(40.0 + 3 * i, 80.0) for i in range(24)]
 STAND = (260.0, 150.0)
@@ -77,6 +75,14 @@ def test_without_the_detector_people_stay_for_a_second() -> None:
     finder.blind = True
     seen = [len(follower(scene(STAND), i / 10)) for i in range(1, 20)]
     assert seen == [1] * 10 + [0] * 9
+
+
+def test_another_size_is_another_scene() -> None:
+    whole, finder, _ = estimator()
+    follower = Follower(whole, detect_every=100)
+    first = follower(scene(STAND), 0.0)
+    second = follower(np.ascontiguousarray(scene(STAND)[20:, 20:]), 0.1)
+    assert (first.ids.tolist(), second.ids.tolist(), finder.calls) == ([1], [2], 2)
 
 
 def test_two_detections_of_one_person_become_one() -> None:
@@ -210,57 +216,79 @@ def test_newcomers_wait_for_their_turn_and_come() -> None:
     assert counts[-1] == 10 and counts == sorted(counts)
 
 
-# ------------------------------------------------------------------------------------------------ boxes
-
-
-def poses_of(points: np.ndarray, scores: np.ndarray) -> Poses:
-    n = len(points)
-    return Poses(points, scores, np.tile([1.0, 2, 3, 4], (n, 1)), np.ones(n))
-
-
-def test_only_confident_keypoints_count_and_grow_once() -> None:
-    points = np.zeros((1, 17, 2))
-    points[0, :9] = np.linspace([10, 20], [50, 100], 9)
-    points[0, 9:] = 1000
-    scores = np.array([[0.9] * 9 + [0.1] * 8])
-    expected = [30 - 20 * GROWTH, 60 - 40 * GROWTH, 30 + 20 * GROWTH, 60 + 40 * GROWTH]
-    assert pose_boxes(poses_of(points, scores))[0] == pytest.approx(expected)
-    scores[0, 0] = 0.1  # too few: the box that the tracker expects
-    assert pose_boxes(poses_of(points, scores))[0].tolist() == [1, 2, 3, 4]
-    assert pose_boxes(Poses.nobody()).shape == (0, 4)
-
-
-numbers = st.integers(0, 40)
-box = st.tuples(numbers, numbers, st.integers(5, 30), st.integers(5, 30)).map(
-    lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
-)
-
-
-def candidates(boxes: list[list[int]], found: bool) -> Candidates:
-    n = len(boxes)
-    owners = np.zeros(n, np.int64) if found else np.arange(1, n + 1)
-    return Candidates(np.array(boxes, np.float32).reshape(-1, 4), np.ones(n, np.float32), owners, np.full(n, found))
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(box, max_size=6), st.lists(box, max_size=6))
-def test_merging_loses_no_detection_and_doubles_nobody(found: list[list[int]], known: list[list[int]]) -> None:
-    result = merged(candidates(found, True), candidates(known, False))
-    assert result.boxes[: len(found)].tolist() == found and result.confirmed[: len(found)].all()
-    owners = result.owners[result.owners > 0]
-    assert len(set(owners.tolist())) == len(owners) <= len(known)
-    rest = result.boxes[len(found) :]
-    assert not (iou(rest, result.boxes[: len(found)]) >= COVERED).any() and not result.confirmed[len(found) :].any()
-
-
-def test_a_detection_takes_over_the_identity() -> None:
-    result = merged(candidates([[0, 0, 10, 20]], True), candidates([[1, 1, 11, 21], [100, 0, 110, 20]], False))
-    assert result.owners.tolist() == [1, 2] and result.boxes[0].tolist() == [0, 0, 10, 20]
-
-
 def test_boxes_outside_the_picture_are_given_up() -> None:
     whole, _, _ = estimator()
     images = [scene((x, 80)) for x in range(280, 281 + 12 * 6, 6)]
     results = follow(Follower(whole, detect_every=100, smoother=Smoother(None)), images)
     assert len(results[0]) == 1 and len(results[-1]) == 0
     assert all((poses.boxes <= [SIZE[0], SIZE[1]] * 2).all() for poses in results)
+
+
+# ------------------------------------------------------------------------------------------------ who is somebody
+
+
+def unsure(score: float, pose: float, boxes: list[list[tuple[float, float, float, float]]]) -> Estimator:
+    """A detector that gives the next of `boxes` at each call, scored `score`, and poses all of whose keypoints are in
+    the middle part of their crop and scored `pose`."""
+    left = iter(boxes)
+
+    class Middle(Shape):
+        def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+            xs, ys = (np.zeros_like(part) for part in super().__call__(batch))
+            k = np.arange(xs.shape[1])
+            xs[:, k, xs.shape[2] // 4 + k * xs.shape[2] // (2 * len(k))] = pose
+            ys[:, k, ys.shape[2] // 4 + k * ys.shape[2] // (2 * len(k))] = pose
+            return [xs, ys]
+
+    def detector(image: np.ndarray) -> Poses:
+        rows = np.array(next(left), np.float32).reshape(-1, 4)
+        n = len(rows)
+        return Poses(np.zeros((n, 0, 2)), np.zeros((n, 0)), rows, np.full(n, score), BOX)
+
+    return Estimator(Middle(), detector)
+
+
+HERE = (100.0, 60.0, 160.0, 180.0)
+
+
+@pytest.mark.parametrize(
+    ("score", "pose", "seen"), [(0.4, 0.4, [0] * 5 + [1] * 5), (0.6, 0.4, [1] * 10), (0.4, 0.8, [1] * 10)]
+)
+def test_who_is_weakly_seen_has_to_be_found_again(score: float, pose: float, seen: list[int]) -> None:
+    follower = Follower(unsure(score, pose, [[HERE]] * 10), detect_every=1)
+    results = [follower(scene(), i / 30) for i in range(10)]
+    assert [len(poses) for poses in results] == seen
+
+
+def test_a_slip_of_the_detector_is_never_shown() -> None:
+    for every in (1, 5):
+        follower = Follower(unsure(0.4, 0.4, [[HERE]] + [[]] * 60), detect_every=every)
+        assert not any(len(follower(scene(), i / 30)) for i in range(60)), every
+
+
+def test_a_pose_that_jumps_in_its_own_place_is_still_theirs() -> None:
+    """Crops of a person give poses far from what motion allows; nobody new comes from there."""
+    places = [HERE if i % 2 else (80.0, 40.0, 180.0, 200.0) for i in range(12)]
+    follower = Follower(unsure(0.9, 0.9, [[place] for place in places]), detect_every=1, smoother=Smoother(None))
+    results = [follower(scene(), i / 30) for i in range(12)]
+    assert [poses.ids.tolist() for poses in results] == [[1]] * 12
+
+
+def test_without_the_detector_the_unsure_stay_for_less() -> None:
+    """A person who keeps their keypoint scores is followed for a second, one who loses part of them not as long."""
+    _, finder, shape = estimator()
+    dim = [1.0]
+    network = shape.__call__
+
+    class Dimmed(Shape):
+        def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+            return [part * dim[0] for part in network(batch)]
+
+    stay = []
+    for level in (1.0, 0.7):
+        finder.blind, dim[0] = False, 1.0
+        follower = Follower(Estimator(Dimmed(), finder), detect_every=1)
+        follower(scene(STAND), 0.0)
+        finder.blind, dim[0] = True, level
+        stay.append(sum(len(follower(scene(STAND), i / 10)) for i in range(1, 15)))
+    assert stay == [10, 5]

@@ -106,8 +106,8 @@ def crossing(tracker: Tracker, hidden: float, fps: float = 30.0, back: bool = Fa
     for i in range(int(4 * fps)):
         t = i / fps
         a, b = 100 + 150 * t, 700 - 150 * t
-        if back and t > 2:
-            b = 700 - 300 + 150 * (t - 2)
+        if back and t > 1.8:
+            b = 700 - 270 + 150 * (t - 1.8)  # and now goes 60 pixels in front of the other
         both = people((a, 300), (b, 300))
         keypoints = both.keypoints + rng.normal(0, 1.5, (2, 17, 2))
         both = replace(both, keypoints=keypoints)
@@ -146,6 +146,17 @@ def test_an_outlier_keypoint_does_not_move_the_person() -> None:
         spoilt.update(replace(standing, keypoints=wild) if i == 19 else standing, i / 30)
     expected, result = clean.predicted(20 / 30), spoilt.predicted(20 / 30)
     assert np.abs(result.keypoints - expected.keypoints).max() < 1.0
+
+
+def test_whose_place_a_pose_is_from_counts_when_nothing_else_does() -> None:
+    tracker = Tracker()
+    assert ids(tracker.update(people((100, 300), (400, 300)), 0.0)) == [1, 2]
+    far = people((800, 900), (405, 300))
+    assert ids(tracker.update(far, 0.1, np.array([1, 1]))) == [1, 2], "who fits somebody is that one"
+    assert ids(tracker.update(far, 0.2, np.array([2, 0]))) == [1, 2]
+    assert ids(Tracker().update(far, 0.0, np.array([1, 2]))) == [1, 2], "nobody yet"
+    far = people((1500, 100), (2000, 900))
+    assert ids(tracker.update(far, 0.3, np.array([9, 2]))) == [3, 2], "nobody has identity 9"
 
 
 def test_predicted() -> None:

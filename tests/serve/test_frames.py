@@ -9,6 +9,7 @@ import pytest
 
 from edgepose.runtime.estimator import Estimator
 from edgepose.serve.limits import Limits
+from tests.runtime import blobs
 from tests.runtime.small import BrightSpot
 from tests.serve.serving import FRAMES, Broken, Clock, Gate, encoded, metric, serving
 from tests.serve.test_app import PNG, huge_png
@@ -47,6 +48,21 @@ def test_frames_are_answered_with_identities_and_times() -> None:
         assert all(answer["source"] == "frames" and answer["dropped"] == 0 for answer in answers)
         single = client.post("/predict", content=spot(40, 60), headers=PNG).json()
         assert set(answers[0]) == {*single, "dropped"}
+
+
+def test_the_detector_does_not_run_in_every_frame() -> None:
+    whole, finder, shape = blobs.estimator()
+    clock = Clock()
+    with TestClient(create_app(whole, clock=clock), base_url="http://localhost") as client:
+        with client.websocket_connect(FRAMES) as socket:
+            answers = []
+            for i in range(20):
+                socket.send_bytes(encoded(image=blobs.scene((100 + i, 100))))
+                answers.append(socket.receive_json()["people"])
+                clock.now += 0.03
+        assert metric(client, "edgepose_people_total") == 20
+    assert [[person["id"] for person in people] for people in answers] == [[1]] * 20
+    assert 1 < finder.calls < 8 and sum(shape.batches) == 20
 
 
 def test_every_connection_has_a_tracker_of_its_own() -> None:
