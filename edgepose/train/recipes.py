@@ -55,6 +55,7 @@ class Recipe:
     limb_weight: float = 0.0  # of its skeleton loss
     align_weight: float = 0.0  # of the distance between the features of its two passes
     align_norm: str = "l2"  # of that distance; or "mse"
+    far_weight: float = 0.0  # of its keypoint loss with wide sigmas as well: ours, for networks that start from nothing
     seed: int = 21
     precision: str = "bf16"  # of convolutions and products; losses and weights stay float32
     channels_last: bool = True
