@@ -108,6 +108,11 @@ _SASD = partial(
     limb_weight=0.1, align_weight=0.02,
 )  # fmt: skip
 
+_ABLATION = partial(
+    Recipe, "sasd-xs", batch=32, input_size=(128, 128), weight_decay=0.05, flat=0.0, stage2=0, average=False,
+    threads=1, validate_every=1,
+)  # fmt: skip
+
 
 def _bottom_up(
     model: str, skeleton: str, epochs: int, batch: int, lr: float, drops: tuple[float, ...]
@@ -208,6 +213,10 @@ RECIPES: dict[str, Recipe] = {
         f"sasd-{size}-crowdpose": _SASD(f"sasd-{size}", skeleton="crowdpose")
         for size in ("xs", "xs-eq", "e", "s", "m", "l")
     },
+    # SASD's tables III to VI on two CPU cores (benchmarks/sasd_ablation.py, training/sasd-ablation.md): one start for
+    # all, with wide sigmas beside OKS, then every variant for as many views.
+    "sasd-xs-ablation-start": _ABLATION(epochs=16, lr=4e-3, warmup=100, flat=0.3, alone=16, far_weight=0.2),
+    "sasd-xs-ablation": _ABLATION(epochs=3, lr=1e-3, warmup=50),
 }
 
 
