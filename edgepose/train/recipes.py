@@ -215,7 +215,7 @@ RECIPES: dict[str, Recipe] = {
     },
     # SASD's tables III to VI on two CPU cores (benchmarks/sasd_ablation.py, training/sasd-ablation.md): one start for
     # all, with wide sigmas beside OKS, then every variant for as many views.
-    "sasd-xs-ablation-start": _ABLATION(epochs=16, lr=4e-3, warmup=100, flat=0.3, alone=16, far_weight=0.2),
+    "sasd-xs-ablation-start": _ABLATION(epochs=16, lr=5e-3, warmup=100, flat=0.3, alone=16, far_weight=0.3),
     "sasd-xs-ablation": _ABLATION(epochs=3, lr=1e-3, warmup=50),
 }
 
