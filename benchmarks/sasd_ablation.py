@@ -5,10 +5,10 @@ python benchmarks/sasd_ablation.py data=A.json:PICTURES [key=value ...] --on hel
 python benchmarks/sasd_ablation.py --show training/sasd-ablation.json
 
 The first form trains and measures what is missing and prints the table, the second prints it again. All variants begin
-with the same network (recipe `sasd-xs-ablation-start`, or --init), and see as many views; seeds take turns, so that what
-there is after a stop is complete pairs; a run that was stopped goes on. Words behind data= are settings of every
-variant (of recipe `sasd-xs-ablation`), as `edgepose train` takes them. `@384` measures at that input size. DIR/results.json
-holds one row for each run, with the words that give it again.
+with the same network (of recipe `sasd-xs-ablation-start`, or --init) and see as many views; seeds take turns, so that
+what there is after a stop is whole pairs; a run that was stopped goes on. Words behind data= are settings of every
+variant, as `edgepose train` takes them for recipe `sasd-xs-ablation`. `@384` measures at that input size.
+DIR/results.json holds one row for each run, with the words that give it again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.labels import read_labels
-from edgepose.evaluate.matching import match, pictures_of
+from edgepose.evaluate.matching import Picture, match, pictures_of
 from edgepose.evaluate.run import results_of
 from edgepose.export import network_of
 from edgepose.models.deployed import TorchNetwork
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--start", default="sasd-xs-ablation-start", help="recipe of the network to begin with")
     parser.add_argument("--recipe", default="sasd-xs-ablation")
     parser.add_argument("--limbs", type=float, default=0.1, help="weight of the skeleton loss; the paper's is 0.1")
-    parser.add_argument("--align", type=float, default=0.02, help="weight of the features' distance, the paper's is 0.02")
+    parser.add_argument("--align", type=float, default=0.02, help="weight of the features' distance; the paper's 0.02")
     parser.add_argument("--seeds", default="21,22")
     parser.add_argument("--out", type=Path, default=Path("runs/sasd-ablation"))
     options = parser.parse_args()
@@ -134,13 +134,23 @@ def measure(checkpoint: Path, where: tuple[str, str, int]) -> dict[str, Any]:
     torch.set_num_threads(1)
     rows = results_of(Estimator(TorchNetwork(spec, network), min_box_score=0.0), labels, pictures)
     found = coco_ap(rows, labels)
-    matches = match(pictures_of(rows, labels)[0])
-    count, rng = len(labels["images"]), np.random.default_rng(0)
+    seen, _ = pictures_of(rows, labels)
+    matches, alike = match(seen), np.array([similarity(picture) for picture in seen])  # (I,)
+    count, people, rng = len(seen), matches.people[0], np.random.default_rng(0)
     weights = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(DRAWS)]
-    people = int(matches.people[0].sum())
-    figures = {name: round(found[name], 5) for name in ("AP", "AP50", "AP75", "AR")}
-    draws = [round(matches.figures(w)["AP"], 5) for w in weights]
-    return figures | {"input": spec.input_size[0], "images": count, "people": people, "draws": draws}
+    figures = {name: found[name] for name in ("AP", "AP50", "AP75", "AR")} | {"OKS": alike.sum() / people.sum()}
+    draws = {
+        "AP": [round(matches.figures(w)["AP"], 5) for w in weights],
+        "OKS": [round(float(alike @ w / (people @ w)), 5) for w in weights],
+    }
+    facts = {"input": spec.input_size[0], "images": count, "people": int(people.sum()), "draws": draws}
+    return {name: round(float(value), 5) for name, value in figures.items()} | facts
+
+
+def similarity(picture: Picture) -> float:
+    """OKS of every labelled person's nearest result, added up: it sees progress where AP is still next to nothing."""
+    counted = picture.similar[:, ~picture.ignored]  # (D, G)
+    return float(counted.max(axis=0, initial=0.0).sum())
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -152,42 +162,45 @@ def table(rows: list[dict[str, Any]]) -> str:
     parts = []
     for where, facts in rows[0]["on"].items():
         parts.append(f"{where}: {facts['images']} pictures, {facts['people']} people, input {facts['input']}")
-        parts.append("variant       AP   +- seeds    AP50     AR   seeds  CPU min   paper")
+        parts.append("variant       AP   +- seeds    AP50      AR     OKS  +- seeds   seeds  CPU min  paper's AP")
         for name, found in by_name.items():
-            ap, ap50, ar = ([row["on"][where][figure] for row in found] for figure in ("AP", "AP50", "AR"))
-            spread = f"{stdev(ap):.4f}" if len(ap) > 1 else "     -"
+            ap, ap50, ar, oks = ([row["on"][where][key] for row in found] for key in ("AP", "AP50", "AR", "OKS"))
             minutes = mean(row["cpu_minutes"] for row in found)
             parts.append(
-                f"{name:<10} {mean(ap):.4f}     {spread}  {mean(ap50):.4f}  {mean(ar):.4f}  {len(ap):>5}  "
-                f"{minutes:>7.1f}   {PAPER[name]:.3f}"
+                f"{name:<10} {mean(ap):.4f}     {spread(ap)}  {mean(ap50):.4f}  {mean(ar):.4f}  {mean(oks):.4f}    "
+                f"{spread(oks)}  {len(ap):>6}  {minutes:>7.1f}  {PAPER[name]:>10.3f}"
             )
         parts += ["", *sentences(by_name, where), ""]
     return "\n".join(parts).rstrip()
 
 
+def spread(values: list[float]) -> str:
+    """Standard deviation of seeds."""
+    return f"{stdev(values):.4f}" if len(values) > 1 else "     -"
+
+
 def sentences(by_name: dict[str, list[dict[str, Any]]], where: str) -> list[str]:
     """What each part adds to the baseline, with 95 % of the draws of pictures; whether the order is the paper's."""
-    base = by_name["baseline"]
-    base_ap, base_draws = mean(row["on"][where]["AP"] for row in base), averaged(base, where)
     lines = []
-    for name, found in by_name.items():
-        if name == "baseline":
-            continue
-        gain = mean(row["on"][where]["AP"] for row in found) - base_ap
-        low, high = np.percentile(averaged(found, where) - base_draws, [2.5, 97.5])
-        sure = "more" if low > 0 else "less" if high < 0 else "no difference that these pictures show"
-        lines.append(f"{name} against baseline: {gain:+.4f} [{low:+.4f}, {high:+.4f}], {sure}")
-    means = {name: mean(row["on"][where]["AP"] for row in found) for name, found in by_name.items()}
-    same = sorted(means, key=means.__getitem__) == sorted(PAPER, key=PAPER.__getitem__)
-    order = " < ".join(sorted(means, key=means.__getitem__))
-    verdict = "reproduced" if same else "not reproduced"
-    lines.append(f"the paper's order (baseline < skeleton < sasd < both) is {verdict} on {where}: {order}")
+    for name in VARIANTS:
+        if name != "baseline":
+            gains = (gain(by_name[name], by_name["baseline"], where, figure) for figure in ("AP", "OKS"))
+            lines.append(f"{name} against baseline: {'; '.join(gains)}")
+    for figure in ("AP", "OKS"):
+        means = {name: mean(row["on"][where][figure] for row in found) for name, found in by_name.items()}
+        order = sorted(means, key=means.__getitem__)
+        verdict = "reproduced" if order == sorted(PAPER, key=PAPER.__getitem__) else "not reproduced"
+        lines.append(f"by {figure} on {where} the paper's order is {verdict}: {' < '.join(order)}")
     return lines
 
 
-def averaged(rows: list[dict[str, Any]], where: str) -> np.ndarray:
-    """(DRAWS,) AP of each draw, the mean over seeds."""
-    return np.mean([row["on"][where]["draws"] for row in rows], axis=0)
+def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]], where: str, figure: str) -> str:
+    """The difference of both means, what 95 % of the draws say, and what follows."""
+    apart = mean(row["on"][where][figure] for row in rows) - mean(row["on"][where][figure] for row in base)
+    drawn = [np.mean([row["on"][where]["draws"][figure] for row in group], axis=0) for group in (rows, base)]
+    low, high = np.percentile(drawn[0] - drawn[1], [2.5, 97.5])
+    verdict = "more" if low > 0 else "less" if high < 0 else "no difference that these pictures show"
+    return f"{figure} {apart:+.4f} [{low:+.4f}, {high:+.4f}], {verdict}"
 
 
 if __name__ == "__main__":

@@ -131,9 +131,7 @@ class AnchorLoss:
             losses["limbs"] = limb_loss(predicted, goals, labelled, size, self.codec.skeleton.limbs)
         return losses
 
-    def _oks(
-        self, predicted: Tensor, goals: Tensor, labelled: Tensor, size: Tensor, least: float = 0.0
-    ) -> Tensor:
+    def _oks(self, predicted: Tensor, goals: Tensor, labelled: Tensor, size: Tensor, least: float = 0.0) -> Tensor:
         """(M, K, 2) twice, labelled (M, K), box areas (M,), the smallest sigma -> ()."""
         sigmas = torch.tensor(self.codec.skeleton.oks_sigmas, device=predicted.device).clamp(min=least)
         fall = (4 if self.oks == "code" else 8) * sigmas**2 * size[:, None]  # (M, K)
