@@ -1,14 +1,14 @@
 """What each part of SASD is worth: the paper's table IV at a budget that fits the machine at hand.
 
-python benchmarks/sasd_ablation.py data=A.json:PICTURES [key=value ...] --on heldout=B.json:PICTURES
+python benchmarks/sasd_ablation.py data=A.json:PICTURES init=CHECKPOINT [key=value ...] --on heldout=B.json:PICTURES
     [--on coco=C.json:PICTURES@384] [--seeds 21,22] [--out DIR]
 python benchmarks/sasd_ablation.py --show training/sasd-ablation.json
 
 The first form trains and measures what is missing and prints the table, the second prints it again. All variants begin
-with the same network (of recipe `sasd-xs-ablation-start`, or --init) and see as many views; seeds take turns, so that
-what there is after a stop is whole pairs; a run that was stopped goes on. Words behind data= are settings of every
-variant, as `edgepose train` takes them for recipe `sasd-xs-ablation`. `@384` measures at that input size.
-DIR/results.json holds one row for each run, with the words that give it again.
+with the same network and see as many views. Seeds come one after the other, so that what there is after a stop is whole
+rounds, and a run that was stopped goes on. Words are settings of every variant, as `edgepose train` takes them for
+recipe `sasd-xs-ablation`; `@384` measures at that input size. DIR/results.json holds one row for each run, with the
+words that give it again.
 """
 
 from __future__ import annotations
@@ -52,8 +52,6 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help="data= and settings of every run, as edgepose train takes them")
     parser.add_argument("--show", type=Path, help="a results.json: print its table and do nothing else")
     parser.add_argument("--on", action="append", default=[], help="NAME=LABELS:PICTURES[@SIDE] to measure on")
-    parser.add_argument("--init", type=Path, help="checkpoint to begin with, instead of training one")
-    parser.add_argument("--start", default="sasd-xs-ablation-start", help="recipe of the network to begin with")
     parser.add_argument("--recipe", default="sasd-xs-ablation")
     parser.add_argument("--limbs", type=float, default=0.1, help="weight of the skeleton loss; the paper's is 0.1")
     parser.add_argument("--align", type=float, default=0.02, help="weight of the features' distance; the paper's 0.02")
@@ -61,20 +59,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/sasd-ablation"))
     options = parser.parse_args()
     if options.show is None:
-        options.init = options.init or begin(options)
         for seed in options.seeds.split(","):
             for name in VARIANTS:
                 run(options, name, int(seed))
     path = options.show or options.out / "results.json"
     print(table(json.loads(path.read_text(encoding="utf-8"))))
-
-
-def begin(options: argparse.Namespace) -> Path:
-    """Train the network that all variants begin with, or go on with it."""
-    folder = options.out / "start"
-    data = [word for word in options.words if word.startswith(("data=", "threads=", "device="))]
-    train(options.start, [*data, f"out={folder}"])
-    return folder / "last.safetensors"
 
 
 def run(options: argparse.Namespace, name: str, seed: int) -> None:
@@ -85,7 +74,7 @@ def run(options: argparse.Namespace, name: str, seed: int) -> None:
         return
     limbs, large = VARIANTS[name]
     own = [f"limb_weight={options.limbs if limbs else 0}", f"align_weight={options.align if large else 0}"]
-    own += [f"alone={0 if large else NEVER}", f"seed={seed}", f"init={options.init}"]
+    own += [f"alone={0 if large else NEVER}", f"seed={seed}"]
     words = [*options.words, *own]
     resumed = (folder / "last.safetensors").is_file()
     before = children()
