@@ -217,7 +217,7 @@ RECIPES: dict[str, Recipe] = {
     # wide sigmas beside OKS, on all of LSPET and then on its upright people; then every variant for as many views.
     "sasd-xs-ablation-pretrain": _ABLATION(epochs=16, lr=5e-3, warmup=100, flat=0.3, alone=16, far_weight=0.3),
     "sasd-xs-ablation-start": _ABLATION(epochs=20, lr=3e-3, warmup=50, flat=0.3, alone=20, far_weight=0.3),
-    "sasd-xs-ablation": _ABLATION(epochs=3, lr=1e-3, warmup=50),
+    "sasd-xs-ablation": _ABLATION(epochs=8, lr=1e-3, warmup=50),
 }
 
 
