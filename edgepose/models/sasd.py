@@ -152,10 +152,8 @@ class Staggered(nn.Module):
 
     def unpruned(self, network: SASD, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
         """(B, 3, h, w) -> features and raw outputs of every level, the training-only one last."""
-        levels, deepest = network.features(images)
-        levels = [*levels, self.level(deepest if network.fourth is None else levels[-1])]
-        heads = [*network.heads, self.head]
-        return levels, tuple(head(level) for head, level in zip(heads, levels, strict=True))
+        levels = self._levels(network, images)
+        return levels, tuple(head(level) for head, level in zip([*network.heads, self.head], levels, strict=True))
 
     def forward(self, network: SASD, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, h, w) -> the network's outputs; in the second phase also those of the large pass (its levels from the
@@ -170,8 +168,14 @@ class Staggered(nn.Module):
         outputs = [head(level) for head, level in zip(network.heads, levels, strict=True)]
         students = [adapter(level) for adapter, level in zip(self.adapters, levels, strict=True)]
         large = F.interpolate(images, scale_factor=2.0, mode="bilinear", align_corners=False)
-        teachers, theirs = self.unpruned(network, large)
-        return (*outputs, *theirs[1:], *students, *teachers[1:])
+        teachers = self._levels(network, large)[1:]  # nobody is learnt at the first
+        theirs = [head(level) for head, level in zip([*network.heads[1:], self.head], teachers, strict=True)]
+        return (*outputs, *theirs, *students, *teachers)
+
+    def _levels(self, network: SASD, images: Tensor) -> list[Tensor]:
+        """(B, 3, h, w) -> features of every level, the training-only one last."""
+        levels, deepest = network.features(images)
+        return [*levels, self.level(deepest if network.fourth is None else levels[-1])]
 
 
 def _published_norms(module: nn.Module) -> None:

@@ -21,6 +21,7 @@ from edgepose.codec.anchors import BOX, Anchors
 BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}  # of the objects' loss, level by level
 FORMS = ("code", "paper")
 NORMS = ("l2", "mse")
+FAR = 0.3  # a keypoint as far away as half a person is high is then still where the loss has a slope
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class AnchorLoss:
     oks: "code", 1 - exp(-d^2 / (4 sigma^2 area)) over all labelled keypoints of a level, as YOLO-Pose's code has it, or
         "paper", OKS itself (8 in place of 4), a mean for each person first
     limbs: weight of the skeleton loss, beta in the paper; 0 leaves it out
+    far: weight of the keypoint loss once more, with sigmas of at least FAR. Ours: OKS has next to no gradient for a
+        keypoint that is many sigmas away, as all are before anything is learnt
     align: weight of the distance between the features of both passes, gamma
     norm: of that distance: "l2", the mean over places of the length of the difference, or "mse"
     """
@@ -39,6 +42,7 @@ class AnchorLoss:
     limbs: float = 0.0
     align: float = 0.02
     norm: str = "l2"
+    far: float = 0.0
 
     def __post_init__(self) -> None:
         if self.oks not in FORMS or self.norm not in NORMS:
@@ -47,8 +51,8 @@ class AnchorLoss:
             )
         if len(self.codec.strides) not in BALANCE:
             raise ValueError(f"{len(self.codec.strides)} levels: weights are known for {list(BALANCE)}")
-        if min(self.limbs, self.align) < 0:
-            raise ValueError(f"weights are {self.limbs} and {self.align}, expected 0 or more")
+        if min(self.limbs, self.align, self.far) < 0:
+            raise ValueError(f"weights are {self.limbs}, {self.align} and {self.far}, expected 0 or more")
 
     def __call__(self, outputs: Sequence[Tensor], targets: dict[str, Any]) -> dict[str, Tensor]:
         """outputs: n levels' raw maps; or 4n, those of both passes, then features of both.
@@ -88,7 +92,8 @@ class AnchorLoss:
             "keypoints": 0.1,
             "confidence": 0.5 / 80 * share,
         }
-        return gains | ({"limbs": self.limbs} if self.limbs else {})
+        added = {"limbs": self.limbs, "far": self.far}
+        return gains | {name: weight for name, weight in added.items() if weight}
 
     def _level(self, level: int, output: Tensor, truth: Truth) -> dict[str, Tensor]:
         """Means of one level, without weights."""
@@ -119,14 +124,16 @@ class AnchorLoss:
         goals = (truth.keypoints[person] + 0.5) * scale - origin[:, None]
         size = sides.prod(dim=1)
         losses["keypoints"] = self._oks(predicted, goals, labelled, size)
+        if self.far:
+            losses["far"] = self._oks(predicted, goals, labelled, size, FAR)
         losses["confidence"] = _mean(F.binary_cross_entropy_with_logits(points[..., 2], labelled, reduction="none"))
         if self.limbs:
             losses["limbs"] = limb_loss(predicted, goals, labelled, size, self.codec.skeleton.limbs)
         return losses
 
-    def _oks(self, predicted: Tensor, goals: Tensor, labelled: Tensor, size: Tensor) -> Tensor:
-        """(M, K, 2) twice, labelled (M, K), box areas (M,) -> ()."""
-        sigmas = torch.tensor(self.codec.skeleton.oks_sigmas, device=predicted.device)
+    def _oks(self, predicted: Tensor, goals: Tensor, labelled: Tensor, size: Tensor, least: float = 0.0) -> Tensor:
+        """(M, K, 2) twice, labelled (M, K), box areas (M,), the smallest sigma -> ()."""
+        sigmas = torch.tensor(self.codec.skeleton.oks_sigmas, device=predicted.device).clamp(min=least)
         fall = (4 if self.oks == "code" else 8) * sigmas**2 * size[:, None]  # (M, K)
         missed = (1 - torch.exp(-(predicted - goals).square().sum(-1) / (fall + 1e-9))) * labelled
         if self.oks == "code":

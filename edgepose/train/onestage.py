@@ -32,7 +32,9 @@ def onestage_task(
     codec: Anchors = codec_of(spec)
     check_doubled(codec)
     samples = read_mosaics(data, SKELETONS[recipe.skeleton], codec)
-    loss_of = AnchorLoss(codec, recipe.oks, recipe.limb_weight, recipe.align_weight, recipe.align_norm)
+    loss_of = AnchorLoss(
+        codec, recipe.oks, recipe.limb_weight, recipe.align_weight, recipe.align_norm, recipe.far_weight
+    )
     alone = min(recipe.alone, recipe.epochs)
     extra = Staggered(network, alone * Plan(samples, recipe).per_epoch) if alone < recipe.epochs else None
     return spec, network, samples, loss_of, extra

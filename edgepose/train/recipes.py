@@ -61,6 +61,7 @@ class Recipe:
     limb_weight: float = 0.0  # of its skeleton loss
     align_weight: float = 0.0  # of the distance between the features of its two passes
     align_norm: str = "l2"  # of that distance; or "mse"
+    far_weight: float = 0.0  # of its keypoint loss with wide sigmas as well: ours, for networks that start from nothing
     seed: int = 21
     precision: str = "bf16"  # of convolutions and products; losses and weights stay float32
     channels_last: bool = True
@@ -122,6 +123,11 @@ _LARGE_MILD = replace(_LARGE, shift=0.0, cutout=0.5)
 _SASD = partial(
     Recipe, epochs=400, batch=64, lr=1e-2, weight_decay=5e-4, flat=0.0, stage2=0, optimiser="sgd", alone=100,
     limb_weight=0.1, align_weight=0.02,
+)  # fmt: skip
+
+_ABLATION = partial(
+    Recipe, "sasd-xs", batch=32, input_size=(128, 128), weight_decay=0.05, flat=0.0, stage2=0, average=False,
+    threads=1, validate_every=1,
 )  # fmt: skip
 
 
@@ -391,6 +397,11 @@ RECIPES: dict[str, Recipe] = {
         f"sasd-{size}-crowdpose": _SASD(f"sasd-{size}", skeleton="crowdpose")
         for size in ("xs", "xs-eq", "e", "s", "m", "l")
     },
+    # SASD's table IV on two CPU cores (benchmarks/sasd_ablation.py, training/sasd-ablation.md): one start for all, with
+    # wide sigmas beside OKS, on all of LSPET and then on its upright people; then every variant for as many views.
+    "sasd-xs-ablation-pretrain": _ABLATION(epochs=16, lr=5e-3, warmup=100, flat=0.3, alone=16, far_weight=0.3),
+    "sasd-xs-ablation-start": _ABLATION(epochs=20, lr=3e-3, warmup=50, flat=0.3, alone=20, far_weight=0.3),
+    "sasd-xs-ablation": _ABLATION(epochs=8, lr=1e-3, warmup=50),
 }
 
 

@@ -139,7 +139,8 @@ _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0)
             "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-", *_WHOLE), ""), "views": (("rtmdet-",), None),
             "sides": ((SUPERNET,), ()),
             "mosaic": (_WHOLE, 0.0), "alone": (_SASD, 0), "oks": (_SASD, "code"),
-            "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2")}  # fmt: skip
+            "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2"),
+            "far_weight": (_SASD, 0.0)}  # fmt: skip
 # And those that only networks which look at one person read.
 _OF_CROPS = {"sampling": "all", "mix": ""}
 

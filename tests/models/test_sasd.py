@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -14,6 +16,7 @@ from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from edgepose.models.sasd import SASD, Staggered  # noqa: E402
 from edgepose.models.shufflenet import ShuffleBlock, ShuffleNetV2  # noqa: E402
 from edgepose.models.yolo import CSPDarknet  # noqa: E402
+from edgepose.train.anchor_loss import distance  # noqa: E402
 from tests.goldens import golden  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -179,6 +182,22 @@ def test_the_large_pass_meets_the_small_one_level_by_level(pair: tuple[SASD, Sta
     assert all(torch.equal(a, b) for a, b in zip(teachers, levels[1:], strict=True))
     assert [o.shape for o in own] == [o.shape for o in theirs]
     assert [s.shape for s in students] == [t.shape for t in teachers]
+
+
+def test_what_each_pass_teaches(pair: tuple[SASD, Staggered]) -> None:
+    """The last level learns from the large pass' people alone: neither from the small pass nor from the features."""
+    network, extra = pair
+    images = torch.rand(1, 3, 64, 64)
+
+    def taught_by(loss_of: Callable[[tuple[Tensor, ...]], Tensor]) -> set[str]:
+        extra.zero_grad(), network.zero_grad()
+        loss_of(extra(network, images)).backward()
+        named = [*extra.named_parameters(), *network.named_parameters(prefix="network")]
+        return {name.split(".")[0] for name, p in named if p.grad is not None and p.grad.abs().sum() > 0}
+
+    assert taught_by(lambda found: sum(output.square().sum() for output in found[:3])) == {"network"}
+    assert taught_by(lambda found: sum(o.square().sum() for o in found[3:6])) == {"network", "level", "head"}
+    assert taught_by(lambda found: distance(found[6:9], found[9:])) == {"network", "adapters"}
 
 
 @torch.no_grad()

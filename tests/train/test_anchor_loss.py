@@ -185,6 +185,28 @@ def test_limbs_are_measured_in_sizes_of_the_person() -> None:
     assert still.grad is not None and torch.isfinite(still.grad).all()
 
 
+def test_a_keypoint_far_away_has_a_slope_with_wide_sigmas_alone() -> None:
+    """One labelled keypoint of one person of 40 by 70 pixels, 30 pixels off: many sigmas of a hip, 0.57 of its size."""
+    codec = Anchors(SIZE)
+    targets = encoded(codec, (20.0, 10.0, 60.0, 80.0))
+    targets["visible"][:] = 0
+    targets["visible"][0, 11] = 1
+    moved = targets | {"keypoints": targets["keypoints"] + np.float32([30, 0])}
+    slopes = {}
+    for far in (0.0, 0.3):
+        outputs = [o.requires_grad_() for o in tensors(outputs_of(codec, targets))]
+        losses = AnchorLoss(codec, far=far)(outputs, batch(codec, moved))
+        assert ("far" in losses) == (far > 0)
+        if far:
+            miss = 1 - np.exp(-(30**2) / (4 * 0.3**2 * 40 * 70))
+            assert losses["far"].item() == pytest.approx(far * 3 * miss, rel=1e-3)  # at each of three levels
+        torch.stack([losses[name] for name in losses if name in ("keypoints", "far")]).sum().backward()
+        slopes[far] = sum(float(o.grad.abs().sum()) for o in outputs if o.grad is not None)
+    assert slopes[0.3] > 100 * slopes[0.0]
+    nobody = AnchorLoss(codec, far=0.3)(tensors(random_outputs(codec, 0)), batch(codec, encoded(codec)))
+    assert nobody["far"].item() == 0
+
+
 def test_the_teacher_of_the_features_learns_nothing() -> None:
     student = [torch.zeros(2, 3, 2, 2, requires_grad=True)]
     teacher = [torch.zeros(2, 3, 2, 2, requires_grad=True)]
@@ -219,6 +241,7 @@ def test_both_passes_learn_the_same_cells_and_features_meet() -> None:
         ({"oks": "best"}, "oks='best' .* expected one of"),
         ({"norm": "l7"}, "norm='l7': expected one of"),
         ({"limbs": -1.0}, "expected 0 or more"),
+        ({"far": -1.0}, "expected 0 or more"),
         ({"codec": Anchors(SIZE, strides=(8,), anchors=(((19, 27),),))}, "1 levels: weights are known for"),
     ],
 )

@@ -41,10 +41,12 @@ SMALL = Recipe("sasd-xs", epochs=4, batch=2, lr=1e-2, input_size=(64, 64), stage
 
 
 def test_settings_reach_what_they_are_for(data: list[tuple[Path, Path, int]]) -> None:
-    recipe = dataclasses.replace(SMALL, alone=3, oks="paper", limb_weight=0.3, align_weight=0.4, align_norm="mse")
+    recipe = dataclasses.replace(
+        SMALL, alone=3, oks="paper", limb_weight=0.3, align_weight=0.4, align_norm="mse", far_weight=0.5
+    )
     task = prepare(recipe, data)
     assert isinstance(task.network, SASD) and isinstance(task.samples, Mosaics) and len(task.samples) == 5
-    assert task.loss_of == AnchorLoss(task.samples.codec, "paper", 0.3, 0.4, "mse")
+    assert task.loss_of == AnchorLoss(task.samples.codec, "paper", 0.3, 0.4, "mse", 0.5)
     assert isinstance(task.extra, Staggered) and task.extra.alone == 6, "three epochs of two steps"
 
 
@@ -59,7 +61,7 @@ def test_published_settings(size: int) -> None:
         recipe = RECIPES[name]
         assert (recipe.model, recipe.skeleton) == (f"sasd-{size}", skeleton)
         assert (recipe.epochs, recipe.alone, recipe.optimiser, recipe.lr) == (400, 100, "sgd", 1e-2)
-        assert (recipe.limb_weight, recipe.align_weight, recipe.oks) == (0.1, 0.02, "code")
+        assert (recipe.limb_weight, recipe.align_weight, recipe.oks, recipe.far_weight) == (0.1, 0.02, "code", 0.0)
 
 
 def test_other_models_refuse_its_settings(data: list[tuple[Path, Path, int]]) -> None:
@@ -69,6 +71,7 @@ def test_other_models_refuse_its_settings(data: list[tuple[Path, Path, int]]) ->
         ("align_weight", 0.1),
         ("oks", "paper"),
         ("align_norm", "mse"),
+        ("far_weight", 0.1),
     ):
         with pytest.raises(ValueError, match=f"{name}={value} is for sasd-"):
             prepare(dataclasses.replace(RECIPES["rtmpose-t"], **{name: value}), data)
