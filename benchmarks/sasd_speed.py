@@ -176,9 +176,14 @@ def decoding(side: int, people: list[int], repeats: int = 30) -> dict[str, Any]:
 
 
 def maps_of(codec: Anchors, count: int, boxes: np.ndarray | None = None) -> list[np.ndarray]:
-    """Raw maps in which every cell that should learn one of `count` people (side by side by default) is sure of it."""
+    """Raw maps in which every cell that should learn one of `count` people is sure of its box.
+
+    By default they stand side by side in the part of the input that the picture fills.
+    """
     rng = np.random.default_rng(0)
-    boxes = (spread(count, codec.input_size) if boxes is None else boxes).astype(np.float32)
+    width = codec.input_size[0]
+    boxes = spread(count, (width, width * PICTURE[1] // PICTURE[0])) if boxes is None else boxes
+    boxes = boxes.astype(np.float32)
     maps = [np.zeros((len(codec.anchors[0]), BOX + 3 * len(codec.skeleton), h, w), np.float32) for w, h in codec.grids]
     for level in maps:
         level[:, 4], level[:, 5] = -12, 20

@@ -31,8 +31,10 @@ for path in sorted(pathlib.Path("edgepose").rglob("*.py")):
     importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
 """
 
-# Extras: the sessions of openvino and ncnn. Need torch: the export to ncnn and the commands `train`, `search`, `macs`.
-NEEDS_EXTRAS = 'REFUSED = ("session_openvino", "session_ncnn", "export_ncnn", "train", "search", "macs")\n'
+# Extras: the sessions of openvino and ncnn. Need torch: exports to both, and the commands `train`, `search`, `macs`.
+NEEDS_EXTRAS = (
+    'REFUSED = ("session_openvino", "session_ncnn", "export_ncnn", "export_openvino", "train", "search", "macs")\n'
+)
 
 RUN = """
 import numpy as np, edgepose
