@@ -54,19 +54,18 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
     """
     _refuse_unused(recipe)
-    if on_bad != "refuse" and recipe.model.startswith((*_WHOLE, *_SASD)):
-        raise ValueError(f"on_bad={on_bad}: {recipe.model} can only refuse pictures that are missing or broken")
     torch.manual_seed(recipe.seed)
     if recipe.model.startswith("rtmdet"):
         from edgepose.train.detector import detector_task  # needs onnxruntime for a teacher, which poses do without
 
         return Task(*detector_task(recipe, data, on_bad))
     if recipe.model.startswith("sasd"):
-        return Task(*onestage_task(recipe, data))
+        task = Task(*onestage_task(recipe, data, on_bad))
+        return dataclasses.replace(task, missing=task.samples.missing)
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if spec.codec == "associative":
-        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic)
-        return Task(spec, network, whole, LOSSES[spec.codec])
+        whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, on_bad)
+        return Task(spec, network, whole, LOSSES[spec.codec], missing=whole.missing)
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = recipe.sampling == "balanced"
