@@ -311,6 +311,7 @@ class Log:
     def record(self, row: dict[str, Any]) -> None:
         """After every epoch."""
         seconds = time.perf_counter() - self._clock
+        self.left_out(row.get("skipped", ()))  # those of other processes are not told before
         row = {key: _rounded(value) for key, value in row.items()} | {"seconds": round(seconds, 1)}
         if self._skipped:
             row |= {"skipped_count": len(self._skipped), "skipped": self._skipped}

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from edgepose.data.augment import MILD, STRONG, Strength, blur, cut_out, jitter_hsv, random_view
+from edgepose.data.listed import readable
 from edgepose.data.people import People
 from edgepose.geometry import crop_matrices, transform
 from edgepose.spec import ModelSpec
@@ -40,23 +41,11 @@ class Crops:
         rng = np.random.default_rng(seed)
         strength = (None, self.strong, self.mild)[stage]
         skipped: list[str] = []
-        readable = (self._readable(int(row), skipped) for row in rows)
-        views = [self.view(rng, row, strength, image) for row, image in readable]
+        shown = (readable(self.people, self.people.picture, int(row), self.on_bad, skipped) for row in rows)
+        views = [self.view(rng, row, strength, image) for row, image in shown]
         images, keypoints, visible = (np.stack(column) for column in zip(*views, strict=True))
         targets = self.codec.encode(keypoints, visible)
         return images, targets | {"skipped": skipped} if skipped else targets
-
-    def _readable(self, row: int, skipped: list[str]) -> tuple[int, np.ndarray]:
-        """This person, or the next one whose picture can be read, and it; what cannot is added to `skipped`."""
-        for step in range(len(self)):
-            here = (row + step) % len(self)
-            try:
-                return here, self.people.image(here)
-            except (OSError, ValueError):
-                if self.on_bad == "refuse":
-                    raise
-                skipped.append(self.people.files[self.people.picture[here]][1])
-        raise ValueError(f"not one of the {len(set(skipped))} pictures can be read, such as {skipped[0]}")
 
     def view(
         self, rng: np.random.Generator, row: int, strength: Strength | None, image: np.ndarray | None = None

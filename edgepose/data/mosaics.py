@@ -8,19 +8,18 @@ Boxes and matrices have edges of pixels as coordinates, keypoints their centres 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgepose.codec.anchors import Anchors
 from edgepose.data.augment import scale_hsv
-from edgepose.data.coco import read_coco
+from edgepose.data.columns import Row
 from edgepose.data.detection import GREY, SMALLEST, VISIBLE, paste, scaling
-from edgepose.data.people import People, union
+from edgepose.data.listed import read_listed, readable
+from edgepose.data.people import People
 from edgepose.geometry import area, compose, transform
 from edgepose.skeleton import Skeleton
 
@@ -35,29 +34,33 @@ class Mosaics:
     people: labelled, of every picture
     ignored: for each of the people's files, boxes (R, 4) of people that are not labelled
     rows: files that are listed, some perhaps several times
+    on_bad: "refuse" raises when a picture cannot be read; "skip" takes the next one instead, and names the bad pictures
+        of a batch in its targets ("skipped")
+    missing: names of pictures that are left out
     """
 
     people: People
     ignored: tuple[np.ndarray, ...]
     rows: np.ndarray
     codec: Anchors
+    on_bad: str = "refuse"
+    missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(
-        self, seed: tuple[int, ...], rows: np.ndarray, stage: int
-    ) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, list]]:
         """Images (B, h, w, 3) uint8 BGR and what the codec makes of the labels, one array per picture and name.
 
         Stage 1 is mosaics, 2 single pictures, 0 pictures as the network sees them when it runs.
         """
-        samples = [self.sample(np.random.default_rng([*seed, row]), row, stage) for row in map(int, rows)]
-        names = samples[0][1]
-        return np.stack([image for image, _ in samples]), {n: [targets[n] for _, targets in samples] for n in names}
+        skipped: list[str] = []
+        samples = [self.sample(np.random.default_rng([*seed, row]), row, stage, skipped) for row in map(int, rows)]
+        targets: dict[str, list] = {name: [found[name] for _, found in samples] for name in samples[0][1]}
+        return np.stack([image for image, _ in samples]), targets | {"skipped": skipped} if skipped else targets
 
-    def sample(self, rng: np.random.Generator, row: int, stage: int) -> tuple[np.ndarray, Targets]:
-        """Image (h, w, 3) uint8 BGR and its targets."""
+    def sample(self, rng: np.random.Generator, row: int, stage: int, skipped: list[str]) -> tuple[np.ndarray, Targets]:
+        """Image (h, w, 3) uint8 BGR and its targets; names of pictures that cannot be read go to `skipped`."""
         size = np.array(self.codec.input_size)
         view = np.eye(2, 3)
         mirrored = False
@@ -72,7 +75,7 @@ class Mosaics:
             others = [row, *(int(i) for i in rng.integers(len(self), size=3))]
             parts = [(other, meeting, beside) for other, beside in zip(others, corners, strict=True)]
         canvas = np.full((size[1], size[0], 3), GREY, np.uint8)
-        found = [self._draw(canvas, view, *part) for part in parts]
+        found = [self._draw(canvas, view, *part, skipped) for part in parts]
         boxes, ignored, keypoints, visible = (np.concatenate(column) for column in zip(*found, strict=True))
         if mirrored:
             keypoints, visible = keypoints[:, self.people.skeleton.flip], visible[:, self.people.skeleton.flip]
@@ -81,14 +84,19 @@ class Mosaics:
         return canvas, self._targets(boxes, ignored, keypoints, visible)
 
     def _draw(
-        self, canvas: np.ndarray, view: np.ndarray, row: int, meeting: np.ndarray, beside: np.ndarray
+        self,
+        canvas: np.ndarray,
+        view: np.ndarray,
+        row: int,
+        meeting: np.ndarray,
+        beside: np.ndarray,
+        skipped: list[str],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One picture, scaled to fit the view, drawn with a corner at `meeting`; its boxes (N, 4), ignored boxes
         (R, 4), keypoints (N, K, 2) and visible (N, K) there, not cut.
         """
+        row, image = readable(self.people, self.rows, row, self.on_bad, skipped)
         file = int(self.rows[row])
-        source, name = self.people.files[file]
-        image = self.people.pictures[source].read(name)
         sides, size = np.array(image.shape[1::-1], float), np.array(self.codec.input_size)
         fitted = np.maximum(np.floor(sides * (size / sides).min() + 0.5), 1)
         matrix = compose(view, scaling(fitted / sides, meeting - fitted * beside))
@@ -111,39 +119,18 @@ class Mosaics:
         return self.codec.encode(cut[seen], keypoints[seen], visible[seen], unknown[area(unknown) > 0])
 
 
-def read_mosaics(data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, codec: Anchors) -> Mosaics:
+def read_mosaics(
+    data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, codec: Anchors, on_bad: str = "refuse"
+) -> Mosaics:
     """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
 
     Pictures on which nobody is labelled are left out, as YOLO-Pose does.
     """
-    people = union([read_coco(labels, pictures) for labels, pictures, _ in data], skeleton)
-    ignored: list[np.ndarray] = []
-    times: list[int] = []
-    for labels, _, repeat in data:
-        boxes = ignored_boxes(labels)
-        ignored += boxes
-        times += [repeat] * len(boxes)
-    labelled = np.isin(np.arange(len(people.files)), people.picture)
-    rows = np.repeat(np.arange(len(people.files)), np.array(times, np.int64) * labelled)
-    if len(rows) == 0:
-        raise ValueError("the training data shows nobody: check the files in data=")
-    return Mosaics(people, tuple(ignored), rows, codec)
+    listed = read_listed(data, skeleton, boxes_of, False, on_bad)
+    return Mosaics(listed.people, listed.unknown, listed.rows, codec, on_bad, listed.missing)
 
 
-def ignored_boxes(labels: Path) -> list[np.ndarray]:
-    """For every picture that `read_coco` lists: boxes (R, 4) of crowds and of people without labelled keypoints.
-
-    LSPET's machine boxes of everybody but the labelled person count too; they lie beside its annotations.
-    """
-    content = json.loads(Path(labels).read_text(encoding="utf-8"))
-    boxes: dict[Any, list[list[float]]] = {i["id"]: [] for i in content["images"] if not i.get("near_dup_of_val")}
-    for a in content["annotations"]:
-        if a["image_id"] in boxes and (a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])):
-            boxes[a["image_id"]].append(a["bbox"])
-    beside = Path(labels).with_name("machine_person_boxes.json")
-    if beside.is_file():
-        for image, x, y, w, h, _, labelled in json.loads(beside.read_text(encoding="utf-8"))["boxes"]:
-            if image in boxes and not labelled:
-                boxes[image].append([x, y, w, h])
-    rows = [np.array(found, np.float32).reshape(-1, 4) for found in boxes.values()]
-    return [np.concatenate([r[:, :2], r[:, :2] + r[:, 2:]], axis=1) for r in rows]
+def boxes_of(unknown: list[Row]) -> np.ndarray:
+    """Boxes (R, 4) of people that are not labelled."""
+    rows = np.array([annotation["bbox"] for annotation in unknown], np.float32).reshape(-1, 4)
+    return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)

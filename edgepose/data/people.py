@@ -135,10 +135,15 @@ class People:
 
         on_bad: "refuse" raises FileNotFoundError where pictures are missing, "skip" leaves their people out.
         """
-        if on_bad not in ON_BAD:
-            raise ValueError(f"on_bad={on_bad!r}: expected one of {list(ON_BAD)}")
         used = np.zeros(len(self.files), bool)
         used[self.picture] = True
+        gone, missing = self.lost(used, on_bad)
+        return (self[~gone[self.picture]] if missing else self), missing
+
+    def lost(self, used: np.ndarray, on_bad: str = "refuse") -> tuple[np.ndarray, list[str]]:
+        """Which of the files `used` (M,) are not there (M,), and their names; as `held` does it."""
+        if on_bad not in ON_BAD:
+            raise ValueError(f"on_bad={on_bad!r}: expected one of {list(ON_BAD)}")
         gone = np.zeros(len(self.files), bool)
         missing: list[str] = []
         for number, source in enumerate(self.pictures):
@@ -152,7 +157,7 @@ class People:
                 )
             gone[[i for i in rows if self.files[i][1] in lost]] = True
             missing += sorted(lost)
-        return (self[~gone[self.picture]] if missing else self), missing
+        return gone, missing
 
     def load(self) -> None:
         """Decode every picture that somebody stands on, so that worker processes can share the memory."""

@@ -42,11 +42,11 @@ def recognised(
     return kind, READERS[kind](content, annotations, pictures, problems)
 
 
-def loaded(annotations: str | Path) -> tuple[str, Any]:
-    """The format of a file, a key of `READERS`, and its content where that is JSON."""
+def loaded(annotations: str | Path, outlines: bool = False) -> tuple[str, Any]:
+    """The format of a file, a key of `READERS`, and its content where that is JSON (`columns.load_json`)."""
     if _is_matlab(annotations):
         return "lsp", None
-    content = load_json(annotations)
+    content = load_json(annotations, outlines)
     return kind_of(content, annotations), content
 
 

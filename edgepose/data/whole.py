@@ -6,7 +6,6 @@ code mirrors them once more at every resolution of the targets, which moves them
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ import numpy as np
 
 from edgepose.codec.associative import STRIDES, Associative
 from edgepose.data.augment import WHOLE, Strength
-from edgepose.data.coco import read_coco
-from edgepose.data.people import People, union
+from edgepose.data.columns import Row
+from edgepose.data.listed import read_listed, readable
+from edgepose.data.people import People
 from edgepose.geometry import compose, middle_matrix, mirror, transform, view_matrices
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
@@ -58,6 +58,9 @@ class Whole:
              learn to differ
     strength: how far views are moved
     unknown: (P, K) bool, keypoints whose absence says nothing; where there are none, masks are of whole pictures
+    on_bad:  "refuse" raises when a picture cannot be read; "skip" takes the next one instead, and names the bad
+             pictures of a batch in its targets ("skipped")
+    missing: names of pictures that are left out
     """
 
     people: People
@@ -68,6 +71,8 @@ class Whole:
     mosaic: float = 0.0
     strength: Strength = WHOLE
     unknown: np.ndarray | None = None
+    on_bad: str = "refuse"
+    missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,19 +84,22 @@ class Whole:
         sees pictures when it runs; 1 and 2 are alike.
         """
         rng = np.random.default_rng(seed)
-        samples = [self.sample(rng, int(row), stage) for row in rows]
+        skipped: list[str] = []
+        samples = [self.sample(rng, int(row), stage, skipped) for row in rows]
         names = samples[0][1].keys()
-        targets = {name: np.stack([target[name] for _, target in samples]) for name in names}
-        return np.stack([image for image, _ in samples]), targets
+        targets: dict[str, Any] = {name: np.stack([target[name] for _, target in samples]) for name in names}
+        return np.stack([image for image, _ in samples]), targets | {"skipped": skipped} if skipped else targets
 
-    def sample(self, rng: np.random.Generator, row: int, stage: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Image (h, w, 3) and the targets of one row."""
+    def sample(
+        self, rng: np.random.Generator, row: int, stage: int, skipped: list[str]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Image (h, w, 3) and the targets of one row; names of pictures that cannot be read go to `skipped`."""
         size = self.spec.input_size
         if stage and rng.random() < self.mosaic:
             others = [row, *(int(i) for i in rng.integers(len(self), size=TILES - 1))]
-            scene = self._tiled([self._picture(i) for i in others])
+            scene = self._tiled([self._picture(i, skipped) for i in others])
         else:
-            scene = self._picture(row)
+            scene = self._picture(row, skipped)
         sides = (scene.image.shape[1], scene.image.shape[0])
         mirrored = False
         if stage:
@@ -115,11 +123,10 @@ class Whole:
             targets[f"masks_{stride}"] = known
         return view, targets
 
-    def _picture(self, row: int) -> Scene:
+    def _picture(self, row: int, skipped: list[str]) -> Scene:
         """One picture with everybody on it."""
+        row, image = readable(self.people, self.rows, row, self.on_bad, skipped)
         file = int(self.rows[row])
-        source, name = self.people.files[file]
-        image = self.people.pictures[source].read(name)
         mask = np.full(image.shape[:2], 255, np.uint8)
         for region in self.ignored[file]:
             if region.dtype == bool:
@@ -192,59 +199,36 @@ def read_whole(
     codec: Associative,
     mosaic: float,
     strength: Strength = WHOLE,
+    on_bad: str = "refuse",
 ) -> Whole:
     """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
 
-    Pictures on which nobody is labelled and nothing is ignored are left out.
+    Pictures on which nobody is labelled and nobody is unknown are left out.
     """
-    people = union([read_coco(labels, pictures) for labels, pictures, _ in data], skeleton)
-    ignored: list[tuple[Region, ...]] = []
-    times: list[int] = []
-    for labels, _, repeat in data:
-        regions = ignored_regions(labels)
-        ignored += regions
-        times += [repeat] * len(regions)
-    labelled = np.isin(np.arange(len(people.files)), people.picture)
-    listed = labelled | np.array([len(regions) > 0 for regions in ignored], bool)
-    rows = np.repeat(np.arange(len(people.files)), np.array(times, np.int64) * listed)
-    if len(rows) == 0:
-        raise ValueError("the training data shows nobody: check the files in data=")
-    unknown = unknown_keypoints(people, [labels for labels, _, _ in data])
-    return Whole(people, tuple(ignored), rows, spec, codec, mosaic, strength, unknown if unknown.any() else None)
+    listed = read_listed(data, skeleton, regions_of, True, on_bad)
+    unknown = unknown_keypoints(listed.people, listed.by_machine)
+    return Whole(
+        listed.people, listed.unknown, listed.rows, spec, codec, mosaic, strength,
+        unknown if unknown.any() else None, on_bad, listed.missing,
+    )  # fmt: skip
 
 
-def unknown_keypoints(people: People, files: Sequence[Path]) -> np.ndarray:
+def unknown_keypoints(people: People, by_machine: Sequence[frozenset[str]]) -> np.ndarray:
     """(P, K) bool: missing keypoints that nobody in a person's data set labelled by hand, which may well be there.
 
     LSPET has no ears at all, and eyes and noses only where a face detector was sure.
     """
     unknown = np.zeros(people.visible.shape, bool)
-    for i, labels in enumerate(files):
-        annotations = json.loads(Path(labels).read_text(encoding="utf-8"))["annotations"]
-        machine = {name for a in annotations for name in a.get("machine_labelled", ())}
+    for i, machine in enumerate(by_machine):
         own = people.sets == i
         by_hand = (people.visible[own] > 0).any(0) & ~np.isin(people.skeleton.names, list(machine))
         unknown[own] = ~by_hand & (people.visible[own] == 0)
     return unknown
 
 
-def ignored_regions(labels: Path) -> list[tuple[Region, ...]]:
-    """For every picture that `read_coco` lists: crowds, and people without labelled keypoints.
-
-    LSPET's machine boxes of everybody but the labelled person count too; they lie beside its annotations.
-    """
-    content = json.loads(Path(labels).read_text(encoding="utf-8"))
-    regions: dict[Any, list[Region]] = {i["id"]: [] for i in content["images"] if not i.get("near_dup_of_val")}
-    for a in content["annotations"]:
-        unknown = a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])
-        if unknown and a["image_id"] in regions:
-            regions[a["image_id"]] += _outline(a)
-    beside = Path(labels).with_name("machine_person_boxes.json")
-    if beside.is_file():
-        for image, x, y, w, h, _, labelled in json.loads(beside.read_text(encoding="utf-8"))["boxes"]:
-            if image in regions and not labelled:
-                regions[image].append(_rectangle(x, y, w, h))
-    return [tuple(found) for found in regions.values()]
+def regions_of(unknown: list[Row]) -> tuple[Region, ...]:
+    """What is masked of people that are not labelled."""
+    return tuple(region for annotation in unknown for region in _outline(annotation))
 
 
 def _outline(annotation: dict[str, Any]) -> list[Region]:
@@ -256,8 +240,7 @@ def _outline(annotation: dict[str, Any]) -> list[Region]:
         height, width = shape["size"]
         inside = np.arange(len(shape["counts"])) % 2 == 1
         return [np.repeat(inside, shape["counts"]).reshape(width, height).T]
-    return [_rectangle(*annotation["bbox"])] if annotation.get("iscrowd") else []
-
-
-def _rectangle(x: float, y: float, w: float, h: float) -> np.ndarray:
-    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
+    if not annotation.get("iscrowd"):
+        return []
+    x, y, w, h = annotation["bbox"]
+    return [np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])]

@@ -118,7 +118,8 @@ def train(
         extra: parameters that learn beside the network and are dropped afterwards (an auxiliary head inside loss_of).
         order: rows of an epoch from a generator and the number of rows.
         validate: figures of a network, called every `recipe.validate_every` epochs and at the end.
-        report: called after every iteration. record: called with every row of the log.
+        report: called after every iteration, in every process with its own step. record: called with every row of the
+            log, in the first; `skipped` in it names the pictures that no process could read so far.
     """
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     plan = Plan(samples, recipe, process, processes, order)
@@ -145,6 +146,7 @@ def train(
     forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16")
     clock = time.perf_counter()
     learner.train()
+    bad: list[str] = []  # pictures that this process could not read
     for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
         warmup = min(recipe.warmup + recipe.warmup_epochs * plan.per_epoch, len(plan) // 4)
         if recipe.drops:
@@ -174,8 +176,13 @@ def train(
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
         values = {name: value.item() for name, value in losses.items()}
         report(Step(done, len(plan), epoch, rate, values, len(images) * processes / seconds, tuple(skipped)))
-        if done % plan.per_epoch == 0 and process == 0:
+        bad += [name for name in skipped if name not in bad]
+        if done % plan.per_epoch:
+            continue
+        everywhere = _gathered(bad, processes)
+        if process == 0:
             row: dict[str, Any] = {"iteration": done, "epoch": epoch + 1, "lr": rate, **values}
+            row |= {"skipped": everywhere} if everywhere else {}
             last = done == len(plan)
             if validate is not None and ((epoch + 1) % recipe.validate_every == 0 or last):
                 row |= validate(average.network if average is not None else network)
@@ -252,11 +259,21 @@ def processes_of_torchrun(device: str) -> Iterator[str]:
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) < 2:
         yield device
         return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # where names are gathered
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield f"cuda:{os.environ['LOCAL_RANK']}" if device.startswith("cuda") else device
     finally:
         dist.destroy_process_group()
+
+
+def _gathered(names: list[str], processes: int) -> list[str]:
+    """The names of all processes, each once."""
+    parts: list[Any] = [names] * processes
+    if processes > 1:
+        dist.all_gather_object(parts, names)
+    return list(dict.fromkeys(name for part in parts for name in part))
 
 
 def _batches(plan: Plan, start: int) -> Iterator[Batch]:

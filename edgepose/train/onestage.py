@@ -20,7 +20,7 @@ from edgepose.train.recipes import Recipe
 
 
 def onestage_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]]
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse"
 ) -> tuple[ModelSpec, SASD, Mosaics, AnchorLoss, Staggered | None]:
     """Spec, network, samples, loss, and what learns beside the network; None where the recipe never gets to SASD.
 
@@ -31,7 +31,7 @@ def onestage_task(
         raise ValueError(f"{recipe.model} is no one-stage network")
     codec: Anchors = codec_of(spec)
     check_doubled(codec)
-    samples = read_mosaics(data, SKELETONS[recipe.skeleton], codec)
+    samples = read_mosaics(data, SKELETONS[recipe.skeleton], codec, on_bad)
     loss_of = AnchorLoss(
         codec, recipe.oks, recipe.limb_weight, recipe.align_weight, recipe.align_norm, recipe.far_weight
     )

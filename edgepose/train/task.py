@@ -70,7 +70,7 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
     """
     _refuse_unused(recipe)
-    if on_bad != "refuse" and recipe.model.startswith((*_WHOLE, *_SASD, *_CLASSES)):
+    if on_bad != "refuse" and recipe.model.startswith(_CLASSES):
         raise ValueError(f"on_bad={on_bad}: {recipe.model} can only refuse pictures that are missing or broken")
     torch.manual_seed(recipe.seed)
     if recipe.model.startswith("rtmdet"):
@@ -78,12 +78,13 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
 
         return Task(*detector_task(recipe, data, on_bad))
     if recipe.model.startswith("sasd"):
-        return Task(*onestage_task(recipe, data))
+        task = Task(*onestage_task(recipe, data, on_bad))
+        return dataclasses.replace(task, missing=task.samples.missing)
     if recipe.model.startswith(_CLASSES):
         return Task(*classifier_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if spec.codec == "associative":
-        return bottom_up_task(recipe, spec, network, data)
+        return bottom_up_task(recipe, spec, network, data, on_bad)
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = recipe.sampling == "balanced"
@@ -101,9 +102,15 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     return Task(spec, network, samples, LOSSES[spec.codec], None, order, missing=tuple(missing))
 
 
-def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Sequence[tuple[Path, Path, int]]) -> Task:
+def bottom_up_task(
+    recipe: Recipe,
+    spec: ModelSpec,
+    network: nn.Module,
+    data: Sequence[tuple[Path, Path, int]],
+    on_bad: str = "refuse",
+) -> Task:
     """A network of whole pictures, the teacher it may have, and a super-net's sampling."""
-    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, recipe.whole)
+    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, recipe.whole, on_bad)
     loss_of: Loss = LOSSES[spec.codec]
     samples: Samples = whole
     if recipe.teacher and recipe.teacher_weight:
@@ -113,7 +120,7 @@ def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Se
         teacher = MapTeacher(Path(recipe.teacher), spec, recipe.precision == "bf16", recipe.threads or None)
         loss_of, samples = taught(loss_of, teacher, recipe.teacher_weight), WithImages(whole)
     if not isinstance(network, LitePose) or recipe.model != SUPERNET:
-        return Task(spec, network, samples, loss_of)
+        return Task(spec, network, samples, loss_of, missing=whole.missing)
     width, height = spec.input_size
     if width != height or not recipe.sides:
         raise ValueError(
@@ -129,7 +136,10 @@ def bottom_up_task(recipe: Recipe, spec: ModelSpec, network: nn.Module, data: Se
         recalibrate(calibrated, calibration.views(spec, next(trained.parameters()).device))
         return calibrated
 
-    return Task(spec, network, samples, at_any_size(loss_of), Sampled(space, recipe.seed), deployed=deployed)
+    return Task(
+        spec, network, samples, at_any_size(loss_of), Sampled(space, recipe.seed), missing=whole.missing,
+        deployed=deployed,
+    )  # fmt: skip
 
 
 _WHOLE, _SASD, _CLASSES = ("litepose-", "efficienthrnet-"), ("sasd-",), ("efficientnet-",)

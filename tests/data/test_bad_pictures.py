@@ -12,11 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
+from edgepose.codec import codec_of
+from edgepose.codec.anchors import Anchors
 from edgepose.codec.simcc import SimCC
 from edgepose.data.coco import read_coco
 from edgepose.data.crops import Crops
 from edgepose.data.detection import Detections, read_boxes
+from edgepose.data.mosaics import Mosaics, read_mosaics
 from edgepose.data.pictures import Pictures
+from edgepose.data.whole import Whole, read_whole
 from edgepose.skeleton import COCO
 from edgepose.spec import ModelSpec
 
@@ -102,14 +106,64 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
         Pictures(path).read("1.jpg")
 
 
+SPEC = ModelSpec("w", "associative", (96, 64), warp="udp")
+
+
+def of_whole_pictures(kind: str, labels: Path, folder: Path, on_bad: str = "refuse") -> Whole | Mosaics:
+    if kind == "whole":
+        return read_whole([(labels, folder, 1)], COCO, SPEC, codec_of(SPEC), 0.5, on_bad)
+    return read_mosaics([(labels, folder, 1)], COCO, Anchors((128, 96)), on_bad)
+
+
+@pytest.mark.parametrize("kind", ["whole", "mosaics"])
+def test_whole_pictures_too(data: tuple[Path, Path], kind: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 4 labelled pictures, such as 2\.png"):
+        of_whole_pictures(kind, *data)
+    samples = of_whole_pictures(kind, *data, "skip")
+    assert samples.missing == ("2.png",) and samples.rows.tolist() == [0, 1, 3]
+    images, targets = samples.batch((0,), np.arange(3), 0)
+    assert targets["skipped"] == ["1.png"]
+    np.testing.assert_array_equal(images[1], images[2])
+    for name, column in targets.items():
+        if name != "skipped":
+            np.testing.assert_array_equal(column[1], column[2])
+    assert set(samples.batch((0,), np.arange(3), 1)[1].get("skipped", [])) == {"1.png"}
+    assert "skipped" not in samples.batch((0,), np.array([0, 2]), 0)[1]
+    (data[1] / "2.png").write_bytes((data[1] / "0.png").read_bytes())
+    with pytest.raises(ValueError, match=r"1\.png of .*pictures"):
+        of_whole_pictures(kind, *data).batch((0,), np.arange(4), 0)
+    for name in ("0.png", "2.png", "3.png"):
+        (data[1] / name).unlink()
+    with pytest.raises(ValueError, match="not one of the 1 pictures can be read"):
+        of_whole_pictures(kind, *data, "skip").batch((0,), np.arange(1), 0)
+    (data[1] / "1.png").unlink()
+    with pytest.raises(ValueError, match=r"not one of 4 listed pictures is there, such as 0\.png"):
+        of_whole_pictures(kind, *data, "skip")
+
+
+def test_whole_pictures_of_other_formats(tmp_path: Path) -> None:
+    """MPII's list has no outlines and nobody whose box alone is known."""
+    person = {"image": "a.png", "joints": [[9.0 + i, 20.0] for i in range(16)], "joints_vis": [1] * 16,
+              "center": [20, 30], "scale": 0.2}  # fmt: skip
+    (tmp_path / "mpii.json").write_text(json.dumps([person]))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((60, 50, 3), np.uint8))
+    for kind in ("whole", "mosaics"):
+        samples = of_whole_pictures(kind, tmp_path / "mpii.json", tmp_path)
+        assert len(samples) == 1 and len(samples.ignored[0]) == 0 and samples.people.visible.sum() == 12
+
+
 @pytest.mark.torch
-def test_a_run_names_what_it_skips_in_its_log(data: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "size"), [("rtmpose-t", "64x64"), ("litepose-xs", "128x128"), ("sasd-xs", "128x128")]
+)
+def test_a_run_names_what_it_skips_in_its_log(data: tuple[Path, Path], tmp_path: Path, recipe: str, size: str) -> None:
     pytest.importorskip("torch")
-    words = [f"data={data[0]}:{data[1]}", f"out={tmp_path / 'run'}", "epochs=1", "batch=3", "input_size=64x64",
+    words = [f"data={data[0]}:{data[1]}", f"out={tmp_path / 'run'}", "epochs=1", "batch=3", f"input_size={size}",
              "precision=fp32", "threads=1", "stage2=0"]  # fmt: skip
-    result = CliRunner().invoke(app, ["train", "rtmpose-t", *words])
+    words += ["alone=1"] if recipe == "sasd-xs" else []
+    result = CliRunner().invoke(app, ["train", recipe, *words])
     assert result.exit_code == 1 and "such as 2.png" in result.stderr and "on_bad=skip" in result.stderr
-    result = CliRunner().invoke(app, ["train", "rtmpose-t", *words, "on_bad=skip"])
+    result = CliRunner().invoke(app, ["train", recipe, *words, "on_bad=skip"])
     assert result.exit_code == 0, result.output
     row = json.loads((tmp_path / "run" / "log.jsonl").read_text())
     assert row["skipped_count"] == 2 and row["skipped"] == ["2.png", "1.png"]

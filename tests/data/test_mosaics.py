@@ -11,7 +11,7 @@ import pytest
 
 from edgepose.codec.anchors import Anchors
 from edgepose.data.augment import scale_hsv
-from edgepose.data.mosaics import Mosaics, ignored_boxes, read_mosaics
+from edgepose.data.mosaics import Mosaics, read_mosaics
 from edgepose.data.people import People
 from edgepose.data.pictures import Pictures
 from edgepose.geometry import letterbox_matrix, transform
@@ -50,7 +50,7 @@ def samples(tmp_path: Path) -> Mosaics:
 
 
 def test_without_augmentation_it_is_the_letterbox_of_the_runtime(samples: Mosaics) -> None:
-    image, targets = samples.sample(np.random.default_rng(0), 1, 0)
+    image, targets = samples.sample(np.random.default_rng(0), 1, 0, [])
     matrix = letterbox_matrix((90, 140), SIZE)
     np.testing.assert_allclose(targets["keypoints"], transform(samples.people.keypoints[1:2], matrix), atol=1e-3)
     assert image.shape == (96, 128, 3) and (image[:, 63:] == 114).all() and (image[:, :60] != 114).any()
@@ -65,7 +65,7 @@ def test_labels_are_where_the_pixels_are(samples: Mosaics, stage: int) -> None:
     """Each labelled point is in the middle of its own colour; in mirrored pictures of that of the other side."""
     counts = {False: 0, True: 0}
     for seed in range(25):
-        image, targets = samples.sample(np.random.default_rng(seed), seed % 3, stage)
+        image, targets = samples.sample(np.random.default_rng(seed), seed % 3, stage, [])
         hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(int)
         for points, seen, box in zip(targets["keypoints"], targets["visible"], targets["boxes"], strict=True):
             assert ((points[seen > 0] >= box[:2] - 1) & (points[seen > 0] <= box[2:])).all()
@@ -87,17 +87,17 @@ def test_labels_are_where_the_pixels_are(samples: Mosaics, stage: int) -> None:
 
 
 def test_a_mosaic_shows_several_pictures_and_a_single_one_does_not(samples: Mosaics) -> None:
-    counts = [len(samples.sample(np.random.default_rng(seed), 0, 1)[1]["boxes"]) for seed in range(30)]
+    counts = [len(samples.sample(np.random.default_rng(seed), 0, 1, [])[1]["boxes"]) for seed in range(30)]
     assert max(counts) >= 3
-    assert {len(samples.sample(np.random.default_rng(seed), 0, 2)[1]["boxes"]) for seed in range(10)} == {1}
+    assert {len(samples.sample(np.random.default_rng(seed), 0, 2, [])[1]["boxes"]) for seed in range(10)} == {1}
 
 
 def test_views_are_moved_by_up_to_a_tenth(samples: Mosaics) -> None:
-    plain = samples.sample(np.random.default_rng(0), 0, 0)[1]["keypoints"][0, 5]
-    other = SIZE[0] - 1 - samples.sample(np.random.default_rng(0), 0, 0)[1]["keypoints"][0, 6, 0]  # in the mirror
+    plain = samples.sample(np.random.default_rng(0), 0, 0, [])[1]["keypoints"][0, 5]
+    other = SIZE[0] - 1 - samples.sample(np.random.default_rng(0), 0, 0, [])[1]["keypoints"][0, 6, 0]  # in the mirror
     moved = []
     for seed in range(40):
-        x, y = samples.sample(np.random.default_rng(seed), 0, 2)[1]["keypoints"][0, 5]
+        x, y = samples.sample(np.random.default_rng(seed), 0, 2, [])[1]["keypoints"][0, 5]
         moved.append((min(abs(x - plain[0]), abs(x - other)) / SIZE[0], abs(y - plain[1]) / SIZE[1]))
     assert (np.max(moved, axis=0) > 0.07).all() and np.max(moved) <= 0.1 + 1e-6
 
@@ -145,11 +145,15 @@ def test_reading_leaves_out_pictures_of_nobody_and_keeps_what_is_unknown(tmp_pat
     }
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps(content))
-    assert [boxes.tolist() for boxes in ignored_boxes(labels)] == [[[30, 5, 40, 15]], [], [[1, 2, 4, 6]]]
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 1 labelled pictures, such as 1\.png"):
+        read_mosaics([(labels, tmp_path, 1)], COCO, Anchors(SIZE))
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
+    read = read_mosaics([(labels, tmp_path, 1)], COCO, Anchors(SIZE))
+    assert [boxes.tolist() for boxes in read.ignored] == [[[30, 5, 40, 15]], [], [[1, 2, 4, 6]]]
     machine = {"boxes": [[2, 7, 8, 10, 20, 0.9, 0], [1, 7, 8, 10, 20, 0.9, 1]]}
     (tmp_path / "machine_person_boxes.json").write_text(json.dumps(machine))
-    assert ignored_boxes(labels)[1].tolist() == [[7, 8, 17, 28]], "of the labelled person nothing is unknown"
     read = read_mosaics([(labels, tmp_path, 2)], CROWDPOSE, Anchors(SIZE, CROWDPOSE))
+    assert read.ignored[1].tolist() == [[7, 8, 17, 28]], "of the labelled person nothing is unknown"
     assert read.rows.tolist() == [0, 0] and read.people.keypoints.shape == (1, 14, 2)
     assert read.people.visible[0].sum() == 12, "COCO has neither head top nor neck"
     content["annotations"] = []

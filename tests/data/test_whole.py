@@ -11,7 +11,7 @@ import pytest
 
 from edgepose.codec import codec_of
 from edgepose.data.augment import Strength
-from edgepose.data.whole import ignored_regions, random_whole_view, read_whole
+from edgepose.data.whole import random_whole_view, read_whole
 from edgepose.geometry import transform, view_matrices
 from edgepose.skeleton import COCO, SKELETONS
 from edgepose.spec import ModelSpec
@@ -57,7 +57,7 @@ def test_pictures_with_anybody_are_listed_as_often_as_stated(data) -> None:
     assert whole.rows.tolist() == [0, 1]
     both = read_whole([(annotations, pictures, 2), data], COCO, SPEC, codec_of(SPEC), 0.0)
     assert both.rows.tolist() == [0, 0, 1, 1, 3, 4]
-    assert [len(r) for r in ignored_regions(annotations)] == [1, 1, 0]
+    assert [len(r) for r in whole.ignored] == [1, 1, 0]
 
 
 def test_without_augmentation_everything_is_where_the_runtime_sees_it(data) -> None:
@@ -175,7 +175,7 @@ def test_machine_boxes_beside_lspet_are_ignored(data) -> None:
     annotations, _, _ = data
     rows = {"columns": [], "boxes": [[1, 0, 0, 5, 5, 0.9, 0], [1, 50, 0, 5, 5, 0.9, 1], [7, 0, 0, 5, 5, 0.9, 0]]}
     annotations.with_name("machine_person_boxes.json").write_text(json.dumps(rows))
-    found = ignored_regions(annotations)
+    found = read_whole([data], COCO, SPEC, codec_of(SPEC), 0.0).ignored
     assert [len(r) for r in found] == [1, 2, 0] and found[1][1].tolist() == [[0, 0], [5, 0], [5, 5], [0, 5]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,31 @@ def test_damaged_checkpoints_are_refused_in_one_sentence(tmp_path: Path) -> None
         checkpoint.load(path)
     with pytest.raises(FileNotFoundError, match="expected a checkpoint"):
         checkpoint.load(tmp_path / "nothing")
+
+
+def test_two_processes_name_what_either_skips(tmp_path: Path) -> None:
+    """The first of two writes the log, and half of the pictures are read by the other."""
+    script = (
+        "import sys, torch.distributed as dist\n"
+        "from pathlib import Path\n"
+        "from tests.train.test_loop import SPEC, Brightness, Tiny, loss_of, recipe\n"
+        "from edgepose.train.loop import train\n"
+        "class Broken(Brightness):\n"
+        "    def batch(self, seed, rows, stage):\n"
+        "        images, targets = super().batch(seed, rows, stage)\n"
+        "        return images, targets | {'skipped': [f'{seed[-1]}.png']}\n"
+        "folder, rank = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "dist.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)\n"
+        "rows = []\n"
+        "train(recipe(epochs=1, stage2=0), SPEC, Tiny(), Broken(), loss_of, folder, record=rows.append)\n"
+        "assert [row['skipped'] for row in rows] == ([['0.png', '1.png']] if rank == 0 else []), rows\n"
+        "dist.destroy_process_group()\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    started = [
+        subprocess.Popen([*words, str(rank)], cwd=root, stderr=subprocess.PIPE, text=True, env=os.environ)
+        for rank in (0, 1)
+    ]
+    told = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], told

@@ -1,0 +1,116 @@
+"""Whole pictures of data sets: everybody on them, the people that nothing is known of, and how often each is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from edgepose.data.columns import Row, load_json
+from edgepose.data.people import People, union
+from edgepose.data.read import READERS, loaded
+from edgepose.skeleton import Skeleton
+
+MACHINE = "machine_person_boxes.json"  # LSPET's, of everybody but the labelled person; beside its annotations
+Regions = TypeVar("Regions")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """people of every picture; unknown: (files,) whatever stands for those not labelled; rows: the files that are
+    listed, some perhaps several times; missing: names of pictures that were left out because they are not there;
+    by_machine: per data set, the keypoints that a machine labelled, here and there.
+    """
+
+    people: People
+    unknown: tuple[Any, ...]
+    rows: np.ndarray
+    missing: tuple[str, ...]
+    by_machine: tuple[frozenset[str], ...]
+
+
+def read_listed(
+    data: Sequence[tuple[Path, Path, int]],
+    skeleton: Skeleton,
+    regions_of: Callable[[list[Row]], Regions],
+    empty: bool,
+    on_bad: str = "refuse",
+) -> Listed:
+    """Data sets (annotations in any known format, pictures, how often it is listed), in one skeleton by keypoint name.
+
+    Args:
+        regions_of: from a picture's rows of `unknown_people` to what stands for them.
+        empty: pictures that only have such people are listed too.
+        on_bad: "refuse" raises FileNotFoundError where a listed picture is not there, "skip" leaves it out.
+    """
+    sets: list[People] = []
+    unknown: list[list[Row]] = []
+    times: list[int] = []
+    by_machine: list[frozenset[str]] = []
+    for labels, pictures, repeat in data:
+        kind, content = loaded(labels, outlines=True)
+        sets.append(READERS[kind](content, labels, pictures, None))
+        unknown += unknown_people(content, labels) if kind == "coco" else _unlabelled(sets[-1])
+        times += [repeat] * len(sets[-1].files)
+        own = content["annotations"] if kind == "coco" else ()
+        by_machine.append(frozenset(name for a in own for name in a.get("machine_labelled", ())))
+    people = union(sets, skeleton)
+    wanted = np.isin(np.arange(len(people.files)), people.picture)
+    if empty:
+        wanted |= np.array([len(rows) > 0 for rows in unknown], bool)
+    if not wanted.any():
+        raise ValueError("the training data shows nobody: check the files in data=")
+    gone, missing = people.lost(wanted, on_bad)
+    rows = np.repeat(np.arange(len(people.files)), np.array(times, np.int64) * (wanted & ~gone))
+    if len(rows) == 0:
+        raise ValueError(f"not one of {int(wanted.sum())} listed pictures is there, such as {missing[0]}")
+    regions = tuple(regions_of(rows) for rows in unknown)
+    return Listed(people, regions, rows, tuple(missing), tuple(by_machine))
+
+
+def unknown_people(content: Any, labels: Path) -> list[list[Row]]:
+    """For every picture that `of_coco` lists: the annotations of crowds and of people without labelled keypoints.
+
+    LSPET's machine boxes of everybody but the labelled person, beside its annotations `labels`, are among them, as
+    outlines.
+    """
+    rows: dict[Any, list[Row]] = {i["id"]: [] for i in content["images"] if not i.get("near_dup_of_val")}
+    for a in content["annotations"]:
+        if a["image_id"] in rows and (a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])):
+            rows[a["image_id"]].append(a)
+    beside = Path(labels).with_name(MACHINE)
+    if beside.is_file():
+        for image, x, y, w, h, _, labelled in load_json(beside)["boxes"]:
+            if image in rows and not labelled:
+                outline = [x, y, x + w, y, x + w, y + h, x, y + h]
+                rows[image].append({"bbox": [x, y, w, h], "segmentation": [outline]})
+    return list(rows.values())
+
+
+def _unlabelled(people: People) -> list[list[Row]]:
+    """The same of people in other formats, of whom boxes are known alone."""
+    found: list[list[Row]] = [[] for _ in people.files]
+    for box, picture, crowd in zip(people.unlabelled, people.unlabelled_picture, people.crowd, strict=True):
+        x1, y1, x2, y2 = box.tolist()
+        found[picture].append({"bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": int(crowd)})
+    return found
+
+
+def readable(people: People, files: np.ndarray, row: int, on_bad: str, skipped: list[str]) -> tuple[int, np.ndarray]:
+    """This row, or the next one whose picture can be read, and the picture; what cannot is added to `skipped`.
+
+    files: (rows,) the file of `people` that each row shows. With on_bad="refuse" the first failure is raised.
+    """
+    for step in range(len(files)):
+        here = (row + step) % len(files)
+        source, name = people.files[files[here]]
+        try:
+            return here, people.pictures[source].read(name)
+        except (OSError, ValueError):
+            if on_bad == "refuse":
+                raise
+            skipped.append(name)
+    raise ValueError(f"not one of the {len(set(skipped))} pictures can be read, such as {skipped[0]}")
