@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgepose.data.sampling import Balanced
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
-from edgepose.train.loop import Plan, Step, initialise, train
+from edgepose.train.loop import Plan, Step, _gathered, initialise, train
 from edgepose.train.recipes import Recipe
 
 pytestmark = pytest.mark.torch
@@ -191,6 +191,17 @@ def test_damaged_checkpoints_are_refused_in_one_sentence(tmp_path: Path) -> None
         checkpoint.load(tmp_path / "nothing")
 
 
+def test_every_process_is_asked_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each name once, those of the first process first."""
+
+    def gather(parts: list[list[str]], mine: list[str]) -> None:
+        parts[:] = [mine, ["b.png", "a.png"]]
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    assert _gathered(["a.png"], 2) == ["a.png", "b.png"] and _gathered(["a.png"], 1) == ["a.png"]
+
+
+@pytest.mark.slow
 def test_two_processes_name_what_either_skips(tmp_path: Path) -> None:
     """The first of two writes the log, and half of the pictures are read by the other."""
     script = (
@@ -215,5 +226,5 @@ def test_two_processes_name_what_either_skips(tmp_path: Path) -> None:
         subprocess.Popen([*words, str(rank)], cwd=root, stderr=subprocess.PIPE, text=True, env=os.environ)
         for rank in (0, 1)
     ]
-    told = [process.communicate(timeout=120)[1] for process in started]
+    told = [process.communicate(timeout=600)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], told
