@@ -13,6 +13,8 @@ from torch.func import functional_call
 from edgepose.models.litepose import LitePose, Widths
 
 HEAD = ("deconv", "final")  # in the names of what a published run does not start from
+# What of the head reads the stem's outputs, and those of each stage but the last.
+_HEAD_READS = (("final_raw.1.",), ("final_raw.0.", "deconv_raw.2."), ("deconv_raw.1.",), ("deconv_raw.0.",))
 
 
 def shape_of(network: LitePose, widths: Widths) -> LitePose:
@@ -67,10 +69,10 @@ def handed_down(tensors: dict[str, Tensor], network: LitePose, *, sort: bool) ->
 
 
 def by_importance(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a LitePose's backbone with channels in the order in which a super-net is to keep them.
+    """Tensors of a LitePose, or of its backbone, with channels in the order in which a super-net is to keep them.
 
     The outputs of the stem and of every stage but the last are sorted by the sum of the weights' sizes in the layer
-    that reads them first. The backbone computes the same as before; a head reads other channels and has to be new.
+    that reads them first; whatever reads them follows, so that the network computes the same as before.
     """
     tensors = dict(tensors)
     stages = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("stage."))
@@ -90,6 +92,10 @@ def by_importance(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
                     tensors[f"{name}.{part}"] = tensors[f"{name}.{part}"][order]
         for name in readers:
             tensors[name] = tensors[name][:, order]
+        for name in (key for key in tensors if key.startswith(_HEAD_READS[stage])):
+            if tensors[name].ndim:  # not the count of batches
+                along = name.endswith("conv.3.weight")  # the 1x1 reads them in its second dimension
+                tensors[name] = tensors[name][:, order] if along else tensors[name][order]
     return tensors
 
 
