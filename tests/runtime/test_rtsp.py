@@ -41,15 +41,15 @@ def test_only_the_newest_frame_counts() -> None:
         seen = list[Tracked]()
         for frame in frames:
             seen.append(frame)
-            if frame.index > 300:
+            if frame.dropped >= 50 or len(seen) == 400:
                 break
             time.sleep(0.05)  # a caller who takes 25 times as long as a frame
         frames.close()  # type: ignore[attr-defined]
     finally:
         camera.kill()
     indices = [frame.index for frame in seen]
-    assert indices == sorted(set(indices)) and len(seen) < 100
-    assert seen[-1].dropped >= seen[-1].index - len(seen) - 2 > 0
+    assert indices == sorted(set(indices)) and seen[-1].dropped >= 50
+    assert seen[-1].index > len(seen)
     assert events[0].kind == "connected" and events[0].facts == {"width": SIZE[0], "height": SIZE[1]}
 
 
