@@ -111,7 +111,7 @@ SPEC = ModelSpec("w", "associative", (96, 64), warp="udp")
 
 def of_whole_pictures(kind: str, labels: Path, folder: Path, on_bad: str = "refuse") -> Whole | Mosaics:
     if kind == "whole":
-        return read_whole([(labels, folder, 1)], COCO, SPEC, codec_of(SPEC), 0.5, on_bad)
+        return read_whole([(labels, folder, 1)], COCO, SPEC, codec_of(SPEC), 0.5, on_bad=on_bad)
     return read_mosaics([(labels, folder, 1)], COCO, Anchors((128, 96)), on_bad)
 
 
