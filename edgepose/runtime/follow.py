@@ -49,10 +49,11 @@ class Standing:
     shown: bool = False  # whether they are in the results yet
 
     def patience(self) -> float:
-        """Seconds for which to follow them without the detector."""
+        """Seconds for which to follow them without the detector; with a weak pose, hardly longer than it found them."""
         if not self.usual:
             return UNCONFIRMED
-        return UNCONFIRMED * min(1.0, max(0.0, (self.sure / self.usual - COLLAPSED) / (STEADY - COLLAPSED)))
+        most = UNCONFIRMED if self.sure >= SURE_POSE else min(UNCONFIRMED, self.confirmed - self.first + DOUBTED)
+        return most * min(1.0, max(0.0, (self.sure / self.usual - COLLAPSED) / (STEADY - COLLAPSED)))
 
 
 class Follower:

@@ -275,7 +275,8 @@ def test_a_pose_that_jumps_in_its_own_place_is_still_theirs() -> None:
 
 
 def test_without_the_detector_the_unsure_stay_for_less() -> None:
-    """A person who keeps their keypoint scores is followed for a second, one who loses part of them not as long."""
+    """A person who keeps their keypoint scores is followed for a second, one who loses part of them not as long, and
+    hardly longer than the detector found them."""
     _, finder, shape = estimator()
     dim = [1.0]
     network = shape.__call__
@@ -285,10 +286,11 @@ def test_without_the_detector_the_unsure_stay_for_less() -> None:
             return [part * dim[0] for part in network(batch)]
 
     stay = []
-    for level in (1.0, 0.7):
+    for level, found in ((1.0, 1), (1.0, 11), (0.7, 11), (0.7, 2)):
         finder.blind, dim[0] = False, 1.0
         follower = Follower(Estimator(Dimmed(), finder), detect_every=1)
-        follower(scene(STAND), 0.0)
+        for i in range(found):
+            follower(scene(STAND), i / 10)
         finder.blind, dim[0] = True, level
-        stay.append(sum(len(follower(scene(STAND), i / 10)) for i in range(1, 15)))
-    assert stay == [10, 5]
+        stay.append(sum(len(follower(scene(STAND), (found + i) / 10)) for i in range(14)))
+    assert stay == [10, 10, 5, 1]
