@@ -502,7 +502,7 @@ app.add_typer(data_app, name="data")
 @app.command()
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names or files, such as default.")],
-    data: Annotated[Path, typer.Option("--data", help="Labels: a COCO-style JSON file.")],
+    data: Annotated[Path, typer.Option("--data", help="Labels in any format that training reads.")],
     images: Annotated[Path, typer.Option("--images", help="Folder or zip of the pictures.")],
     boxes: Annotated[
         str, typer.Option("--boxes", help="detector: all of it is scored and timed; gt or a file: the pose network.")

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-FIELDS = 4  # image_id, category_id, keypoints, score; hotcoco itself refuses rows without one of the first two
-OWN = b'"annotation_id":'  # a fifth, in our own files
-COUNTED = (b'"keypoints":', b'"score":')
+COUNTED = (b'"keypoints":', b'"score":')  # hotcoco itself refuses rows without image_id or category_id, or with two
+BOX = b'"bbox":'
+# Fields that hotcoco would read and pycocotools would not, as it works them out anew.
+WORKED_OUT = (b'"id"', b'"area"', b'"iscrowd"', b'"segmentation"', b'"num_keypoints"', b'"caption"')
 IMAGE = re.compile(rb'"image_id":\s*(\d+)\s*[,}]')
 OPEN, CLOSE, COMMA = b"[],"
 
 
 @dataclass(frozen=True)
 class ResultFile:
-    """`rows` results of no other fields, all with as many keypoints, about known pictures."""
+    """`rows` results about known pictures, all with as many keypoints, and with boxes or all without."""
 
     path: Path
     rows: int
@@ -34,26 +35,26 @@ class ResultFile:
 def plain_results(path: Path, image_ids: Collection[int]) -> ResultFile | None:
     """The file, if it is certain without parsing that it is a sound one; None says nothing, not even that it is wrong.
 
-    Every row is one object without another inside, and has the known fields and no other: what is counted is therefore
+    Every row is one object without another inside, and text in JSON holds no bare quotes: what is counted is therefore
     what it seems to be. That numbers are numbers is left to who reads them.
     """
     content = path.read_bytes()
     n = content.count(b"{")
-    own = content.count(OWN)
-    if not n or own not in (0, n) or not content.lstrip().startswith(b"["):
+    boxes = content.count(BOX)
+    if not n or boxes not in (0, n) or not content.lstrip().startswith(b"["):
         return None
-    if content.count(b'":') != FIELDS * n + own:
-        return None
-    if any(content.count(field) != n for field in COUNTED) or b"null" in content:
+    if any(content.count(field) != n for field in COUNTED) or any(word in content for word in (b"null", *WORKED_OUT)):
         return None
     found = IMAGE.findall(content)
     if len(found) != n or not {int(identity) for identity in set(found)} <= set(image_ids):
         return None
     text = np.frombuffer(content, np.uint8)
     opens, closes, commas = (np.flatnonzero(text == sign) for sign in (OPEN, CLOSE, COMMA))
-    if len(opens) != n + 1 or len(closes) != n + 1:
+    if len(opens) != n + boxes + 1 or len(closes) != len(opens):
         return None
     lengths = np.searchsorted(commas, closes[:-1]) - np.searchsorted(commas, opens[1:]) + 1  # of the rows' lists
-    if lengths[0] % 3 or (lengths != lengths[0]).any():
+    if boxes:
+        lengths = lengths[lengths != 4]  # which no list of keypoints has
+    if len(lengths) != n or lengths[0] % 3 or (lengths != lengths[0]).any():
         return None
     return ResultFile(path, n, int(lengths[0]) // 3)
