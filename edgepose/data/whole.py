@@ -115,7 +115,8 @@ class Whole:
         for stride in STRIDES:
             small = matrix / stride
             cells = (size[0] // stride, size[1] // stride)
-            seen = cv2.warpAffine(scene.mask, small, cells, flags=cv2.INTER_LINEAR)  # nothing is known outside
+            # outside the picture is nobody: the runtime shows such margins too (published masks leave them out)
+            seen = cv2.warpAffine(scene.mask, small, cells, flags=cv2.INTER_LINEAR, borderValue=(255,))
             known = (seen > 127).astype(np.float32)
             if self.unknown is not None:
                 corners = transform(scene.corners, small)
@@ -146,14 +147,14 @@ class Whole:
     def _tiled(self, parts: list[Scene]) -> Scene:
         """Four pictures as one, two by two, each in the middle of a tile of the input's size."""
         width, height = self.spec.input_size
-        image, mask = np.zeros((2 * height, 2 * width, 3), np.uint8), np.zeros((2 * height, 2 * width), np.uint8)
+        image, mask = np.zeros((2 * height, 2 * width, 3), np.uint8), np.empty((2 * height, 2 * width), np.uint8)
         keypoints, corners = [], []
         for i, part in enumerate(parts):
             corner = np.array([i % 2 * width, i // 2 * height])
             tile = np.s_[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
             matrix = middle_matrix((part.image.shape[1], part.image.shape[0]), (width, height))
             image[tile] = cv2.warpAffine(part.image, matrix, (width, height), flags=cv2.INTER_LINEAR)
-            mask[tile] = cv2.warpAffine(part.mask, matrix, (width, height), flags=cv2.INTER_LINEAR)
+            mask[tile] = cv2.warpAffine(part.mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(255,))
             keypoints.append(transform(part.keypoints, matrix) + corner.astype(np.float32))
             corners.append(transform(part.corners, matrix) + corner.astype(np.float32))
         visible, unknown = (np.concatenate([getattr(p, name) for p in parts]) for name in ("visible", "unknown"))
