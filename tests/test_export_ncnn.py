@@ -22,7 +22,6 @@ pytest.importorskip("onnxscript")
 from torch import Tensor, nn  # noqa: E402
 
 import edgepose  # noqa: E402
-from edgepose import export as exporting  # noqa: E402
 from edgepose.cli import app  # noqa: E402
 from edgepose.export import export_onnx  # noqa: E402
 from edgepose.export_ncnn import export_ncnn  # noqa: E402
@@ -166,7 +165,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(
 def trained() -> dict[str, tuple[Any, nn.Module]]:
     """The networks in the package, whose float32 weights lie in training/."""
     folder = Path(__file__).resolve().parents[1] / "training"
-    return {name: exporting.network_of(folder / f"default-{name}.safetensors") for name in ("detector", "pose")}
+    return {name: checkpoint.network_of(folder / f"default-{name}.safetensors") for name in ("detector", "pose")}
 
 
 def test_half_the_size(trained: dict[str, tuple[Any, nn.Module]], tmp_path: Path) -> None:

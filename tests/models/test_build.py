@@ -30,7 +30,10 @@ def test_every_name_builds_with_a_spec_that_survives_json(name):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"name": "rtmpose-xxl"}, "unknown model 'rtmpose-xxl' .did you mean 'rtmpose-x'.*, expected one of .*'rtmpose-t'.*'rtmdet-x'"),
+        (
+            {"name": "rtmpose-xxl"},
+            "'rtmpose-xxl' .did you mean 'rtmpose-x'.*, expected one of .*'rtmpose-t'.*'rtmdet-x'",
+        ),
         ({"name": "rtmpose-t", "classes": 80}, "rtmpose-t is a pose network and takes no classes"),
         ({"name": "rtmpose-t", "skeleton": "cocoo"}, "unknown skeleton 'cocoo', expected one of .*'crowdpose'"),
         ({"name": "rtmpose-t", "skeleton": "box"}, "unknown skeleton 'box'"),

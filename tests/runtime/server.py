@@ -37,7 +37,7 @@ class Camera:
         self.port = self._listener.getsockname()[1]
         self._gone = threading.Event()
         self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, args=(self._listener, self._gone))]
+        self._threads = [threading.Thread(target=self._accept, args=(self._listener, self._gone), daemon=True)]
         self._threads[0].start()
 
     def kill(self) -> None:
@@ -59,7 +59,7 @@ class Camera:
             except OSError:
                 return
             self._connections.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection, gone)))
+            self._threads.append(threading.Thread(target=self._serve, args=(connection, gone), daemon=True))
             self._threads[-1].start()
 
     def _serve(self, connection: socket.socket, gone: threading.Event) -> None:

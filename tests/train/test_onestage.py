@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.fixture
 def data(tmp_path: Path) -> list[tuple[Path, Path, int]]:
-    """Labels of five pictures that nobody has to read."""
+    """Five pictures with one person each."""
     person = {"category_id": 1, "bbox": [5, 5, 20, 30], "area": 600, "iscrowd": 0, "keypoints": [10, 10, 2] * 17}
     content = {
         "images": [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 48} for i in range(5)],
@@ -34,6 +35,8 @@ def data(tmp_path: Path) -> list[tuple[Path, Path, int]]:
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names)}],
     }
     (tmp_path / "labels.json").write_text(json.dumps(content))
+    for i in range(5):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.zeros((48, 64, 3), np.uint8))
     return [(tmp_path / "labels.json", tmp_path, 1)]
 
 
