@@ -246,7 +246,7 @@ def _usual_people(labels: Labels) -> int:
 
 
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # heading: (key, how a value is shown)
-    "model": ("model", str), "AP": ("AP", "{:.3f}".format), "AP50": ("AP50", "{:.3f}".format),
+    "model": ("model", file_stem), "AP": ("AP", "{:.3f}".format), "AP50": ("AP50", "{:.3f}".format),
     "AR": ("AR", "{:.3f}".format), "ms": ("ms_median", "{:.1f}".format), "p95": ("ms_p95", "{:.1f}".format),
     "p99": ("ms_p99", "{:.1f}".format), "fps": ("fps", "{:.1f}".format),
     "M parameters": ("parameters", lambda n: f"{n / 1e6:.2f}"), "G MACs": ("macs", lambda n: f"{n / 1e9:.3f}"),
@@ -296,33 +296,37 @@ def write(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> None:
     points = [Point(file_stem(row["model"]), row["ms_median"], row["AP"]) for row in rows if "error" not in row]
     for suffix in (".svg", ".png"):
         with atomic_path(folder / f"compare{suffix}") as temporary:
-            write_plot(temporary, points, _title(plan))
+            write_plot(temporary, points, _title(rows, plan))
 
 
-def _title(plan: Plan) -> str:
+def _title(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
+    if any(row.get("task") == "boxes" for row in rows):
+        return f"Box AP and time on {plan.data.stem}, {plan.backend}"
     scored = "detected boxes" if plan.boxes == "detector" else "labelled boxes" if plan.boxes == "gt" else "given boxes"
     return f"AP and time on {plan.data.stem}, {scored}" + (f", {plan.backend}" if plan.backend else "")
 
 
 def _markdown(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
     whole = [row for row in rows if "error" not in row]
-    text = f"# {_title(plan)}\n\n" + table(*cells(rows))
+    text = f"# {_title(rows, plan)}\n\n" + table(*cells(rows))
     if whole:
         counts = sorted({f"{row['people_timed']:g}" for row in whole})
         text += (
             f"\n\n{whole[0]['images']} pictures, {whole[0]['people']} people. Times are medians of {plan.rounds} "
             f"rounds in which the models took turns, on a drawn picture of {SIZE[0]} x {SIZE[1]} with "
-            f"{' or '.join(counts)} people looked at; front: no other model is both as quick and as accurate."
+            f"{' or '.join(counts)} people {'found' if 'task' in whole[0] else 'looked at'}; front: no other model is "
+            "both as quick and as accurate."
         )
         if whole[0]["energy_reason"]:
             text += f" No energy: {whole[0]['energy_reason']}."
         stages = list(dict.fromkeys(stage for row in whole for stage in row["stages"]))
         of_stage = [
-            [row["model"], *(f"{row['stages'][s]:.2f}" if s in row["stages"] else "-" for s in stages)] for row in whole
+            [file_stem(row["model"]), *(f"{row['stages'][s]:.2f}" if s in row["stages"] else "-" for s in stages)]
+            for row in whole
         ]
         text += "\n\nMilliseconds of each stage (medians):\n\n" + table(["model", *stages], of_stage)
         text += "\n\n![AP against milliseconds](compare.svg)"
-    failed = [f"* {row['model']}: {row['error']}" for row in rows if "error" in row]
+    failed = [f"* {file_stem(row['model'])}: {row['error']}" for row in rows if "error" in row]
     if failed:
         text += "\n\nFailed:\n\n" + "\n".join(failed)
     return text + "\n"

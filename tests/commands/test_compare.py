@@ -83,7 +83,8 @@ def test_files_appear_and_say_the_same(data: list[str | Path], models: list[Path
     ), "six people in three pictures"
     assert list(rows[1]["stages"]) == ["pose pre", "pose run", "pose post"]
     text = (out / "compare.md").read_text()
-    assert str(models[0]) in text and "medians of 2 rounds" in text and "pose run" in text
+    assert f"| {models[0].stem} |" in text and "medians of 2 rounds" in text and "pose run" in text
+    assert text.startswith("# AP and time on ")
     assert len(ElementTree.parse(out / "compare.svg").getroot().findall("{*}circle")) == 2
     assert cv2.imread(str(out / "compare.png")) is not None
 
@@ -137,8 +138,10 @@ def test_peak_memory_of_each(data: list[str | Path], models: list[Path]) -> None
 def test_detectors_are_compared_among_themselves(data: list[str | Path], models: list[Path], tmp_path: Path) -> None:
     (tmp_path / "detector.onnx").write_bytes(detector_model())
     words = [*data, *FAST, "--no-memory", "--json"]
-    result = run("compare", tmp_path / "detector.onnx", *words)
+    result = run("compare", tmp_path / "detector.onnx", *words, "--out", tmp_path / "out")
     assert result.exit_code == 0 and json.loads(result.stdout)["task"] == "boxes", result.output
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert text.startswith("# Box AP and time on ") and "people found" in text
     result = run("compare", tmp_path / "detector.onnx", models[0], *words)
     assert result.exit_code == 1 and "no common measure" in result.stderr
 
