@@ -57,6 +57,7 @@ class Feed:
     name: str
     open: Callable[[], Iterator[Frame]]
     live: bool = False
+    patient: bool = True  # a live source may not be there yet at the start
 
 
 def feed_of(source: Source, live: bool | None = None, timeout: float = READ_TIMEOUT) -> Feed:
@@ -71,7 +72,8 @@ def feed_of(source: Source, live: bool | None = None, timeout: float = READ_TIME
         live = source.kind == "camera" or (source.kind == "stream" and not finite)
     if source.kind == "stream":
         return Feed(name, lambda: read_video(source.location, timeout=timeout), live)
-    return Feed(name, lambda: frames(source), live)
+    # A server comes back by itself; a camera number without a camera is most often a mistake.
+    return Feed(name, lambda: frames(source), live, patient=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def read_live(
 ) -> None:
     """Every frame of a live source until `stop` is set or `put` says False; joins it again whenever it breaks.
 
+    Raises what opening raised where the feed is not `patient` and has never given a frame.
+
     A frame's time is when it came, in seconds since the first: what servers state starts anew with every connection
     and is made up for MJPEG. Its index counts all frames that came.
 
@@ -131,7 +135,7 @@ def read_live(
                         return
         except (ValueError, OSError) as error:
             reason = without_password(" ".join(str(error).split()))
-            if not reconnect:
+            if not reconnect or not (count or feed.patient):
                 raise
         if joined:
             report(_event("disconnected", feed, f"disconnected, {reason}", frames=count))

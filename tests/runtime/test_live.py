@@ -58,8 +58,8 @@ class Play:
         self.arrivals.append(arrival)
         return True
 
-    def run(self, **options: object) -> Play:
-        feed = Feed("cam", self.open, live=True)
+    def run(self, patient: bool = True, **options: object) -> Play:
+        feed = Feed("cam", self.open, live=True, patient=patient)
         read_live(feed, self.put, self.events.append, self.stop, clock=lambda: self.now, pause=self.pause, **options)  # type: ignore[arg-type]
         return self
 
@@ -94,6 +94,14 @@ def test_a_source_that_is_never_there() -> None:
     assert play.kinds() == ["reconnecting"] * 3 and play.arrivals == []
     assert play.events[0].message == "cam: trying again in 1.0 s, attempt 1: rtsp://***@x/y does not play"
     assert play.events[2].facts["attempt"] == 3
+
+
+def test_a_camera_that_was_never_there_is_a_mistake_and_one_that_left_is_awaited() -> None:
+    with pytest.raises(ConnectionError, match="no camera 7"):
+        Play((0, ConnectionError("no camera 7"))).run(patient=False)
+    play = Play(1, *[(0, ConnectionError("no camera 7"))] * 3, 1).run(patient=False)
+    assert play.kinds().count("connected") == 2 and len(play.arrivals) == 2
+    assert not feed_of(Source("7", "camera")).patient and feed_of(Source("rtsp://x/y", "stream")).patient
 
 
 def test_giving_up() -> None:
