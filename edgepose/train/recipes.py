@@ -311,7 +311,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     # The backbones' heat-map pre-training (CSPNeXt-UDP): 19 keypoints, 210 epochs.
     **{
-        f"cspnext-udp-{size}": Recipe(f"cspnext-udp-{size}", epochs=210, batch=1024, lr=4e-3, skeleton="coco19")
+        f"cspnext-udp-{size}": Recipe(f"cspnext-udp-{size}", 210, 1024, 4e-3, "coco19", average=size != "t")
         for size in ("t", "s")
     },
     **{

@@ -62,6 +62,7 @@ def test_drops_of_the_rate_can_be_others_or_none() -> None:
         ("rtmpose-t", 0, False, 30), ("rtmpose-s", 0, True, 30), ("rtmpose-m", 0.05, True, 30),
         ("rtmpose-l", 0.05, True, 30), ("rtmpose-x", 0.05, True, 20), ("rtmpose-t-aic-coco", 0, False, 30),
         ("rtmpose-s-body8", 0, True, 20), ("rtmpose-m-body8", 0.05, True, 20), ("rtmdet-nano", 0.05, True, 20),
+         ("cspnext-udp-t", 0, False, 30), ("cspnext-udp-s", 0, True, 30),
     ],
 )  # fmt: skip
 def test_published_runs(name: str, weight_decay: float, average: bool, stage2: int) -> None:
