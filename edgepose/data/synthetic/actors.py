@@ -97,7 +97,7 @@ def random_actor(
     if motion.kind == "pose":
         spread = 75 if rng.random() < 0.35 else 9
         tumble = (float(rng.normal(0, spread)), float(rng.normal(0, spread)))
-    circle = float(rng.choice((-1, 1)) * rng.uniform(1.5, 6))
+    circle = (-1, 1)[int(rng.integers(2))] * rng.uniform(1.5, 6)
     seat = _seat(rng, build, motion, at, heading) if motion.kind == "sit" and rng.random() < 0.8 else None
     return Actor(identity, build, look, figure(build, look), motion, at, heading, circle, tumble, seat)
 

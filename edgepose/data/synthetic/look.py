@@ -85,8 +85,8 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
     sleeves = _pick(rng, (0.0, 0.28, 0.42, 1.0), (0.16, 0.52, 0.60))
     legs = _pick(rng, (0.12, 0.30, 0.48, 1.0), (0.06, 0.26, 0.42))
     return Look(
-        skin=_colour(np.clip(skin, 0.08, 0.97)),
-        hair_colour=_colour(np.clip(np.array(hair_colour) * rng.uniform(0.8, 1.25), 0.03, 0.9)),
+        skin=_colour(skin, 0.08, 0.97),
+        hair_colour=_colour(np.array(hair_colour) * rng.uniform(0.8, 1.25), 0.03, 0.9),
         top=top,
         bottom=top if dress else bottom,
         shoes=random_cloth(rng, muted=True).colour if rng.random() < 0.75 else random_cloth(rng).colour,
@@ -129,8 +129,9 @@ def _pick(rng: np.random.Generator, values: Sequence[T], limits: Sequence[float]
     return values[bisect(limits, rng.random())]
 
 
-def _colour(values: np.ndarray) -> Colour:
-    return float(values[0]), float(values[1]), float(values[2])
+def _colour(values: np.ndarray, low: float, high: float) -> Colour:
+    blue, green, red = (min(max(value, low), high) for value in values.tolist())
+    return blue, green, red
 
 
 @cache

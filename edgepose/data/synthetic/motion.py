@@ -7,6 +7,7 @@ within the joints' limits. Gait is a few harmonics per joint, fitted by eye to t
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -56,11 +57,14 @@ class Motion:
         return 0.05 * self.amount * max(0.0, float(np.sin(4 * np.pi * (self.tempo * time + self.phase) + 0.6)))
 
 
+_CHANCES = (0.16, 0.41, 0.53, 0.63, 0.75, 0.86)  # cumulated, of all motions but the last
+
+
 def random_motion(rng: np.random.Generator, kind: str | None = None) -> Motion:
     """A motion of a kind, or of any kind."""
     if kind is not None and kind not in _SHAPES:
         raise ValueError(f"unknown motion {kind!r}, expected one of {[*MOTIONS, 'pose']}")
-    chosen = kind or str(rng.choice(MOTIONS, p=(0.16, 0.25, 0.12, 0.10, 0.12, 0.11, 0.14)))
+    chosen = kind or MOTIONS[bisect(_CHANCES, rng.random())]
     speeds = {"walk": (0.8, 1.7), "run": (2.2, 4.5)}
     speed = rng.uniform(*speeds.get(chosen, (0, 0)))
     tempo = {"walk": 0.45 + 0.38 * speed, "run": 0.95 + 0.13 * speed, "wave": rng.uniform(0.8, 1.8)}

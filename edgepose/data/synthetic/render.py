@@ -203,7 +203,7 @@ def _ellipsoids(t: _Terms, drawn: np.ndarray, corner: tuple[int, int], near: np.
     tall = boxes[:, 3] - boxes[:, 1]
     of = np.repeat(np.arange(len(drawn)), tall)  # (lines,)
     y = np.arange(len(of)) - np.repeat(np.cumsum(tall) - tall - boxes[:, 1], tall)
-    uu, uv, vv, u, v, one, bu, bv, b1 = np.take(t.curved[:, drawn], of, axis=1)
+    uu, uv, vv, u, v, one, bu, bv, b1 = np.repeat(t.curved[:, drawn], tall, axis=1)
     dv = y - middle[of, 1]
     half, rest = (uv * dv + u) / 2, (vv * dv + v) * dv + one  # the root of uu du^2 + 2 half du + rest
     inside = half * half - uu * rest
@@ -213,13 +213,13 @@ def _ellipsoids(t: _Terms, drawn: np.ndarray, corner: tuple[int, int], near: np.
     left = np.maximum(np.ceil(u0 + (half - reach) / -uu).astype(np.int64), boxes[of, 0])
     right = np.minimum(np.floor(u0 + (half + reach) / -uu).astype(np.int64) + 1, boxes[of, 2])
     wide = np.maximum(right - left, 0)
-    su, sv, s1, sw = np.take(t.span[:, drawn], of, axis=1)
+    su, sv, s1, sw = np.repeat(t.span[:, drawn], tall, axis=1)[:, crossed]
     lines = np.array([uu, 2 * half, rest, bu[crossed], bv[crossed] * dv + b1[crossed], su, sv * dv + s1, sw,
                       left - u0], np.float32)  # fmt: skip
     first = np.cumsum(wide) - wide
     line = np.repeat(np.arange(len(wide)), wide)  # (pixels,)
     step = np.arange(len(line)) - np.repeat(first, wide)
-    uu, u, one, bu, b1, su, s1, sw, du = np.take(lines, line, axis=1)
+    uu, u, one, bu, b1, su, s1, sw, du = np.repeat(lines, wide, axis=1)
     du += step
     w = np.sqrt(np.maximum((uu * du + u) * du + one, 0)) - (bu * du + b1)
     hit = np.flatnonzero(np.abs(su * du + s1 + sw * w) <= w)
