@@ -74,7 +74,10 @@ def resized_targets(targets: dict[str, Tensor], outputs: tuple[Tensor, ...]) -> 
     for stride, maps in zip(STRIDES, outputs, strict=True):
         size = maps.shape[2:]
         made[f"heatmaps_{stride}"] = F.interpolate(targets[f"heatmaps_{stride}"], size=size, mode="nearest")
-        made[f"masks_{stride}"] = F.interpolate(targets[f"masks_{stride}"][:, None], size=size, mode="nearest")[:, 0]
+        masks = targets[f"masks_{stride}"]  # (B, h, w), or (B, K, h, w) where keypoints are unknown
+        one = masks.dim() == 3
+        masks = F.interpolate(masks[:, None] if one else masks, size=size, mode="nearest")
+        made[f"masks_{stride}"] = masks[:, 0] if one else masks
     cells, seen = targets["joints_4"].long().unbind(-1)  # (B, people, K) each
     joint, cell = cells // (old[0] * old[1]), cells % (old[0] * old[1])
     y, x = cell // old[1] * new[0] // old[0], cell % old[1] * new[1] // old[1]

@@ -110,14 +110,19 @@ def test_every_step_has_another_part_and_size() -> None:
     assert [(a.side // 2, a.side // 2) for a in spaces] == sizes and len({a.widths for a in spaces}) > 6
 
 
+@pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("side", [32, 64, 96, 128])
-def test_targets_follow_the_outputs(side: int) -> None:
-    """Of half and of twice the size they are those of the nearest cell, keypoints exactly where they would be."""
+def test_targets_follow_the_outputs(side: int, each: bool) -> None:
+    """Of half and of twice the size they are those of the nearest cell, keypoints exactly where they would be.
+
+    each: masks are of single keypoints.
+    """
     points = np.random.default_rng(0).uniform(-4, 70, (3, 17, 2))
     codec = Associative((64, 64))
     targets = {name: torch.from_numpy(value)[None] for name, value in codec.encode(points, np.ones((3, 17))).items()}
     rng = torch.Generator().manual_seed(0)
-    targets |= {f"masks_{s}": torch.randint(2, (1, 64 // s, 64 // s), generator=rng).float() for s in (4, 2)}
+    of_each = (1, 17) if each else (1,)
+    targets |= {f"masks_{s}": torch.randint(2, (*of_each, 64 // s, 64 // s), generator=rng).float() for s in (4, 2)}
     targets["images"] = torch.zeros(1, 64, 64, 3)
     outputs = torch.zeros(1, 34, side // 4, side // 4), torch.zeros(1, 17, side // 2, side // 2)
     made = resized_targets(targets, outputs)
