@@ -97,7 +97,8 @@ def test_a_server_from_its_start_to_sigterm(model: Path) -> None:
             socket_to(port, origin="http://evil.example")
         assert refused.value.response.status_code == 403
         with socket_to(port) as frames:
-            frames.send(b"x" * (2 << 20))
+            # Only the message's head: a server that closes while a body is still coming resets the connection at times.
+            frames.socket.sendall(b"\x82\xff" + (2 << 20).to_bytes(8, "big") + bytes(4))
             with pytest.raises(ConnectionClosed) as closed:
                 frames.recv(30)
             assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
