@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from edgepose.codec import codec_of
 from edgepose.data.detection import Detections, read_boxes
 from edgepose.models import build
+from edgepose.models.rtmdet import RTMDet
+from edgepose.runtime.cores import thread_count
 from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
 from edgepose.train.detection_loss import detection_loss, teacher_loss
+from edgepose.train.hints import WithHints, hint_loss, inner_names
 from edgepose.train.loop import Samples
 from edgepose.train.recipes import Recipe
 
@@ -38,8 +41,8 @@ DETECTOR_VIEWS = {
 
 def detector_task(
     recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse"
-) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss]:
-    """Spec, network, samples and loss of a detector's recipe.
+) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss, nn.Module | None]:
+    """Spec, network, samples and loss of a detector's recipe, and what learns beside it.
 
     data: (annotations, pictures, how often the set is listed) per data set.
     """
@@ -55,15 +58,23 @@ def detector_task(
         raise ValueError("the training data names no picture: check the files in data=")
     codec = codec_of(spec)
     if not recipe.teacher or not recipe.teacher_weight:
-        return spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec)
-    teacher = Teacher(Path(recipe.teacher), spec.input_size, recipe.threads or None)
+        if recipe.hint_weight:
+            raise ValueError(f"hint_weight={recipe.hint_weight} needs a teacher, whose inner maps are learnt from")
+        return spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec), None
+    teacher = Teacher(Path(recipe.teacher), spec.input_size, recipe.threads or None, inner=recipe.hint_weight > 0)
+    own = 2 * len(codec.strides)
 
     def loss_of(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
-        taught = teacher_loss(outputs, teacher(targets["images"]), codec)
+        maps = teacher(targets["images"])
+        taught = teacher_loss(outputs[:own], maps[:own], codec)
         weighted = {name: recipe.teacher_weight * value for name, value in taught.items()}
-        return detection_loss(outputs, targets, codec) | weighted
+        if recipe.hint_weight:
+            weighted["teacher_hints"] = recipe.hint_weight * hint_loss(outputs[own:], maps[own:])
+        return detection_loss(outputs[:own], targets, codec) | weighted
 
-    return spec, network, WithImages(samples), loss_of
+    assert isinstance(network, RTMDet)
+    extra = WithHints(network, teacher.channels) if recipe.hint_weight else None
+    return spec, network, WithImages(samples), loss_of, extra
 
 
 @dataclass(frozen=True)
@@ -88,9 +99,10 @@ class Teacher:
         path: the file; its spec is inside or beside it.
         size: of the views (w, h); the file's own may be another.
         threads: of onnxruntime; by default as many as help.
+        inner: give its inner maps too (`edgepose.train.hints`).
     """
 
-    def __init__(self, path: Path, size: Size, threads: int | None = None) -> None:
+    def __init__(self, path: Path, size: Size, threads: int | None = None, *, inner: bool = False) -> None:
         spec = Session(path, threads=threads).spec  # which says what is wrong with the file, if anything is
         self.codec = codec_of(spec)
         formats = ("rtmdet", "rtmdet-nhwc")
@@ -99,28 +111,33 @@ class Teacher:
         spec = dataclasses.replace(spec, input_size=size)
         self.views = Views(spec)
         try:
-            self.session = Session(_resized(path, spec), spec, threads=threads)
-            self._check()
+            content = _resized(path, spec)
+            self.session = Session(content, spec, threads=threads)
+            self._run = _with_inner(content, self.codec.strides, threads) if inner else self.session
+            self.channels = self._check()  # of the inner maps
         except ValueError as error:
             raise ValueError(f"{path} cannot teach at {size[0]}x{size[1]}: {error}") from error
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """(B, S, S, 3) uint8 BGR -> logits (B, 1, h, w) of every level, then distances (B, 4, h, w) of every level.
+        """(B, S, S, 3) uint8 BGR -> logits (B, 1, h, w) of every level, then distances (B, 4, h, w) of every level, then
+        the inner maps (B, C, h, w), where they were asked for.
 
         The logits are those of people, whatever else the teacher knows; distances are in input pixels.
         """
         pixels = images.cpu().numpy()
         as_they_are = np.tile(np.eye(2, 3), (len(pixels), 1, 1))
-        maps = [torch.from_numpy(level) for level in self.session(self.views.crops(list(pixels), as_they_are))]
+        maps = [torch.from_numpy(level) for level in self._run(self.views.crops(list(pixels), as_they_are))]
+        count = len(self.codec.strides) * (1 if self.codec.format == "rtmdet-nhwc" else 2)
+        maps, inner = maps[:count], maps[count:]
         if self.codec.format == "rtmdet-nhwc":
             classes = self.codec.classes
             planes = [level.permute(0, 3, 1, 2) for level in maps]  # (B, h, w, C + 4) -> (B, C + 4, h, w)
             maps = [part for plane in planes for part in (plane[:, :classes], plane[:, classes:])]
         person = slice(self.codec.person, self.codec.person + 1)
         logits = [level[:, person] for level in maps[0::2]]
-        return [level.to(images.device) for level in (*logits, *maps[1::2])]
+        return [level.to(images.device) for level in (*logits, *maps[1::2], *inner)]
 
-    def _check(self) -> None:
+    def _check(self) -> list[int]:
         """A graph that is tied to its own size or batch may run and yet give something else: compare two pictures."""
         width, height = self.session.spec.input_size
         noise = np.random.default_rng(0).integers(0, 128, (2, height, width, 3), np.uint8)
@@ -128,10 +145,25 @@ class Teacher:
         images = torch.from_numpy(noise)
         together, alone = self(images), [torch.cat(parts) for parts in zip(*map(self, images.split(1)), strict=True)]
         shapes = [(height // stride, width // stride) for stride in self.codec.strides]
-        if [tuple(level.shape[2:]) for level in together] != shapes * 2:
+        outputs = 2 * len(shapes)
+        if [tuple(level.shape[2:]) for level in together[:outputs]] != shapes * 2:
             raise ValueError("its maps have another size; it is tied to the one that it was exported with")
         if not all(torch.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in zip(together, alone, strict=True)):
             raise ValueError("it gives other maps for two pictures at once; it is tied to a batch of one")
+        return [maps.shape[1] for maps in together[outputs:]]
+
+
+def _with_inner(content: bytes, strides: Sequence[int], threads: int | None) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """The model with its inner maps behind its outputs."""
+    import onnx
+    import onnxruntime as ort
+
+    model = onnx.load_model_from_string(content)
+    model.graph.output.extend([onnx.ValueInfoProto(name=name) for name in inner_names(model, strides)])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_count(threads)
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda batch: session.run(None, {model.graph.input[0].name: batch})
 
 
 def _resized(path: Path, spec: ModelSpec) -> bytes:

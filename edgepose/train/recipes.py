@@ -54,6 +54,7 @@ class Recipe:
         ""  # whose maps are learnt from as well: a detector's ONNX file; of bottom-up networks a checkpoint too
     )
     teacher_weight: float = 1.0  # of what is learnt from it
+    hint_weight: float = 0.0  # of a detector's inner maps being like its teacher's (train/hints.py)
     optimiser: str = "adamw"
     momentum: float = 0.937  # of sgd
     alone: int = 0  # first epochs of a one-stage network without its large pass; all of them: never with it
@@ -78,6 +79,8 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: lr={self.lr}, expected a positive learning rate")
         if self.teacher_weight < 0:
             raise ValueError(f"recipe {self.model}: teacher_weight={self.teacher_weight}, expected 0 or more")
+        if self.hint_weight < 0:
+            raise ValueError(f"recipe {self.model}: hint_weight={self.hint_weight}, expected 0 or more")
         if not 0 <= self.flat <= 1:
             raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
         if self.sampling not in SAMPLINGS:

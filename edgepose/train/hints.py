@@ -1,0 +1,138 @@
+"""A detector's inner maps as targets beside its outputs (hints: Romero et al., FitNets, 2015, section 2.2).
+
+The outputs of a teacher are a narrow view of what it has learnt. Its inner maps say at every depth what is worth seeing,
+so that a network learns in thousands of pictures what takes hundreds of thousands from boxes alone. Two kinds of maps
+are found in any export of an RTMDet without knowing its names: the last one of every stride that all outputs depend on
+(the stem, the first stage, and the three that flow down the neck), and for each level the last one that its classes and
+its boxes have in common (what the neck gives to the head).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgepose.models.rtmdet import RTMDet
+
+SHARED = (2, 4, 8, 16, 32)  # strides of the maps that all outputs depend on
+# The same maps of our network, those and then the three levels'.
+MODULES = (
+    "backbone.stem", "backbone.stage1", "neck.top_down_blocks.1", "neck.reduce_layers.1", "neck.reduce_layers.0",
+    "neck.out_convs.0", "neck.out_convs.1", "neck.out_convs.2",
+)  # fmt: skip
+
+
+class WithHints(nn.Module):
+    """A detector that shows its inner maps, each with as many channels as the teacher's.
+
+    Args:
+        channels: of the teacher's maps, in the order of MODULES. Where the network's own are as many, they are compared
+            as they are; elsewhere a 1x1 convolution learns to translate, and is dropped after training.
+    """
+
+    def __init__(self, network: RTMDet, channels: Sequence[int]) -> None:
+        super().__init__()
+        own = _channels(network)
+        self.translate = nn.ModuleList(
+            nn.Identity() if mine == theirs else nn.Conv2d(mine, theirs, 1)
+            for mine, theirs in zip(own, channels, strict=True)
+        )
+
+    def forward(self, network: RTMDet, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, h, w) -> the network's six outputs, then its inner maps."""
+        outputs, inner = _inner(network, images)
+        return (*outputs, *(layer(maps) for layer, maps in zip(self.translate, inner, strict=True)))
+
+
+def hint_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """1 - Pearson's correlation of every channel over batch and places (Cao et al., PKD, 2022, section 3.2), the mean
+    over channels and then over maps -> scalar. Scale and shift of a channel are the network's own affair, so that its
+    norms need not grow to the teacher's before it learns.
+
+    Both: (B, C, h, w) per map.
+    """
+    apart = []
+    for ours, theirs in zip(student, teacher, strict=True):
+        if ours.shape != theirs.shape:
+            raise ValueError(f"the teacher's inner map is {tuple(theirs.shape)}, the network's {tuple(ours.shape)}")
+        apart.append(1 - (_standard(ours.float()) * _standard(theirs)).mean())
+    return torch.stack(apart).mean()
+
+
+def _standard(maps: Tensor) -> Tensor:
+    """Each channel with mean 0 and variance 1; one that is constant stays 0."""
+    variance, mean = torch.var_mean(maps, dim=(0, 2, 3), correction=0, keepdim=True)
+    return (maps - mean) / (variance + 1e-6).sqrt()
+
+
+def inner_names(model: Any, strides: Sequence[int]) -> list[str]:
+    """Names of an ONNX model's inner maps in the order of MODULES; ValueError where it is built in another way.
+
+    model: of fixed height and width, whose outputs are classes and distances per level, apart or joined by a Concat.
+    """
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    height = graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    sides = {
+        value.name: value.type.tensor_type.shape.dim[2].dim_value
+        for value in graph.value_info
+        if len(value.type.tensor_type.shape.dim) == 4
+    }
+    made_by = {name: node for node in graph.node for name in node.output}
+    order = {name: place for place, node in enumerate(graph.node) for name in node.output}
+    before: dict[str, frozenset[str]] = {}
+    for node in graph.node:  # ONNX lists nodes after what they read
+        found = frozenset().union(*(before.get(name, frozenset()) | {name} for name in node.input if name in made_by))
+        before |= {name: found for name in node.output}
+    ends = [output.name for output in graph.output]
+    levels = len(strides)
+    pairs = [_joined(made_by, end) for end in ends] if len(ends) == levels else list(zip(*[iter(ends)] * 2, strict=True))
+    last: list[str] = []
+    for pair in pairs:
+        common = frozenset.intersection(*(before[name] for name in pair))
+        if len(pair) < 2 or not common:
+            raise ValueError("its classes and its boxes have no inner map in common, so there is no hint to take")
+        last.append(max(common, key=order.__getitem__))
+    everyone = frozenset.intersection(*(before[name] | {name} for name in last))
+    names = []
+    for stride in SHARED:
+        candidates = [name for name in everyone if sides.get(name) == height // stride]
+        if not candidates:
+            raise ValueError(f"it has no inner map of stride {stride} that all outputs depend on")
+        names.append(max(candidates, key=order.__getitem__))
+    return names + last
+
+
+def _joined(made_by: dict[str, Any], name: str) -> tuple[str, ...]:
+    """What the Concat at an output joins."""
+    while name in made_by and made_by[name].op_type in ("Transpose", "Identity"):
+        name = made_by[name].input[0]
+    node = made_by.get(name)
+    return tuple(node.input) if node is not None and node.op_type == "Concat" else (name,)
+
+
+def _inner(network: RTMDet, images: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda _module, _inputs, output: seen.__setitem__(name, output)
+
+    handles = [network.get_submodule(name).register_forward_hook(keep(name)) for name in MODULES]
+    try:
+        outputs = network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs, [seen[name] for name in MODULES]
+
+
+def _channels(network: RTMDet) -> list[int]:
+    training = network.training
+    with torch.no_grad():
+        _, inner = _inner(network.eval(), torch.zeros(1, 3, 64, 64))
+    network.train(training)
+    return [maps.shape[1] for maps in inner]
