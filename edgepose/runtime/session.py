@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ class Session:
         except ERRORS as error:
             raise ValueError(f"{self._source} cannot be run on a batch {batch.shape}: {_detail(error)}") from error
         return as_arrays(outputs, self._source)
+
+
+def raw(model: bytes, threads: int | None = None) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A graph as it is, whatever its outputs are: a batch -> all of them, in the graph's order."""
+    session = _open(model, label(model), thread_count(threads))
+    name = session.get_inputs()[0].name
+    return lambda batch: as_arrays(session.run(None, {name: batch}), label(model))
 
 
 def _open(model: str | Path | bytes, source: str, threads: int) -> Any:

@@ -16,9 +16,8 @@ from edgepose.codec import codec_of
 from edgepose.data.detection import Detections, read_boxes
 from edgepose.models import build
 from edgepose.models.rtmdet import RTMDet
-from edgepose.runtime.cores import thread_count
 from edgepose.runtime.people import Views
-from edgepose.runtime.session import Session
+from edgepose.runtime.session import Session, raw
 from edgepose.spec import ModelSpec
 from edgepose.train.detection_loss import detection_loss, teacher_loss
 from edgepose.train.hints import WithHints, hint_loss, inner_names
@@ -72,7 +71,7 @@ def detector_task(
             weighted["teacher_hints"] = recipe.hint_weight * hint_loss(outputs[own:], maps[own:])
         return detection_loss(outputs[:own], targets, codec) | weighted
 
-    assert isinstance(network, RTMDet)
+    assert isinstance(network, RTMDet)  # by its name
     extra = WithHints(network, teacher.channels) if recipe.hint_weight else None
     return spec, network, WithImages(samples), loss_of, extra
 
@@ -113,14 +112,14 @@ class Teacher:
         try:
             content = _resized(path, spec)
             self.session = Session(content, spec, threads=threads)
-            self._run = _with_inner(content, self.codec.strides, threads) if inner else self.session
+            self._run = raw(_with_inner(content, self.codec.strides), threads) if inner else self.session
             self.channels = self._check()  # of the inner maps
         except ValueError as error:
             raise ValueError(f"{path} cannot teach at {size[0]}x{size[1]}: {error}") from error
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """(B, S, S, 3) uint8 BGR -> logits (B, 1, h, w) of every level, then distances (B, 4, h, w) of every level, then
-        the inner maps (B, C, h, w), where they were asked for.
+        """(B, S, S, 3) uint8 BGR -> logits (B, 1, h, w) of every level, then distances (B, 4, h, w) of every level, and
+        then the inner maps (B, C, h, w), where they were asked for.
 
         The logits are those of people, whatever else the teacher knows; distances are in input pixels.
         """
@@ -153,17 +152,13 @@ class Teacher:
         return [maps.shape[1] for maps in together[outputs:]]
 
 
-def _with_inner(content: bytes, strides: Sequence[int], threads: int | None) -> Callable[[np.ndarray], list[np.ndarray]]:
+def _with_inner(content: bytes, strides: Sequence[int]) -> bytes:
     """The model with its inner maps behind its outputs."""
     import onnx
-    import onnxruntime as ort
 
     model = onnx.load_model_from_string(content)
     model.graph.output.extend([onnx.ValueInfoProto(name=name) for name in inner_names(model, strides)])
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = thread_count(threads)
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, {model.graph.input[0].name: batch})
+    return bytes(model.SerializeToString())
 
 
 def _resized(path: Path, spec: ModelSpec) -> bytes:

@@ -1,15 +1,14 @@
 """A detector's inner maps as targets beside its outputs (hints: Romero et al., FitNets, 2015, section 2.2).
 
-The outputs of a teacher are a narrow view of what it has learnt. Its inner maps say at every depth what is worth seeing,
-so that a network learns in thousands of pictures what takes hundreds of thousands from boxes alone. Two kinds of maps
-are found in any export of an RTMDet without knowing its names: the last one of every stride that all outputs depend on
-(the stem, the first stage, and the three that flow down the neck), and for each level the last one that its classes and
-its boxes have in common (what the neck gives to the head).
+The outputs of a teacher are a narrow view of what it has learnt; its inner maps say at every depth what is worth
+seeing. Two kinds of maps are found in any export of an RTMDet without knowing its names: the last one of every stride
+that all outputs depend on (the stem, the first stage, and the three that flow down the neck), and for each level the
+last one that its classes and its boxes have in common (what the neck gives to the head).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -88,26 +87,34 @@ def inner_names(model: Any, strides: Sequence[int]) -> list[str]:
     for node in graph.node:  # ONNX lists nodes after what they read
         found = frozenset().union(*(before.get(name, frozenset()) | {name} for name in node.input if name in made_by))
         before |= {name: found for name in node.output}
-    ends = [output.name for output in graph.output]
-    levels = len(strides)
-    pairs = [_joined(made_by, end) for end in ends] if len(ends) == levels else list(zip(*[iter(ends)] * 2, strict=True))
-    last: list[str] = []
-    for pair in pairs:
-        common = frozenset.intersection(*(before[name] for name in pair))
-        if len(pair) < 2 or not common:
-            raise ValueError("its classes and its boxes have no inner map in common, so there is no hint to take")
-        last.append(max(common, key=order.__getitem__))
+    last = [_shared_last(pair, before, order) for pair in _pairs(graph, made_by, len(strides))]
     everyone = frozenset.intersection(*(before[name] | {name} for name in last))
     names = []
     for stride in SHARED:
         candidates = [name for name in everyone if sides.get(name) == height // stride]
         if not candidates:
-            raise ValueError(f"it has no inner map of stride {stride} that all outputs depend on")
+            raise ValueError(f"it has no inner map of stride {stride} that all outputs depend on, so no hint to take")
         names.append(max(candidates, key=order.__getitem__))
     return names + last
 
 
-def _joined(made_by: dict[str, Any], name: str) -> tuple[str, ...]:
+def _shared_last(pair: Sequence[str], before: Mapping[str, frozenset[str]], order: Mapping[str, int]) -> str:
+    """The last of what the classes and the boxes of a level depend on."""
+    common = frozenset.intersection(*(before.get(name, frozenset()) for name in pair))
+    if len(pair) < 2 or not common:
+        raise ValueError("its classes and its boxes have no inner map in common, so no hint to take")
+    return max(common, key=order.__getitem__)
+
+
+def _pairs(graph: Any, made_by: Mapping[str, Any], levels: int) -> list[tuple[str, ...]]:
+    """Names of the classes and the boxes of every level."""
+    ends = [output.name for output in graph.output]
+    if len(ends) == levels:
+        return [_joined(made_by, end) for end in ends]
+    return list(zip(ends[0::2], ends[1::2], strict=True))
+
+
+def _joined(made_by: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """What the Concat at an output joins."""
     while name in made_by and made_by[name].op_type in ("Transpose", "Identity"):
         name = made_by[name].input[0]

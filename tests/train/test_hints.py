@@ -1,0 +1,146 @@
+"""Inner maps of a detector's teacher: found in its file, shown by the student, compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from edgepose.export import export_onnx, random_views  # noqa: E402
+from edgepose.models import build  # noqa: E402
+from edgepose.models.rtmdet import RTMDet  # noqa: E402
+from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.hints import MODULES, WithHints, hint_loss, inner_names  # noqa: E402
+from edgepose.train.loop import Normalise  # noqa: E402
+from edgepose.train.recipes import Recipe  # noqa: E402
+from edgepose.train.task import prepare  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+SIDE = 64
+CHANNELS = [16, 32, 64, 64, 128, 64, 64, 64]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, RTMDet]:
+    """RTMDet-nano with made-up statistics, as a file and as it is."""
+    torch.manual_seed(3)
+    spec, network = build("rtmdet-nano", input_size=(SIDE, SIDE))
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean of what was seen
+    with torch.no_grad():
+        network(torch.randn(8, 3, SIDE, SIDE))
+    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    export_onnx(spec, network.eval(), path, random_views(spec, 1))
+    assert isinstance(network, RTMDet)
+    return path, spec, network
+
+
+def views(side: int = SIDE) -> Any:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8))
+
+
+@pytest.mark.parametrize("side", [SIDE, 96])
+def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDet], side: int) -> None:
+    path, spec, network = exported
+    teacher = Teacher(path, (side, side), 1, inner=True)
+    assert teacher.channels == CHANNELS
+    images = views(side)
+    maps = teacher(images)
+    assert len(maps) == 6 + len(MODULES)
+    assert len(Teacher(path, (side, side), 1)(images)) == 6, "only where they are asked for"
+    student = WithHints(network, teacher.channels)
+    assert not list(student.parameters()), "as many channels need no translation"
+    outputs = student(network, Normalise(spec)(images))
+    assert len(outputs) == 6 + len(MODULES)
+    for ours, theirs in zip(outputs[6:], maps[6:], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=1e-2)
+    assert hint_loss(outputs[6:], maps[6:]).item() == pytest.approx(0, abs=1e-3)
+    for plain, shown in zip(network(Normalise(spec)(images)), outputs[:6], strict=True):
+        torch.testing.assert_close(plain, shown)
+
+
+def test_scale_and_shift_of_a_channel_are_free_and_the_sign_is_not() -> None:
+    maps = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
+    other = [m * torch.tensor([0.1, 2.0, 30.0, 4.0, 5.0])[: m.shape[1], None, None] - 7 for m in maps]
+    assert hint_loss(other, maps).item() == pytest.approx(0, abs=1e-3)
+    assert hint_loss([-m for m in maps], maps).item() == pytest.approx(2, abs=1e-3)
+    assert hint_loss([torch.randn(64, 3, 32, 32)], [torch.randn(64, 3, 32, 32)]).item() == pytest.approx(1, abs=0.02)
+    flat = hint_loss([torch.ones(2, 3, 4, 4, requires_grad=True)], [torch.randn(2, 3, 4, 4)])
+    assert flat.item() == pytest.approx(1)
+    with pytest.raises(ValueError, match="inner map is"):
+        hint_loss([torch.zeros(1, 3, 4, 4)], [torch.zeros(1, 4, 4, 4)])
+
+
+def test_a_student_of_other_widths_translates(exported: tuple[Path, Any, RTMDet]) -> None:
+    _, _, network = exported
+    student = WithHints(network, [c + 1 for c in CHANNELS])
+    outputs = student(network, torch.randn(1, 3, SIDE, SIDE))
+    assert [maps.shape[1] for maps in outputs[6:]] == [c + 1 for c in CHANNELS]
+    assert len(list(student.parameters())) == 2 * len(CHANNELS)
+
+
+def test_classes_and_boxes_may_be_joined(exported: tuple[Path, Any, RTMDet]) -> None:
+    """As files of other tools have them: one output per level, channels last."""
+    model = onnx.load(str(exported[0]))
+    apart = inner_names(fixed(model), (8, 16, 32))
+    ends = [output.name for output in model.graph.output]
+    del model.graph.output[:]
+    for level in range(3):
+        pair = ends[2 * level : 2 * level + 2]
+        model.graph.node.append(onnx.helper.make_node("Concat", pair, [f"both{level}"], axis=1))
+        model.graph.node.append(
+            onnx.helper.make_node("Transpose", [f"both{level}"], [f"out{level}"], perm=[0, 2, 3, 1])
+        )
+        model.graph.output.append(onnx.ValueInfoProto(name=f"out{level}"))
+    assert inner_names(fixed(model), (8, 16, 32)) == apart
+
+
+def fixed(model: Any) -> Any:
+    """A copy whose input has a batch of one."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    copied.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    return copied
+
+
+def chain(*stages: tuple[str, list[str], list[str]], outputs: list[str]) -> Any:
+    """Nodes without weights on a picture of 64 pixels."""
+    pool: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        onnx.helper.make_node(kind, sources, made, **(pool if kind == "MaxPool" else {}))
+        for kind, sources, made in stages
+    ]
+    picture = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, SIDE, SIDE])
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    return onnx.helper.make_model(onnx.helper.make_graph(nodes, "chain", [picture], ends))
+
+
+def test_files_without_such_maps_are_refused() -> None:
+    alone = chain(("Relu", ["x"], ["a"]), ("Relu", ["x"], ["b"]), outputs=["a", "b"])
+    with pytest.raises(ValueError, match="in common"):
+        inner_names(alone, (8,))
+    short = chain(("MaxPool", ["x"], ["s"]), ("Relu", ["s"], ["a"]), ("Relu", ["s"], ["b"]), outputs=["a", "b"])
+    with pytest.raises(ValueError, match="stride 4"):
+        inner_names(short, (8,))
+    joined = chain(("Relu", ["x"], ["a"]), outputs=["a"])
+    with pytest.raises(ValueError, match="in common"):
+        inner_names(joined, (8,))
+
+
+def test_hints_need_a_teacher_and_a_detector(tmp_path: Path) -> None:
+    recipe = Recipe("rtmdet-nano", epochs=1, batch=1, lr=1e-3, hint_weight=1.0)
+    with pytest.raises(ValueError, match="needs a teacher"):
+        prepare(recipe, [])
+    with pytest.raises(ValueError, match="hint_weight=1.0 is for rtmdet-"):
+        prepare(dataclasses.replace(recipe, model="rtmpose-t"), [])
+    with pytest.raises(ValueError, match="hint_weight=-1"):
+        dataclasses.replace(recipe, hint_weight=-1.0)
