@@ -36,15 +36,19 @@ def test_parts_of_one_call_add_up_exactly() -> None:
     assert list(_split({"detect pre": 1.0}, 4.0, "detect").values()) == [1, 0, 3]
 
 
-def test_time_is_put_where_it_is_spent() -> None:
+def test_time_is_put_where_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0  # a clock that stands still but in the network
+
     class Slow(BrightSpot):
         def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-            time.sleep(0.02)
+            nonlocal now
+            now += 0.02
             return super().__call__(batch)
 
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     timing = bench(Estimator(Slow(), Session(detector_model())), people=17, seconds=0.2)
-    assert timing.stages["pose run"] == pytest.approx(40, rel=0.5), "seventeen people are two runs"
-    assert timing.stages["pose run"] > 0.7 * timing.ms_median
+    assert timing.stages["pose run"] == pytest.approx(40), "seventeen people are two runs"
+    assert timing.ms_median == pytest.approx(40) and timing.calls in (5, 6)
 
 
 def test_models_of_one_stage() -> None:
