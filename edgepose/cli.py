@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,12 +27,21 @@ EXTRAS = {
 }  # fmt: skip
 
 
+# click's own or, in newer typers, their copy of it
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 class _Commands(TyperGroup):
     """All commands, with errors as one sentence on stderr: status 1 failed, 2 wrong use, 130 interrupted."""
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with _wrong_use():
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _wrong_use():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has gone, as `head` does
@@ -45,6 +56,21 @@ class _Commands(TyperGroup):
             _fail(f"{package} is not installed, which this needs: pip install 'edgepose[{EXTRAS[package]}]'")
         except (ValueError, OSError) as error:
             _fail(_sentence(error))
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """What click says of it in several lines and a frame, in one."""
+    try:
+        yield
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no error but the help, which click prints
+            raise
+        context = getattr(error, "ctx", None)
+        command = "edgepose" if context is None else context.command_path
+        message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")  # type: ignore[attr-defined]
+        typer.echo(f"error: {message[:1].lower()}{message[1:]} (see `{command} --help`)", err=True)
+        raise typer.Exit(2) from None
 
 
 def _sentence(error: Exception) -> str:
@@ -92,6 +118,41 @@ class Backend(str, Enum):
     onnxruntime = "onnxruntime"
     openvino = "openvino"
     ncnn = "ncnn"
+
+
+class Target(str, Enum):
+    """What `edgepose export` writes; `edgepose.commands.train.ENDINGS`."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    ncnn = "ncnn"
+
+
+class Protocol(str, Enum):
+    """Of `edgepose.evaluate.coco.PROTOCOLS`."""
+
+    coco = "coco"
+    crowdpose = "crowdpose"
+    wholebody = "wholebody"
+
+
+class Size(str, Enum):
+    """Of `edgepose.evaluate.keypoints.SIZES`."""
+
+    torso = "torso"
+    box = "box"
+    head = "head"
+
+
+class Move(str, Enum):
+    """Of `edgepose.data.synthetic.camera.MOVES`."""
+
+    static = "static"
+    pan = "pan"
+    zoom = "zoom"
+    track = "track"
+    orbit = "orbit"
+    handheld = "handheld"
 
 
 Model = Annotated[
@@ -342,6 +403,8 @@ def search(
         budget = command.parse_macs(macs)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--macs") from None
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"{device!r} is neither cpu nor cuda", param_hint="--device")
     given = [] if sides is None else sides.split(",")
     if not all(side.isdecimal() for side in given):
         raise typer.BadParameter(f"{sides!r}: expected sides such as 256,320", param_hint="--sides")
@@ -358,7 +421,7 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")
     ],
-    to: Annotated[str, typer.Option("--to", help="Format: onnx, openvino or ncnn.")] = "onnx",
+    to: Annotated[Target, typer.Option("--to", help="Format.")] = Target.onnx,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -377,7 +440,7 @@ def export(
     """
     from edgepose.commands.train import export as run
 
-    run(checkpoint, to, out, half, as_json)
+    run(checkpoint, to.value, out, half, as_json)
 
 
 @app.command()
@@ -394,7 +457,7 @@ def evaluate(
     ] = None,
     boxes: Annotated[str, typer.Option("--boxes", help="gt, detector, or a COCO detection file.")] = "gt",
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="coco, crowdpose or wholebody.", show_default="by the labels")
+        Protocol | None, typer.Option("--protocol", help="How AP is counted.", show_default="by the labels")
     ] = None,
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
@@ -408,8 +471,8 @@ def evaluate(
         ),
     ] = "1",
     pck: Annotated[
-        str | None,
-        typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME; sizes: torso, box or head (MPII: PCKh)."),
+        Size | None,
+        typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME, by this size; head: MPII's PCKh."),
     ] = None,
     bootstrap: Annotated[
         int | None,
@@ -452,7 +515,9 @@ def evaluate(
         factors = command.parse_scales(scales)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--scales") from None
-    measures = command.Measures(protocol, pck, bootstrap, report, robustness)
+    measures = command.Measures(
+        None if protocol is None else protocol.value, None if pck is None else pck.value, bootstrap, report, robustness
+    )
     if predictions is not None:
         command.evaluate_results(predictions, data, measures, as_json)
         return
@@ -624,6 +689,11 @@ def macs(
         if not (width.isdecimal() and height.isdecimal()):
             raise typer.BadParameter(f"{size!r}: expected width x height, such as 448x448", param_hint="--size")
         sides = int(width), int(height)
+    from edgepose.skeleton import SKELETONS
+
+    if skeleton not in SKELETONS:
+        hint = f"{skeleton!r} is not one of {', '.join(SKELETONS)}"
+        raise typer.BadParameter(hint, param_hint="--skeleton")
     from edgepose.commands.macs import show_macs
 
     show_macs(names, skeleton, sides, as_json)
@@ -656,12 +726,7 @@ def synthesize(
     fps: Annotated[
         float | None, typer.Option("--fps", min=1, max=240, help="Frames per second of the video.", show_default="30")
     ] = None,
-    move: Annotated[
-        str | None,
-        typer.Option(
-            "--move", help="Camera of the video: static, pan, zoom, track, orbit, handheld.", show_default="any"
-        ),
-    ] = None,
+    move: Annotated[Move | None, typer.Option("--move", help="Camera of the video.", show_default="any")] = None,
     size: Annotated[
         tuple[int, int] | None,
         typer.Option("--size", metavar="WIDTH HEIGHT", help="Of the pictures.", show_default="288 384; video 1280 720"),
@@ -680,8 +745,8 @@ def synthesize(
 
     if video:
         command.synthesize_video(
-            out, 10 if people is None else people, 12.0 if seconds is None else seconds, fps or 30.0, seed, size, move,
-            backgrounds, as_json,
+            out, 10 if people is None else people, 12.0 if seconds is None else seconds, fps or 30.0, seed, size,
+            None if move is None else move.value, backgrounds, as_json,
         )  # fmt: skip
         return
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):

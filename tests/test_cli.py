@@ -20,7 +20,8 @@ from edgepose.runtime.video import Frame, VideoWriter
 from tests.tiny import write_tiny_model
 
 COMMANDS = (
-    "predict", "track", "demo", "train", "evaluate", "export", "bench", "compare", "serve", "models", "doctor",
+    "predict", "track", "demo", "train", "search", "export", "evaluate", "bench", "compare", "serve", "models", "macs",
+    "doctor", "data check", "data single-person", "data synthesize",
 )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert result.exit_code == 0 and "--json" in result.stdout
 
 
@@ -74,10 +75,10 @@ def test_help_fills_its_lines(columns: str) -> None:
     assert len(lines) >= 3 and all(len(line) > int(columns) - 20 for line in lines[:-1])
 
 
-def test_version_and_no_words() -> None:
-    assert run().exit_code == 2
-    assert run("fly").exit_code == 2
-    assert run("predict").exit_code == 2
+def test_no_words_are_answered_with_help() -> None:
+    for words in ([], ["data"]):
+        result = run(*words)
+        assert result.exit_code == 2 and "Usage:" in result.output and "error" not in result.output
 
 
 def test_predict_prints_a_line_for_people_or_for_machines(model: Path, picture: Path) -> None:
@@ -167,7 +168,6 @@ def test_sources_that_are_not_there(source: str, model: Path, tmp_path: Path, mo
         ["train", "rtmpose-t", "data=missing.json:missing"],
         ["evaluate", "--predictions", "missing.json", "--data", "missing.json"],
         ["export", "missing.safetensors"],
-        ["export", "missing.safetensors", "--to", "tflite"],
         ["bench", "no-such-model"],
         ["models", "no-such-model"],
         ["demo", "missing.jpg"],
@@ -182,22 +182,78 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "said"),
     [
-        ["predict", "a.jpg", "--overlay"],
-        ["predict", "a.jpg", "--format", "csv"],
-        ["predict", "a.jpg", "--out", "x", "--format", "xml"],
-        ["predict", "a.jpg", "--threads", "0"],
-        ["predict", "a.jpg", "--backend", "magic"],
-        ["evaluate", "--data", "a.json"],
-        ["evaluate", "--data", "a.json", "--model", "m", "--predictions", "p.json"],
-        ["evaluate", "--data", "a.json", "--model", "m"],
-        ["export"],
-        ["bench", "--people", "many", "m"],
+        *((f"{command} --no-such-option", "no such option: --no-such-option") for command in COMMANDS),
+        ("--no-such-option", "no such option: --no-such-option"),
+        ("fly", "no such command 'fly'"),
+        ("data fly", "no such command 'fly'"),
+        ("predict", "missing argument 'SOURCE'"),
+        ("track", "missing argument 'SOURCE'"),
+        ("train", "missing argument"),
+        ("export", "missing argument"),
+        ("bench", "missing argument"),
+        ("macs", "missing argument"),
+        ("data check", "missing argument"),
+        ("data single-person a.json", "missing argument"),
+        ("search", "missing option '--checkpoint'"),
+        ("evaluate", "missing option '--data'"),
+        ("compare m", "missing option '--data'"),
+        ("data synthesize", "missing option '--out'"),
+        ("demo a.jpg b.jpg", "unexpected extra argument"),
+        ("doctor now", "unexpected extra argument"),
+        ("predict a.jpg --threads", "requires an argument"),
+        ("predict a.jpg --threads two", "invalid value for '--threads'"),
+        ("predict a.jpg --threads 0", "invalid value for '--threads'"),
+        ("predict a.jpg --backend magic", "'magic' is not one of 'onnxruntime', 'openvino', 'ncnn'"),
+        ("predict a.jpg --out x --format xml", "'xml' is not one of 'jsonl', 'coco', 'csv', 'openpose'"),
+        ("predict a.jpg --overlay", "add --out FOLDER"),
+        ("predict a.jpg --format csv", "add --out FOLDER"),
+        ("track a.mp4 --preset firm", "'firm' is not one of 'steady', 'default', 'quick'"),
+        ("track a.mp4 --detect-every often", "expected a number of frames from 1, or adaptive, got 'often'"),
+        ("export a.safetensors --to tflite", "'tflite' is not one of 'onnx', 'openvino', 'ncnn'"),
+        ("evaluate --data a.json", "--model MODEL or --predictions RESULTS.json"),
+        ("evaluate --data a.json --model m --predictions p.json", "one of the two"),
+        ("evaluate --data a.json --model m", "add --images FOLDER_OR_ZIP"),
+        ("evaluate --data a.json --predictions p.json --protocol voc", "'coco', 'crowdpose', 'wholebody'"),
+        ("evaluate --data a.json --predictions p.json --pck arm", "'arm' is not one of 'torso', 'box', 'head'"),
+        ("bench --people many m", "'many': expected counts of people"),
+        ("serve --port 70000", "invalid value for '--port'"),
+        ("data synthesize --out a --video --move fly", "'fly' is not one of 'static', 'pan'"),
+        ("data synthesize --out a --fps 5", "add --video"),
+        ("macs litepose-xs --size big", "'big': expected width x height"),
+        ("macs litepose-xs --skeleton cat", "'cat' is not one of coco, "),
     ],
 )
-def test_wrong_use(words: list[str]) -> None:
-    assert run(*words).exit_code == 2
+def test_wrong_use_is_a_sentence_with_status_2(words: str, said: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2 and result.stdout == "" and "Traceback" not in result.stderr, result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and said in result.stderr
+    assert result.stderr.rstrip().endswith("--help`)"), "it says where to read on"
+
+
+def test_choices_are_those_that_exist() -> None:
+    from edgepose import cli
+    from edgepose.data.synthetic.camera import MOVES
+    from edgepose.evaluate.coco import PROTOCOLS
+    from edgepose.evaluate.keypoints import SIZES
+    from edgepose.runtime.load import BACKENDS
+    from edgepose.runtime.results import FORMATS
+    from edgepose.runtime.smoothing import PRESETS
+
+    known = {cli.Protocol: PROTOCOLS, cli.Size: SIZES, cli.Move: MOVES, cli.Backend: BACKENDS, cli.Format: FORMATS,
+             cli.Preset: PRESETS}  # fmt: skip
+    for choices, values in known.items():
+        assert {choice.value for choice in choices} == set(values), choices
+
+
+@pytest.mark.torch
+def test_every_target_of_export_has_its_files() -> None:
+    pytest.importorskip("torch")
+    from edgepose.cli import Target
+    from edgepose.commands.train import ENDINGS
+
+    assert {target.value for target in Target} == set(ENDINGS)
 
 
 def test_evaluate_results_made_elsewhere(tmp_path: Path) -> None:
