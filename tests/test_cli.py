@@ -233,7 +233,7 @@ def test_wrong_use_is_a_sentence_with_status_2(words: str, said: str) -> None:
 
 
 def test_choices_are_those_that_exist() -> None:
-    from edgepose import cli
+    from edgepose.cli import options
     from edgepose.data.synthetic.camera import MOVES
     from edgepose.evaluate.coco import PROTOCOLS
     from edgepose.evaluate.keypoints import SIZES
@@ -241,8 +241,14 @@ def test_choices_are_those_that_exist() -> None:
     from edgepose.runtime.results import FORMATS
     from edgepose.runtime.smoothing import PRESETS
 
-    known = {cli.Protocol: PROTOCOLS, cli.Size: SIZES, cli.Move: MOVES, cli.Backend: BACKENDS, cli.Format: FORMATS,
-             cli.Preset: PRESETS}  # fmt: skip
+    known = {
+        options.Protocol: PROTOCOLS,
+        options.Size: SIZES,
+        options.Move: MOVES,
+        options.Backend: BACKENDS,
+        options.Format: FORMATS,
+        options.Preset: PRESETS,
+    }
     for choices, values in known.items():
         assert {choice.value for choice in choices} == set(values), choices
 
@@ -250,7 +256,7 @@ def test_choices_are_those_that_exist() -> None:
 @pytest.mark.torch
 def test_every_target_of_export_has_its_files() -> None:
     pytest.importorskip("torch")
-    from edgepose.cli import Target
+    from edgepose.cli.options import Target
     from edgepose.commands.train import ENDINGS
 
     assert {target.value for target in Target} == set(ENDINGS)
@@ -296,6 +302,16 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     )
     assert result.returncode == 1 and result.stdout == "" and result.stderr.startswith("error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    script = (
+        "import sys, edgepose.cli\n"
+        "heavy = {'torch', 'cv2', 'numpy', 'onnxruntime', 'openvino', 'av', 'fastapi', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, model: Path, picture: Path) -> None:
