@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from edgepose.cli.options import Detector, Format, Json, Model, Preset, Runner, Threads, Threshold, load_estimator
+from edgepose.cli.options import (
+    Detector,
+    Format,
+    Json,
+    Model,
+    Preset,
+    Results,
+    Runner,
+    Threads,
+    Threshold,
+    load_estimator,
+)
 
 
 def predict(
@@ -18,9 +29,7 @@ def predict(
     model: Model = None,
     detector: Detector = "default",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write results to.")] = None,
-    kind: Annotated[
-        Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
-    ] = None,
+    kind: Results = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
     ] = False,
@@ -35,9 +44,7 @@ def predict(
     results.json, results.csv, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad picture is named,
     the others are still done, and the exit status is 1.
     """
-    if out is None and (overlay or kind is not None):
-        option = "--overlay" if overlay else "--format"
-        raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
+    _require_folder(out, kind, overlay)
     from edgepose.commands.predict import predict as run
     from edgepose.commands.screen import Screen
 
@@ -66,9 +73,7 @@ def track(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
     ] = None,
-    kind: Annotated[
-        Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
-    ] = None,
+    kind: Results = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw people with identities and trails, into --out.")
     ] = False,
@@ -99,9 +104,7 @@ def track(
     --max-latency or --fps cannot be kept, the detector runs less often, then each frame looks at some of the people.
     Ctrl-C finishes the files that are open.
     """
-    if out is None and (overlay or kind is not None):
-        option = "--overlay" if overlay else "--format"
-        raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
+    _require_folder(out, kind, overlay)
     if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
         hint = f"expected a number of frames from 1, or adaptive, got {detect_every!r}"
         raise typer.BadParameter(hint, param_hint="--detect-every")
@@ -184,3 +187,9 @@ def serve(
     access = Access(command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()), allow_urls)
     estimator = load_estimator(model, detector, backend, threads)
     command.serve(estimator, limits, access, host=host, port=port, as_json=as_json)
+
+
+def _require_folder(out: Path | None, kind: Format | None, overlay: bool) -> None:
+    if out is None and (overlay or kind is not None):
+        option = "--overlay" if overlay else "--format"
+        raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
