@@ -24,7 +24,7 @@ from edgepose.cli.options import (
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Pictures, folders, patterns, videos, camera numbers, URLs."),
+        typer.Argument(metavar="SOURCE", help="Pictures, folders, patterns, videos, camera numbers, video URLs."),
     ],
     model: Model = None,
     detector: Detector = "default",

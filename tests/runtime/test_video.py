@@ -347,6 +347,16 @@ def test_a_stream_that_stops_times_out(server: tuple[str, dict[str, bytes]], tmp
     assert len(frames) > 30
 
 
+def test_a_picture_under_another_name_is_to_be_saved_first(server: tuple[str, dict[str, bytes]]) -> None:
+    address, pages = server
+    data = bytes(cv2.imencode(".png", picture(0))[1])
+    pages["/photo"] = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+    with pytest.raises(
+        ConnectionError, match=r"does not play: .*; check the address, or save it first if it is a picture"
+    ):
+        next(read_video(f"http://{address}/photo", timeout=60))
+
+
 def test_nobody_listens() -> None:
     for scheme in ("rtsp", "http", "tcp"):
         with pytest.raises(ConnectionError, match="does not play: expected a video stream"):
