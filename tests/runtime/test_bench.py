@@ -23,7 +23,7 @@ def test_stages_add_up(people: int | None) -> None:
     assert list(timing.stages) == STAGES and all(value >= 0 for value in timing.stages.values())
     assert timing.people == (2 if people is None else people) and timing.image_size == (320, 200)
     assert timing.calls >= 1 and 0 < timing.ms_median <= timing.ms_p95 <= timing.ms_p99
-    assert timing.fps == pytest.approx(1e3 / timing.ms_median, rel=0.01)
+    assert timing.fps == pytest.approx(1e3 / timing.ms_median, rel=0.01, abs=0.006)
     assert 0 < sum(timing.stages.values()) < 2 * timing.ms_p95, "medians of parts, so not exactly the median"
     values = json.loads(json.dumps(timing.as_dict()))
     assert {"model", "people", "ms_median", "ms_p95", "ms_p99", "fps", "stages"} <= set(values)
