@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ from edgepose.runtime.video import Frame, VideoWriter
 from tests.tiny import write_tiny_model
 
 COMMANDS = (
-    "predict", "track", "demo", "train", "evaluate", "export", "bench", "compare", "serve", "models", "doctor",
+    "predict", "track", "demo", "train", "search", "export", "evaluate", "bench", "compare", "serve", "models", "macs",
+    "doctor", "data check", "data single-person", "data synthesize",
 )  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert result.exit_code == 0 and "--json" in result.stdout
 
 
@@ -73,10 +75,10 @@ def test_help_fills_its_lines(columns: str) -> None:
     assert len(lines) >= 3 and all(len(line) > int(columns) - 20 for line in lines[:-1])
 
 
-def test_version_and_no_words() -> None:
-    assert run().exit_code == 2
-    assert run("fly").exit_code == 2
-    assert run("predict").exit_code == 2
+def test_no_words_are_answered_with_help() -> None:
+    for words in ([], ["data"]):
+        result = run(*words)
+        assert result.exit_code == 2 and "Usage:" in result.output and "error" not in result.output
 
 
 def test_predict_prints_a_line_for_people_or_for_machines(model: Path, picture: Path) -> None:
@@ -166,7 +168,6 @@ def test_sources_that_are_not_there(source: str, model: Path, tmp_path: Path, mo
         ["train", "rtmpose-t", "data=missing.json:missing"],
         ["evaluate", "--predictions", "missing.json", "--data", "missing.json"],
         ["export", "missing.safetensors"],
-        ["export", "missing.safetensors", "--to", "tflite"],
         ["bench", "no-such-model"],
         ["models", "no-such-model"],
         ["demo", "missing.jpg"],
@@ -181,22 +182,84 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "said"),
     [
-        ["predict", "a.jpg", "--overlay"],
-        ["predict", "a.jpg", "--format", "csv"],
-        ["predict", "a.jpg", "--out", "x", "--format", "xml"],
-        ["predict", "a.jpg", "--threads", "0"],
-        ["predict", "a.jpg", "--backend", "magic"],
-        ["evaluate", "--data", "a.json"],
-        ["evaluate", "--data", "a.json", "--model", "m", "--predictions", "p.json"],
-        ["evaluate", "--data", "a.json", "--model", "m"],
-        ["export"],
-        ["bench", "--people", "many", "m"],
+        *((f"{command} --no-such-option", "no such option: --no-such-option") for command in COMMANDS),
+        ("--no-such-option", "no such option: --no-such-option"),
+        ("fly", "no such command 'fly'"),
+        ("data fly", "no such command 'fly'"),
+        ("predict", "missing argument 'SOURCE'"),
+        ("track", "missing argument 'SOURCE'"),
+        ("train", "missing argument"),
+        ("export", "missing argument"),
+        ("bench", "missing argument"),
+        ("macs", "missing argument"),
+        ("data check", "missing argument"),
+        ("data single-person a.json", "missing argument"),
+        ("search", "missing option '--checkpoint'"),
+        ("evaluate", "missing option '--data'"),
+        ("compare m", "missing option '--data'"),
+        ("data synthesize", "missing option '--out'"),
+        ("demo a.jpg b.jpg", "unexpected extra argument"),
+        ("doctor now", "unexpected extra argument"),
+        ("predict a.jpg --threads", "requires an argument"),
+        ("predict a.jpg --threads two", "invalid value for '--threads'"),
+        ("predict a.jpg --threads 0", "invalid value for '--threads'"),
+        ("predict a.jpg --backend magic", "'magic' is not one of 'onnxruntime', 'openvino', 'ncnn'"),
+        ("predict a.jpg --out x --format xml", "'xml' is not one of 'jsonl', 'coco', 'csv', 'openpose'"),
+        ("predict a.jpg --overlay", "add --out FOLDER"),
+        ("predict a.jpg --format csv", "add --out FOLDER"),
+        ("track a.mp4 --preset firm", "'firm' is not one of 'steady', 'default', 'quick'"),
+        ("track a.mp4 --detect-every often", "expected a number of frames from 1, or adaptive, got 'often'"),
+        ("export a.safetensors --to tflite", "'tflite' is not one of 'onnx', 'openvino', 'ncnn'"),
+        ("evaluate --data a.json", "--model MODEL or --predictions RESULTS.json"),
+        ("evaluate --data a.json --model m --predictions p.json", "one of the two"),
+        ("evaluate --data a.json --model m", "add --images FOLDER_OR_ZIP"),
+        ("evaluate --data a.json --predictions p.json --protocol voc", "'coco', 'crowdpose', 'wholebody'"),
+        ("evaluate --data a.json --predictions p.json --pck arm", "'arm' is not one of 'torso', 'box', 'head'"),
+        ("bench --people many m", "'many': expected counts of people"),
+        ("serve --port 70000", "invalid value for '--port'"),
+        ("data synthesize --out a --video --move fly", "'fly' is not one of 'static', 'pan'"),
+        ("data synthesize --out a --fps 5", "add --video"),
+        ("macs litepose-xs --size big", "'big': expected width x height"),
+        ("macs litepose-xs --skeleton cat", "'cat' is not one of coco, "),
     ],
 )
-def test_wrong_use(words: list[str]) -> None:
-    assert run(*words).exit_code == 2
+def test_wrong_use_is_a_sentence_with_status_2(words: str, said: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2 and result.stdout == "" and "Traceback" not in result.stderr, result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and said in result.stderr
+    assert result.stderr.rstrip().endswith("--help`)"), "it says where to read on"
+
+
+def test_choices_are_those_that_exist() -> None:
+    from edgepose.cli import options
+    from edgepose.data.synthetic.camera import MOVES
+    from edgepose.evaluate.coco import PROTOCOLS
+    from edgepose.evaluate.keypoints import SIZES
+    from edgepose.runtime.load import BACKENDS
+    from edgepose.runtime.results import FORMATS
+    from edgepose.runtime.smoothing import PRESETS
+
+    known = {
+        options.Protocol: PROTOCOLS,
+        options.Size: SIZES,
+        options.Move: MOVES,
+        options.Backend: BACKENDS,
+        options.Format: FORMATS,
+        options.Preset: PRESETS,
+    }
+    for choices, values in known.items():
+        assert {choice.value for choice in choices} == set(values), choices
+
+
+@pytest.mark.torch
+def test_every_target_of_export_has_its_files() -> None:
+    pytest.importorskip("torch")
+    from edgepose.cli.options import Target
+    from edgepose.commands.train import ENDINGS
+
+    assert {target.value for target in Target} == set(ENDINGS)
 
 
 def test_evaluate_results_made_elsewhere(tmp_path: Path) -> None:
@@ -223,12 +286,11 @@ def test_a_reader_that_leaves_ends_quietly(model: Path, picture: Path, tmp_path:
     for i in range(3):
         (tmp_path / f"{i}.jpg").write_bytes(picture.read_bytes())
     words = [sys.executable, "-m", "edgepose", "predict", str(tmp_path), "--model", str(model), "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait(timeout=60) == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
@@ -236,10 +298,20 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
         [sys.executable, "-m", "edgepose", "predict", str(tmp_path / "none.jpg")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert result.returncode == 1 and result.stdout == "" and result.stderr.startswith("error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    script = (
+        "import sys, edgepose.cli\n"
+        "heavy = {'torch', 'cv2', 'numpy', 'onnxruntime', 'openvino', 'av', 'fastapi', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, model: Path, picture: Path) -> None:

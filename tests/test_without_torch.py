@@ -47,7 +47,7 @@ print(type(poses).__name__, poses.keypoints.shape)
 
 
 def run(script: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 def test_every_left_module_imports() -> None:

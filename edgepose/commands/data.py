@@ -5,57 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
+from edgepose.commands.screen import Screen, show_json
+from edgepose.data.check import KINDS, check, overlap
+from edgepose.data.columns import load_json
+from edgepose.data.sheet import contact_sheet
+from edgepose.data.single import single_person
+from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.pictures import write_image
 
 
-@data_app.command("check")
-def check_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Annotation files of any known format.")],
-    images: Annotated[
-        list[Path] | None,
-        typer.Option("--images", help="Folder or zip of the pictures; once, or once per file in the same order."),
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Write a contact sheet here (.jpg, .png); needs --images.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
-    """Count what a data set holds and say what is odd about it.
-
-    Formats are recognised by content: COCO's and its relatives (WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...),
-    the original files of AI Challenger, MPII and OCHuman, and LSP's joints.mat. Several files are also compared by the
-    names of their pictures, as train and val should be. Exit status 1 where training would refuse a file, or lose
-    people or pictures of it.
-    """
-    if sheet is not None and not images:
-        raise typer.BadParameter("it shows pictures: add --images FOLDER_OR_ZIP", param_hint="--sheet")
-    if images and len(images) not in (1, len(paths)):
-        raise typer.BadParameter(f"given {len(images)} times for {len(paths)} files", param_hint="--images")
-    given = images or []
-    sources = [given[min(i, len(given) - 1)] if given else None for i in range(len(paths))]
-    if check_files(paths, sources, sheet, as_json):
-        raise typer.Exit(1)
-
-
-@data_app.command("single-person")
-def single_person_command(
-    source: Annotated[Path, typer.Argument(metavar="IN.json", help="A COCO-style annotation file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.json", help="The file to write.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
-    """Keep the pictures with exactly one annotated person: COCO-SinglePerson.
-
-    A picture stays when its only annotation is a person with labelled keypoints, and no crowd.
-    """
-    from edgepose.commands.screen import show_json
-    from edgepose.data.columns import load_json
-    from edgepose.data.single import single_person
-    from edgepose.runtime.atomic import atomic_path
-
+def keep_single(source: Path, target: Path, as_json: bool) -> None:
+    """Write the pictures of a COCO-style file with one annotated person alone as another one."""
     content = load_json(source, outlines=True)
     kept = single_person(content, source)
     with atomic_path(target) as temporary:
@@ -69,11 +33,6 @@ def single_person_command(
 
 def check_files(paths: Sequence[Path], sources: Sequence[Path | None], sheet: Path | None, as_json: bool) -> bool:
     """Check files, print what was found, draw the sheet; whether training would refuse or lose something."""
-    from edgepose.commands.screen import Screen, show_json
-    from edgepose.data.check import check, overlap
-    from edgepose.data.sheet import contact_sheet
-    from edgepose.runtime.pictures import write_image
-
     reports = []
     for path, source in zip(paths, sources, strict=True):
         with Screen() as screen, screen.task(f"pictures of {path.name}", None) as task:
@@ -99,8 +58,6 @@ def check_files(paths: Sequence[Path], sources: Sequence[Path | None], sheet: Pa
 
 def describe(report: dict[str, Any]) -> list[str]:
     """A report (`Report.as_dict`) in lines for people."""
-    from edgepose.data.check import KINDS
-
     lines = [
         f"{report['path']}: {report['format']} form, {report['skeleton']}, {report['images']} pictures, "
         f"{report['people']} people, {report['unlabelled']} more without keypoints, {report['crowds']} crowds"

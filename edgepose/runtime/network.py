@@ -88,7 +88,18 @@ def fixed_batch(inputs: list[Port], spec: ModelSpec, source: str) -> int | None:
     return size
 
 
-def checked_batch(batch: np.ndarray, spec: ModelSpec, source: str) -> np.ndarray:
+def any_batch(run: Run, batch: np.ndarray, spec: ModelSpec, source: str, fixed: int | None = None) -> list[np.ndarray]:
+    """Any number of rows, if they are what the spec says, through `run`, which takes some, or exactly `fixed`."""
+    batch = _checked(batch, spec, source)
+    if len(batch) == 0:  # the outputs' shapes, with nothing in them
+        one = np.zeros((1, *batch.shape[1:]), batch.dtype)
+        return [output[:0] for output in any_batch(run, one, spec, source, fixed)]
+    if fixed is not None and fixed != len(batch):
+        return _in_groups(run, batch, fixed)
+    return run(batch)
+
+
+def _checked(batch: np.ndarray, spec: ModelSpec, source: str) -> np.ndarray:
     """The batch itself, contiguous, if the spec's graph takes it."""
     width, height = spec.input_size
     kind, sides = (np.uint8, (height, width, 3)) if spec.layout == "nhwc" else (np.float32, (3, height, width))
@@ -97,7 +108,7 @@ def checked_batch(batch: np.ndarray, spec: ModelSpec, source: str) -> np.ndarray
     return np.ascontiguousarray(batch)
 
 
-def in_groups(run: Run, batch: np.ndarray, size: int) -> list[np.ndarray]:
+def _in_groups(run: Run, batch: np.ndarray, size: int) -> list[np.ndarray]:
     """Any number of rows through a graph that takes exactly `size`; a short last group is filled up with zeros."""
     parts = []
     for start in range(0, len(batch), size):

@@ -12,17 +12,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from edgepose.runtime.cores import thread_count
-from edgepose.runtime.network import (
-    Port,
-    as_arrays,
-    checked_batch,
-    fixed_batch,
-    in_groups,
-    label,
-    require_file,
-    spec_for,
-    try_out,
-)
+from edgepose.runtime.network import Port, any_batch, as_arrays, fixed_batch, label, require_file, spec_for, try_out
 from edgepose.spec import ModelSpec
 
 # What onnxruntime raises about a file: its own kinds derive from Exception alone, and bindings add Python's.
@@ -75,12 +65,7 @@ class Session:
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """(B, h, w, 3) uint8, or (B, 3, h, w) float32 where the spec says nchw -> raw outputs, in the graph's order."""
-        batch = checked_batch(batch, self.spec, self._source)
-        if len(batch) == 0:
-            return [output[:0] for output in self(np.zeros((1, *batch.shape[1:]), batch.dtype))]
-        if self._fixed is not None and self._fixed != len(batch):
-            return in_groups(self._run, batch, self._fixed)
-        return self._run(batch)
+        return any_batch(self._run, batch, self.spec, self._source, self._fixed)
 
     def _run(self, batch: np.ndarray) -> list[np.ndarray]:
         try:

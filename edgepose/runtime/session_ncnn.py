@@ -14,7 +14,7 @@ import ncnn
 import numpy as np
 
 from edgepose.runtime.cores import thread_count
-from edgepose.runtime.network import as_arrays, checked_batch, require_file, spec_for, try_out
+from edgepose.runtime.network import any_batch, as_arrays, require_file, spec_for, try_out
 from edgepose.spec import ModelSpec
 
 PRECISIONS = ("f16", "f32")
@@ -70,13 +70,13 @@ class NcnnSession:
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """(B, h, w, 3) uint8, or (B, 3, h, w) float32 where the spec says nchw -> raw outputs, in the graph's order."""
-        batch = checked_batch(batch, self.spec, self._source)
-        if len(batch) == 0:
-            return [output[:0] for output in self(np.zeros((1, *batch.shape[1:]), batch.dtype))]
-        rows = [self._run(row) for row in batch]
+        return any_batch(self._run, batch, self.spec, self._source)
+
+    def _run(self, batch: np.ndarray) -> list[np.ndarray]:
+        rows = [self._run_one(row) for row in batch]
         return as_arrays([np.stack(output) for output in zip(*rows, strict=True)], self._source)
 
-    def _run(self, row: np.ndarray) -> list[np.ndarray]:
+    def _run_one(self, row: np.ndarray) -> list[np.ndarray]:
         if row.dtype == np.uint8:
             planes = ncnn.Mat.from_pixels(row, ncnn.Mat.PixelType.PIXEL_BGR, row.shape[1], row.shape[0])
         else:

@@ -94,8 +94,8 @@ def _stream(url: str) -> Source:
         )
     if SUFFIXES.get(Path(urlsplit(url).path).suffix.lower()) == "picture":
         raise ValueError(
-            "cannot read pictures from the network: expected a video URL, got "
-            f"{without_password(url)}; download it first"
+            f"cannot read pictures from the network: expected a video URL, got {without_password(url)}; save it first, "
+            "such as with `curl -O URL`, and name the file"
         )
     return Source(url, "stream")
 

@@ -349,8 +349,9 @@ def _network_error(error: av.FFmpegError, shown: str, timeout: float, silence: f
         return TimeoutError(
             f"{shown} is silent: expected data within {timeout:g} s, got none; check the address and the network"
         )
+    picture = ", or save it first if it is a picture" if shown.lower().startswith("http") else ""
     return ConnectionError(
-        f"{shown} does not play: expected a video stream, ffmpeg says {error.strerror!r}; check the address"
+        f"{shown} does not play: expected a video stream, ffmpeg says {error.strerror!r}; check the address{picture}"
     )
 
 

@@ -89,3 +89,4 @@ class RtspCamera(Camera):
                 head = struct.pack(">BBHII", 0x80, 96 | last << 7, sequence & 0xFFFF, number * 3000, 1)
                 connection.sendall(struct.pack(">cBH", b"$", 0, len(head) + len(unit)) + head + unit)
                 sequence += 1
+            self.sent += 1

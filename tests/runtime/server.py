@@ -19,48 +19,64 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 class Camera:
-    """Sends a picture to everybody connected, again and again, until it is killed; `start` uses the same port again.
+    """Sends a picture to everybody connected, again and again, until it is killed.
 
     manner: "well"; "silent", which accepts and sends nothing more; "garbage"; "cut", half a picture and then the end
+    joined: set as soon as somebody has connected
+    sent: pictures so far, to everybody together
     """
 
     def __init__(self, manner: str = "well", interval: float = 0.01) -> None:
-        self.manner, self.interval, self.port = manner, interval, 0
-        self.start()
+        self.manner, self.interval, self.sent = manner, interval, 0
+        self.joined = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._lock = threading.Lock()
+        self._begin()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
         return f"http://user:secret@127.0.0.1:{self.port}/live"
 
-    def start(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        self._gone = threading.Event()
-        self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, args=(self._listener, self._gone), daemon=True)]
-        self._threads[0].start()
-
-    def kill(self) -> None:
-        self._gone.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._connections:
+    def drop(self) -> None:
+        """Every connection ends, and it can be joined again at once: nobody else can take the port meanwhile."""
+        with self._lock:
+            gone, connections, threads = self._gone, self._connections, self._threads
+            self._begin()
+        gone.set()
+        for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-        for thread in self._threads:
-            thread.join(10)
+        for thread in threads:
+            thread.join(60)
 
-    def _accept(self, listener: socket.socket, gone: threading.Event) -> None:
-        while not gone.is_set():
+    def kill(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join(60)  # before it is looked at who is connected
+        self.drop()
+
+    def _begin(self) -> None:
+        self._gone = threading.Event()
+        self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def _accept(self) -> None:
+        while True:
             try:
-                connection, _ = listener.accept()
+                connection, _ = self._listener.accept()
             except OSError:
                 return
-            self._connections.append(connection)
-            self._threads.append(threading.Thread(target=self._serve, args=(connection, gone), daemon=True))
-            self._threads[-1].start()
+            with self._lock:
+                thread = threading.Thread(target=self._serve, args=(connection, self._gone), daemon=True)
+                self._connections.append(connection)
+                self._threads.append(thread)
+                thread.start()
+            self.joined.set()
 
     def _serve(self, connection: socket.socket, gone: threading.Event) -> None:
         with suppress(OSError):
@@ -75,6 +91,7 @@ class Camera:
                 part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
                 connection.sendall(part + (data + b"\r\n" if whole else data[: len(data) // 2]))
                 number += 1
+                self.sent += 1
                 if not whole:
                     connection.shutdown(socket.SHUT_RDWR)
                     return

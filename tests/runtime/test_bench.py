@@ -23,7 +23,7 @@ def test_stages_add_up(people: int | None) -> None:
     assert list(timing.stages) == STAGES and all(value >= 0 for value in timing.stages.values())
     assert timing.people == (2 if people is None else people) and timing.image_size == (320, 200)
     assert timing.calls >= 1 and 0 < timing.ms_median <= timing.ms_p95 <= timing.ms_p99
-    assert timing.fps == pytest.approx(1e3 / timing.ms_median, rel=0.01)
+    assert timing.fps == pytest.approx(1e3 / timing.ms_median, rel=0.01, abs=0.006)
     assert 0 < sum(timing.stages.values()) < 2 * timing.ms_p95, "medians of parts, so not exactly the median"
     values = json.loads(json.dumps(timing.as_dict()))
     assert {"model", "people", "ms_median", "ms_p95", "ms_p99", "fps", "stages"} <= set(values)
@@ -36,15 +36,19 @@ def test_parts_of_one_call_add_up_exactly() -> None:
     assert list(_split({"detect pre": 1.0}, 4.0, "detect").values()) == [1, 0, 3]
 
 
-def test_time_is_put_where_it_is_spent() -> None:
+def test_time_is_put_where_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0  # a clock that stands still but in the network
+
     class Slow(BrightSpot):
         def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-            time.sleep(0.02)
+            nonlocal now
+            now += 0.02
             return super().__call__(batch)
 
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     timing = bench(Estimator(Slow(), Session(detector_model())), people=17, seconds=0.2)
-    assert timing.stages["pose run"] == pytest.approx(40, rel=0.5), "seventeen people are two runs"
-    assert timing.stages["pose run"] > 0.7 * timing.ms_median
+    assert timing.stages["pose run"] == pytest.approx(40), "seventeen people are two runs"
+    assert timing.ms_median == pytest.approx(40) and timing.calls in (5, 6)
 
 
 def test_models_of_one_stage() -> None:

@@ -22,9 +22,9 @@ def test_a_file_waits_for_room_and_keeps_everything() -> None:
     thread = threading.Thread(target=fill)
     thread.start()
     taken = []
-    while not isinstance((item := lanes.take(5)[1]), End):  # type: ignore[index]
+    while not isinstance((item := lanes.take(60)[1]), End):  # type: ignore[index]
         taken.append(item)
-    thread.join(5)
+    thread.join(60)
     assert taken == list(range(50)) and done.is_set()
     assert (lanes.arrived, lanes.dropped) == ([50], [0])
 
@@ -59,7 +59,7 @@ def test_stop_wakes_everybody_and_what_is_left_counts_as_dropped() -> None:
     waiting = threading.Thread(target=lambda: refused.append(lanes.put(0, 3)))
     waiting.start()
     lanes.stop()
-    waiting.join(5)
+    waiting.join(60)
     assert refused == [False] and lanes.take() is None
     assert lanes.put(1, 4) is False
     assert lanes.arrived == [2, 2] == lanes.dropped
@@ -71,7 +71,7 @@ def test_stop_wakes_a_taker() -> None:
     taker = threading.Thread(target=lambda: got.append(lanes.take()))
     taker.start()
     lanes.stop()
-    taker.join(5)
+    taker.join(60)
     assert got[-1] is None and not taker.is_alive()
 
 
@@ -98,10 +98,10 @@ def test_threads_account_for_every_item(newest: bool) -> None:
         thread.start()
     taken, ended = [0] * 4, 0
     while ended < 4:
-        lane, item = lanes.take(5)  # type: ignore[misc]
+        lane, item = lanes.take(60)  # type: ignore[misc]
         ended += isinstance(item, End)
         taken[lane] += not isinstance(item, End)
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert [a - d for a, d in zip(lanes.arrived, lanes.dropped, strict=True)] == taken
     assert lanes.arrived == [500] * 4 and (newest or taken == [500] * 4)

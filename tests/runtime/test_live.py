@@ -153,7 +153,7 @@ def test_what_is_live(source: Source, live: bool) -> None:
 # ------------------------------------------------------------------------------------------------ a real connection
 
 
-def watch(camera: Camera, enough: int, **options: object) -> tuple[list[Arrival], list[Event]]:
+def watch(camera: Camera, enough: int, timeout: float = 60.0, **options: object) -> tuple[list[Arrival], list[Event]]:
     """Frames and events of a camera until there are `enough` frames or it is given up."""
     arrivals, events = list[Arrival](), list[Event]()
 
@@ -161,7 +161,7 @@ def watch(camera: Camera, enough: int, **options: object) -> tuple[list[Arrival]
         arrivals.append(arrival)
         return len(arrivals) < enough
 
-    feed = feed_of(Source(camera.url, "stream"), timeout=0.5)
+    feed = feed_of(Source(camera.url, "stream"), timeout=timeout)
     try:
         read_live(feed, put, events.append, threading.Event(), **options)  # type: ignore[arg-type]
     except OSError as error:
@@ -187,7 +187,7 @@ def test_a_cut_picture_is_not_shown() -> None:
 def test_a_camera_that_sends_nothing_useful(manner: str) -> None:
     camera = Camera(manner)
     try:
-        arrivals, events = watch(camera, 1, reconnect=False)
+        arrivals, events = watch(camera, 1, timeout=0.5, reconnect=False)
     finally:
         camera.kill()
     assert arrivals == [] and [event.kind for event in events] == []

@@ -234,10 +234,10 @@ def test_bombs_are_refused_at_once(name: str, tmp_path: Path) -> None:
     path.write_bytes(BOMBS[name])
     taken = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(ValueError, match="is too large: expected at most 64000000 pixels"):
             read_image(path)
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     assert min(taken) < 0.05
 
 
@@ -307,14 +307,14 @@ def test_rubbish_never_raises_anything_else(noise: np.ndarray) -> None:
             reach = len(data) if random.random() < 0.5 else min(80, len(data))
             for at in random.integers(4, reach, random.integers(1, 6)):
                 broken[at] = random.integers(256)
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 image = read_image(bytes(broken), max_pixels=1_000_000)
             except ValueError as error:
                 assert "\n" not in str(error)
             else:
                 assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-            assert time.perf_counter() - start < 5
+            assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

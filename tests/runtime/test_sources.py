@@ -99,9 +99,18 @@ def test_cameras_and_streams() -> None:
     assert expand("0") == [Source("0", "camera")] and expand("12") == [Source("12", "camera")]
     for url in ("rtsp://me:pw@host:554/live", "http://host/a.mp4?x=1", "HTTPS://host/s.m3u8", "udp://239.0.0.1:1234"):
         assert expand(url) == [Source(url, "stream")]
-    for url in ("ftp://host/a.mp4", "file:///etc/passwd", "concat://a", "http://host/a.jpg"):
+    for url in ("ftp://host/a.mp4", "file:///etc/passwd", "concat://a"):
         with pytest.raises(ValueError, match="expected"):
             expand(url)
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "deep/a.PNG?size=large&of=a.mp4", "a.webp#part"])
+def test_pictures_behind_urls_are_to_be_saved_first(path: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected a video URL, got .*save it first, such as with `curl -O URL`"
+    ) as told:
+        expand(f"https://me:secret@host/{path}")
+    assert f"https://***@host/{path}" in str(told.value) and "secret" not in str(told.value)
 
 
 def test_nothing_there(folder: Path) -> None:

@@ -32,7 +32,7 @@ class Gate(BrightSpot):
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         self.entered.release()
-        assert self.released.acquire(timeout=30), "nobody let the network go on"
+        assert self.released.acquire(timeout=120), "nobody let the network go on"
         return super().__call__(batch)
 
 

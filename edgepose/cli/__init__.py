@@ -1,0 +1,47 @@
+"""The command line: one command per verb. Each imports what it needs when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgepose.cli import machine, measuring, running, training
+from edgepose.cli.data import data_app
+from edgepose.cli.errors import Commands
+
+COMMANDS = (  # in the order of `edgepose --help`
+    running.predict, running.track, running.demo, training.train, training.search, training.export, measuring.evaluate,
+    measuring.bench, measuring.compare, running.serve, machine.models, measuring.macs, machine.doctor,
+)  # fmt: skip
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Real-time 2D multi-person pose estimation on the CPU you have.",
+)
+
+for command in COMMANDS:
+    app.command()(command)
+app.add_typer(data_app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"edgepose {version_of('edgepose')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of `edgepose`."""
+    app()

@@ -1,0 +1,76 @@
+"""Errors as one sentence on stderr, and the exit status that goes with each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+# Packages of the extras, and what to install for them.
+EXTRAS = {
+    "torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
+    "scipy": "train", "pnnx": "train", "openvino": "openvino", "ncnn": "ncnn", "hotcoco": "evaluate",
+    "fastapi": "serve", "uvicorn": "serve", "h11": "serve", "python_multipart": "serve", "websockets": "serve",
+    "prometheus_client": "serve",
+}  # fmt: skip
+
+# click's own or, in newer typers, their copy of it
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class Commands(TyperGroup):
+    """All commands, with errors as one sentence on stderr: status 1 failed, 2 wrong use, 130 interrupted."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with _wrong_use():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with _wrong_use():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of our output has gone, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if error.name is None:  # raised by ourselves, with a sentence
+                _fail(_sentence(error))
+            if package not in EXTRAS:
+                raise
+            _fail(f"{package} is not installed, which this needs: pip install 'edgepose[{EXTRAS[package]}]'")
+        except (ValueError, OSError) as error:
+            _fail(_sentence(error))
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """What click says of it in several lines and a frame, in one."""
+    try:
+        yield
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no error but the help, which click prints
+            raise
+        context = getattr(error, "ctx", None)
+        command = "edgepose" if context is None else context.command_path
+        message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")  # type: ignore[attr-defined]
+        typer.echo(f"error: {message[:1].lower()}{message[1:]} (see `{command} --help`)", err=True)
+        raise typer.Exit(2) from None
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(1)

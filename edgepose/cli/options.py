@@ -1,0 +1,96 @@
+"""Options that several commands share, and the values of those with a choice."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgepose.runtime.estimator import Estimator
+
+
+class Format(str, Enum):
+    """Formats of result files; `edgepose.runtime.results.FORMATS` writes them."""
+
+    jsonl = "jsonl"
+    coco = "coco"
+    csv = "csv"
+    openpose = "openpose"
+
+
+class Preset(str, Enum):
+    """Presets of `edgepose.runtime.smoothing`."""
+
+    steady = "steady"
+    default = "default"
+    quick = "quick"
+
+
+class Backend(str, Enum):
+    """What runs the networks."""
+
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+    ncnn = "ncnn"
+
+
+class Target(str, Enum):
+    """What `edgepose export` writes; `edgepose.commands.train.ENDINGS`."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    ncnn = "ncnn"
+
+
+class Protocol(str, Enum):
+    """Of `edgepose.evaluate.coco.PROTOCOLS`."""
+
+    coco = "coco"
+    crowdpose = "crowdpose"
+    wholebody = "wholebody"
+
+
+class Size(str, Enum):
+    """Of `edgepose.evaluate.keypoints.SIZES`."""
+
+    torso = "torso"
+    box = "box"
+    head = "head"
+
+
+class Move(str, Enum):
+    """Of `edgepose.data.synthetic.camera.MOVES`."""
+
+    static = "static"
+    pan = "pan"
+    zoom = "zoom"
+    track = "track"
+    orbit = "orbit"
+    handheld = "handheld"
+
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Model name or file; `edgepose models` lists them.", show_default="the default"),
+]
+Detector = Annotated[
+    str, typer.Option("--detector", "-d", help="Name or file, for models that need one; none: one person fills it.")
+]
+Runner = Annotated[
+    Backend | None, typer.Option("--backend", help="What runs the networks.", show_default="what each file is for")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="as many as help")]
+Results = Annotated[Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
+
+
+def load_estimator(model: str | None, detector: str, backend: Backend | None, threads: int | None) -> Estimator:
+    """`edgepose.load`, with words for its None: "default" models, and "none" for no detector."""
+    from edgepose.runtime.load import load
+
+    name = None if model == "default" else model
+    finder = None if detector == "none" else detector
+    return load(name, detector=finder, backend=None if backend is None else backend.value, threads=threads)
