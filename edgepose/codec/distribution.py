@@ -15,6 +15,12 @@ from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
 REACH = 2  # cells on each side of the peak that are averaged
+# Between two places about as likely (ankles that cross) the smallest change of the crop decides: boxes moved by 1 % of
+# their size change the OKS of one pose in eleven by more than .05. Where a keypoint is expected its probability counts
+# (1 + FAVOUR)-fold, falling off over NEAR cells. On a walking clip (RTMDet-nano's boxes) the poses with detections in
+# every and in every fifth frame then differ so much in 38 cases of 371 instead of 56 of 372. With the labels of moving
+# training pictures OKS goes from .721 to .724 (LSPET) and from .632 to .631 (COCO).
+FAVOUR, NEAR = 1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,14 @@ class Distribution:
         The peak is the 5x5 window with the most probability, the score that probability, and the place the mean
         over the window.
         """
+        return self.decode_near(outputs, None)
+
+    def decode_near(self, outputs: list[np.ndarray], expected: np.ndarray | None) -> Poses:
+        """As `decode`, but of places about as likely, the one near where the keypoint is expected.
+
+        expected: (B, K, 2) input pixels, NaN where nothing is. It decides between peaks alone: the place and the score
+            of the peak are the network's.
+        """
         k, (width, height) = len(self.skeleton), self.size
         if len(outputs) != 1 or outputs[0].shape[1:] != (k, height, width):
             shapes = [o.shape for o in outputs]
@@ -70,7 +84,13 @@ class Distribution:
         padded = np.pad(mass, ((0, 0), (0, 0), (REACH, REACH), (REACH, REACH)))
         across = np.sum([padded[..., i : i + width] for i in range(2 * REACH + 1)], axis=0)
         window = np.sum([across[:, :, i : i + height] for i in range(2 * REACH + 1)], axis=0)  # (B, K, h, w)
-        peaks = np.reshape(window, (people, k, width * height)).argmax(-1)
+        favoured = window
+        if expected is not None:
+            centres = (np.nan_to_num(expected, nan=-1e6) + 0.5) / self.stride - 0.5
+            gx = np.exp(-((np.arange(width) - centres[..., 0, None]) ** 2) / (2 * NEAR**2))
+            gy = np.exp(-((np.arange(height) - centres[..., 1, None]) ** 2) / (2 * NEAR**2))
+            favoured = window * (1 + FAVOUR * gy.astype(np.float32)[..., None] * gx.astype(np.float32)[..., None, :])
+        peaks = np.reshape(favoured, (people, k, width * height)).argmax(-1)
         y, x = peaks // width, peaks % width  # (B, K)
         reach = np.arange(2 * REACH + 1)
         rows = np.arange(people)[:, None, None, None], np.arange(k)[None, :, None, None]

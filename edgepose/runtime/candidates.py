@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,27 +18,38 @@ GROWTH = 1.25
 # from look to look: with RTMDet-nano's boxes on coco_mini train AP is .467, with boxes by growth around these poses
 # .407, around those .360.
 FURTHEST = 0.3  # such a distance is at most this part of the longer side of the keypoints' extent, out- or inwards
-MARGIN_RATE = 0.3  # weight of a new distance in their running mean
+# Seconds for which the distances and the boxes themselves are remembered against new detections: the same whether the
+# detector runs in every frame or now and then, so the boxes are nearly the same too. Half or double the times, or more,
+# change figures on the clips by chance alone.
+MARGIN_TIME, BOX_TIME = 0.4, 0.15
 # Part of the keypoints in a box, the rest being where the body has moved it: all in the box follows one keypoint that
 # strays to a neighbour, and none does not grow with raised arms.
 FOLLOWED = 0.5
 CONFIDENT = 0.3  # score of a keypoint that counts for the box; with fewer than half of them the tracker's box is taken
 SAME_BOX = 0.3  # IoU from which a detection is a known person's
+# From this IoU a detection only corrects the box in which a known person is expected; otherwise it replaces it.
+ALIKE = 0.5
 COVERED = 0.7  # IoU with a detection from which an unconfirmed known person is left out (mmdeploy's box suppression)
 _OUT = np.array([-1.0, -1.0, 1.0, 1.0])  # x1, y1, x2, y2
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Boxes to look at in a frame: (N, 4), the detector's score, identity (0: new), and whether it found them now."""
+    """Where to look in a frame.
+
+    boxes: (N, 4) to look at            scores: (N,) the detector's
+    owners: (N,) identity, 0 for new    confirmed: (N,) whether the detector found them now
+    detected: (N, 4) boxes as the detector gave them, for those confirmed
+    """
 
     boxes: np.ndarray
     scores: np.ndarray
     owners: np.ndarray
     confirmed: np.ndarray
+    detected: np.ndarray
 
     def __getitem__(self, rows: Any) -> Candidates:
-        return Candidates(self.boxes[rows], self.scores[rows], self.owners[rows], self.confirmed[rows])
+        return Candidates(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     @staticmethod
     def none() -> Candidates:
@@ -49,7 +60,7 @@ class Candidates:
     def found(people: Poses) -> Candidates:
         """What a detector found."""
         n = len(people)
-        return Candidates(people.boxes, people.person_scores, np.zeros(n, np.int64), np.ones(n, bool))
+        return Candidates(people.boxes, people.person_scores, np.zeros(n, np.int64), np.ones(n, bool), people.boxes)
 
 
 def pose_boxes(poses: Poses, margins: np.ndarray | None = None) -> np.ndarray:
@@ -76,32 +87,36 @@ def margins_of(poses: Poses, boxes: np.ndarray) -> np.ndarray:
     return np.where(_enough(poses)[:, None], margins, np.nan)
 
 
-def blended(margins: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Running mean of margins (4,) with new ones; of NaN the other counts."""
-    mean = margins + MARGIN_RATE * (new - margins)
+def blended(margins: np.ndarray, new: np.ndarray, rate: float) -> np.ndarray:
+    """Running mean of margins (4,) with new ones of weight `rate`; of NaN the other counts."""
+    mean = margins + rate * (new - margins)
     return np.where(np.isnan(margins), new, np.where(np.isnan(new), margins, mean))
 
 
-def merged(found: Candidates, known: Candidates) -> Candidates:
+def merged(found: Candidates, known: Candidates, gains: np.ndarray) -> Candidates:
     """Detections and known people as one list in which nobody stands twice.
 
-    A detection of a known person takes over the identity and brings the better box; a known person without one stays,
-    unless a detection covers them.
+    A detection of a known person takes over the identity and moves the box towards its own, by the person's part of
+    `gains` (N,), or all the way where the two have little in common; a known person without one stays, unless a
+    detection covers them.
     """
     overlaps = iou(found.boxes, known.boxes)  # (F, N)
-    owners, confirmed = found.owners.copy(), known.confirmed.copy()
+    owners, confirmed, boxes = found.owners.copy(), known.confirmed.copy(), found.boxes.copy()
     left = overlaps.copy()
     while left.size and left.max() >= SAME_BOX:
         i, j = np.unravel_index(left.argmax(), left.shape)
         owners[i], confirmed[j] = known.owners[j], True
+        if overlaps[i, j] >= ALIKE:
+            boxes[i] = known.boxes[j] + gains[j] * (boxes[i] - known.boxes[j])
         left[i], left[:, j] = -1, -1
     stay = ~confirmed & (overlaps.max(0, initial=0) < COVERED)
     rest = known[stay]
     return Candidates(
-        np.concatenate([found.boxes, rest.boxes]),
+        np.concatenate([boxes, rest.boxes]),
         np.concatenate([found.scores, rest.scores]),
         np.concatenate([owners, rest.owners]),
         np.concatenate([found.confirmed, rest.confirmed]),
+        np.concatenate([found.detected, rest.detected]),
     )
 
 

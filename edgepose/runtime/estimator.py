@@ -13,7 +13,7 @@ from edgepose.geometry import area, clip_boxes, fixed_aspect
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
-from edgepose.runtime.people import Views, back
+from edgepose.runtime.people import Views, back, forth
 from edgepose.runtime.pictures import check_image
 from edgepose.skeleton import BOX, Skeleton
 from edgepose.spec import ModelSpec
@@ -95,14 +95,26 @@ class Estimator:
         return self.spec.keypoints
 
     def __call__(
-        self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+        self,
+        image: np.ndarray,
+        boxes: np.ndarray | None = None,
+        box_scores: np.ndarray | None = None,
+        expected: np.ndarray | None = None,
     ) -> Poses:
         """People of a picture (H, W, 3) uint8 BGR, surest box first; of given boxes (N, 4), one person each, in order.
 
-        A given box counts with its score (N,) in the person's score, or with 1.
+        A given box counts with its score (N,) in the person's score, or with 1. `expected`, for given boxes: (N, K, 2)
+        pixels where the keypoints are expected, NaN for anywhere; where the codec can, they decide between places
+        about as likely.
         """
         given = None if boxes is None else [_given(boxes, box_scores, self.spec)]
-        return self._estimate([check_image(image)], given)[0]
+        if expected is not None:
+            shape = (0 if given is None else len(given[0]), len(self.skeleton), 2)
+            if given is None or expected.shape != shape:
+                raise ValueError(
+                    f"{self.spec.name}: expected keypoints {shape} for as many given boxes, got {expected.shape}"
+                )
+        return self._estimate([check_image(image)], given, expected)[0]
 
     def batch(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None) -> list[Poses]:
         """As one call per picture; crops of several pictures share runs of the network."""
@@ -142,23 +154,25 @@ class Estimator:
             chunk=self.chunk,
         )
 
-    def _estimate(self, images: list[np.ndarray], given: list[Poses] | None) -> list[Poses]:
+    def _estimate(
+        self, images: list[np.ndarray], given: list[Poses] | None, expected: np.ndarray | None = None
+    ) -> list[Poses]:
         if not self.spec.per_person:
             if given is not None:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
             return [self._limited(self._whole(image)) for image in images]
         found = given if given is not None else [self.detect(image) for image in images]
-        people = self._persons(images, found)
+        people = self._persons(images, found, expected)
         return list(people) if given is not None else [self.distinct(poses) for poses in people]
 
-    def _persons(self, images: list[np.ndarray], found: list[Poses]) -> Iterator[Poses]:
+    def _persons(self, images: list[np.ndarray], found: list[Poses], expected: np.ndarray | None) -> Iterator[Poses]:
         """One person per box of `found` for each picture, from as few runs as there are chunks of crops."""
         sources = [image for image, poses in zip(images, found, strict=True) for _ in range(len(poses))]
         if not sources:
             yield from (Poses.nobody(self.skeleton) for _ in images)
             return
         boxes = np.concatenate([poses.boxes for poses in found])
-        views = [self._seen(sources, self.views.matrices(_scaled(boxes, scale))) for scale in self.scales]
+        views = [self._seen(sources, self.views.matrices(_scaled(boxes, scale)), expected) for scale in self.scales]
         keypoints, scores, sure = views[0] if len(views) == 1 else _averaged(views)
         start = 0
         for poses in found:
@@ -166,11 +180,17 @@ class Estimator:
             start = rows.stop
             yield Poses(keypoints[rows], scores[rows], poses.boxes, poses.person_scores * sure[rows], self.skeleton)
 
-    def _seen(self, sources: list[np.ndarray], matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _seen(
+        self, sources: list[np.ndarray], matrices: np.ndarray, expected: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keypoints (N, K, 2) in the picture, their scores (N, K) and the people's (N,) through crops (N, 2, 3)."""
         parts = []
         for chunk in _even(len(sources), self.chunk):
-            parts.append(self.codec.decode(self._outputs(self.views.crops(sources[chunk], matrices[chunk]))))
+            outputs = self._outputs(self.views.crops(sources[chunk], matrices[chunk]))
+            if expected is None or not hasattr(self.codec, "decode_near"):
+                parts.append(self.codec.decode(outputs))
+            else:
+                parts.append(self.codec.decode_near(outputs, forth(expected[chunk], matrices[chunk])))
         keypoints = back(np.concatenate([part.keypoints for part in parts]), matrices)
         scores = np.concatenate([part.scores for part in parts])
         return keypoints, scores, np.concatenate([part.person_scores for part in parts])

@@ -16,7 +16,7 @@ import numpy as np
 from edgepose.geometry import area, clip_boxes
 from edgepose.poses import Poses
 from edgepose.runtime.budget import Budget
-from edgepose.runtime.candidates import Candidates, blended, margins_of, merged, pose_boxes
+from edgepose.runtime.candidates import BOX_TIME, MARGIN_TIME, Candidates, blended, margins_of, merged, pose_boxes
 from edgepose.runtime.cuts import Cuts
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import DUPLICATE_OKS
@@ -28,10 +28,12 @@ from edgepose.runtime.tracker import Tracker
 # any more, above the second they are followed for UNCONFIRMED seconds though the detector looked and did not find them.
 COLLAPSED, STEADY = 0.5, 0.9
 UNCONFIRMED = 1.0
+USUAL_TIME = 0.3  # seconds over which the usual score is averaged
 # A newcomer is shown at once with such a box score or mean keypoint score, anybody else when the detector finds them
 # again so many seconds later: its slips last for a few alike frames, and a pose of nobody scores low.
 SURE_BOX, SURE_POSE = 0.5, 0.7
 DOUBTED = 0.15
+EXPECTED_SCORE = 0.2  # last score above which a keypoint's expected place counts when the next pose is read
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Standing:
 
     first: float  # time when they came
     confirmed: float = 0.0  # time when the detector last found them
+    times: int = 0  # that it found them
     missed: int = 0  # times that it did not since
     box_score: float = 1.0  # of the detector, then
     looked: float = -np.inf  # time when the network last looked at them
@@ -47,6 +50,10 @@ class Standing:
     sure: float = 0.0  # the last mean keypoint score
     margins: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))  # from keypoints to the detector's boxes
     shown: bool = False  # whether they are in the results yet
+
+    def gain(self, time: float, memory: float) -> float:
+        """Weight of a new detection against what is remembered for `memory` seconds; the first ones are averaged."""
+        return float(max(1 - np.exp((self.confirmed - time) / memory), 1 / (self.times + 1)))
 
     def patience(self) -> float:
         """Seconds for which to follow them without the detector; with a weak pose, hardly longer than it found them."""
@@ -141,7 +148,8 @@ class Follower:
             found = Candidates.found(people)
         elif len(self._waiting.boxes):
             found = self._waiting
-        candidates = merged(found, known)
+        gains = np.array([self._standing[i].gain(time, BOX_TIME) for i in known.owners.tolist()])
+        candidates = merged(found, known, gains)
         if self.detected:
             self.schedule.detected(image, time, bool((candidates.owners == 0).any()))
         order = self._oldest_first(candidates)
@@ -151,7 +159,9 @@ class Follower:
         now, later = candidates[order[:crops]], candidates[order[crops:]]
         self._waiting = later[later.owners == 0]
         before = self._clock()
-        poses = self.estimator(image, now.boxes, now.scores)
+        poses = self.estimator(
+            image, now.boxes, now.scores, _places(expected, now.owners, len(self.estimator.skeleton))
+        )
         looking = self._clock() - before
         poses, now = self._kept(poses, now)
         held = expected[np.isin(_ids(expected), later.owners[later.owners > 0])]
@@ -171,7 +181,7 @@ class Follower:
         boxes = clip_boxes(pose_boxes(expected, margins), size)
         scores = np.array([s.box_score for s in standing], np.float32)
         stay = np.array([not s.missed or time - s.confirmed <= s.patience() for s in standing], bool)
-        return Candidates(boxes, scores, ids, np.zeros(len(ids), bool))[stay & (area(boxes) >= 16)]
+        return Candidates(boxes, scores, ids, np.zeros(len(ids), bool), boxes)[stay & (area(boxes) >= 16)]
 
     def _oldest_first(self, candidates: Candidates) -> np.ndarray:
         """Candidates in the order in which they need a look: new people, then who was not looked at for longest."""
@@ -199,21 +209,30 @@ class Follower:
         rows = np.arange(len(tracked))
         if len(tracked) != len(everyone):  # it follows one person only
             rows = (tracked.keypoints[:, None] == everyone.keypoints[None]).all((-1, -2)).argmax(1)
-        sure, margins = _sure(poses), margins_of(poses, candidates.boxes)
+        sure, margins = _sure(poses), margins_of(poses, candidates.detected)
         standing = {}
         for row, identity in zip(rows.tolist(), _ids(tracked).tolist(), strict=True):
             old = self._standing.get(identity) or Standing(time)
             seen = bool(candidates.confirmed[row]) if row < n else identity in found.owners
             if identity not in before and not seen:
                 continue
-            new = replace(old, confirmed=time, missed=0) if seen else replace(old, missed=old.missed + self.detected)
+            new = (
+                replace(old, confirmed=time, missed=0, times=old.times + 1)
+                if seen
+                else replace(old, missed=old.missed + self.detected)
+            )
             if row < n:
                 new = replace(new, box_score=float(candidates.scores[row]), looked=time, sure=float(sure[row]))
             if row < n and seen:
-                usual = old.usual + 0.2 * (sure[row] - old.usual) if old.usual else sure[row]
+                usual = old.usual + old.gain(time, USUAL_TIME) * (sure[row] - old.usual)
                 shown = old.shown or candidates.scores[row] >= SURE_BOX or sure[row] >= SURE_POSE
                 shown = bool(shown or time - old.first >= DOUBTED)
-                new = replace(new, usual=float(usual), margins=blended(old.margins, margins[row]), shown=shown)
+                new = replace(
+                    new,
+                    usual=float(usual),
+                    margins=blended(old.margins, margins[row], old.gain(time, MARGIN_TIME)),
+                    shown=shown,
+                )
             standing[identity] = new
         self._standing = standing
         self._lost = bool(before - set(standing))
@@ -236,6 +255,17 @@ class Follower:
         }
         self._report("behind" if state else "caught up", sentences[state], facts)
         self._state, self._told = state, time
+
+
+def _places(expected: Poses, owners: np.ndarray, keypoints: int) -> np.ndarray:
+    """(N, keypoints, 2) where those of `owners` (N,) are expected; NaN of new people and of what last scored low."""
+    places = np.full((len(owners), keypoints, 2), np.nan)
+    if not len(expected):  # maybe of another skeleton
+        return places
+    candidates, people = (owners[:, None] == _ids(expected)).nonzero()
+    known = expected.scores[people] > EXPECTED_SCORE
+    places[candidates] = np.where(known[..., None], expected.keypoints[people], np.nan)
+    return places
 
 
 def _joined(poses: Poses, held: Poses) -> Poses:

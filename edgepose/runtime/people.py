@@ -22,6 +22,11 @@ def back(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     return (points - matrices[..., None, :, 2]) / scales[..., None, :]
 
 
+def forth(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Points (N, K, 2) of the picture to pixels of views (N, 2, 3)."""
+    return points * matrices[:, None, [0, 1], [0, 1]] + matrices[:, None, :, 2]
+
+
 class Views:
     """What the network of a spec sees of pictures. Threads may share it."""
 

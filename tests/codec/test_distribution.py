@@ -19,6 +19,27 @@ def logits(keypoints: np.ndarray) -> np.ndarray:
     return np.log(CODEC.encode(keypoints, np.ones(keypoints.shape[:2]))["heatmaps"] + 1e-12)
 
 
+def test_of_two_places_about_as_likely_the_expected_one_is_taken() -> None:
+    here, there = np.full((1, 17, 2), (52.0, 60.0)), np.full((1, 17, 2), (140.0, 204.0))
+    for odds, nearer in ((0.7, True), (0.4, False)):  # of the expected place against the other
+        outputs = [np.logaddexp(logits(here) + np.log(odds), logits(there))]
+        plain = CODEC.decode(outputs)
+        near = CODEC.decode_near(outputs, here + 5)
+        np.testing.assert_allclose(plain.keypoints, there, atol=1)
+        np.testing.assert_allclose(near.keypoints, here if nearer else there, atol=1)
+        score = odds / (1 + odds) if nearer else 1 / (1 + odds)
+        np.testing.assert_allclose(near.scores, score, atol=0.05)
+        nowhere = CODEC.decode_near(outputs, np.full_like(here, np.nan))
+        assert np.array_equal(nowhere.keypoints, plain.keypoints)
+
+
+def test_where_one_place_is_likely_the_expected_one_changes_nothing() -> None:
+    outputs = [logits(np.full((1, 17, 2), (52.0, 60.0)))]
+    assert np.array_equal(
+        CODEC.decode_near(outputs, np.full((1, 17, 2), 150.0)).keypoints, CODEC.decode(outputs).keypoints
+    )
+
+
 @given(st.floats(24, 167), st.floats(24, 231))
 def test_decode_inverts_encode_away_from_the_rim(x: float, y: float) -> None:
     poses = CODEC.decode([logits(np.full((1, 17, 2), (x, y)))])

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from edgepose.geometry import iou
 from edgepose.poses import Poses
 from edgepose.runtime.candidates import (
+    ALIKE,
     COVERED,
     FOLLOWED,
     FURTHEST,
     GROWTH,
-    MARGIN_RATE,
     Candidates,
     blended,
     margins_of,
@@ -49,23 +49,39 @@ box = st.tuples(numbers, numbers, st.integers(5, 30), st.integers(5, 30)).map(
 def candidates(boxes: list[list[int]], found: bool) -> Candidates:
     n = len(boxes)
     owners = np.zeros(n, np.int64) if found else np.arange(1, n + 1)
-    return Candidates(np.array(boxes, np.float32).reshape(-1, 4), np.ones(n, np.float32), owners, np.full(n, found))
+    rows = np.array(boxes, np.float32).reshape(-1, 4)
+    return Candidates(rows, np.ones(n, np.float32), owners, np.full(n, found), rows)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(box, max_size=6), st.lists(box, max_size=6))
 def test_merging_loses_no_detection_and_doubles_nobody(found: list[list[int]], known: list[list[int]]) -> None:
-    result = merged(candidates(found, True), candidates(known, False))
-    assert result.boxes[: len(found)].tolist() == found and result.confirmed[: len(found)].all()
+    result = merged(candidates(found, True), candidates(known, False), np.full(len(known), 0.25))
+    assert result.detected[: len(found)].tolist() == found and result.confirmed[: len(found)].all()
     owners = result.owners[result.owners > 0]
     assert len(set(owners.tolist())) == len(owners) <= len(known)
     rest = result.boxes[len(found) :]
-    assert not (iou(rest, result.boxes[: len(found)]) >= COVERED).any() and not result.confirmed[len(found) :].any()
+    assert not (iou(rest, result.detected[: len(found)]) >= COVERED).any() and not result.confirmed[len(found) :].any()
 
 
 def test_a_detection_takes_over_the_identity() -> None:
-    result = merged(candidates([[0, 0, 10, 20]], True), candidates([[1, 1, 11, 21], [100, 0, 110, 20]], False))
+    result = merged(
+        candidates([[0, 0, 10, 20]], True), candidates([[1, 1, 11, 21], [100, 0, 110, 20]], False), np.ones(2)
+    )
     assert result.owners.tolist() == [1, 2] and result.boxes[0].tolist() == [0, 0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("detected", "looked_at"), [([0, 0, 10, 20], [1.5, 0, 11.5, 20]), ([0, 0, 30, 20], [0, 0, 30, 20])]
+)
+def test_a_detection_corrects_a_known_box_and_replaces_one_unlike_it(
+    detected: list[int], looked_at: list[float]
+) -> None:
+    expected = [2, 0, 12, 20] if looked_at[0] else [0, 0, 10, 20]
+    assert (iou(np.array([detected]), np.array([expected]))[0, 0] >= ALIKE) == (looked_at[0] > 0)
+    result = merged(candidates([detected, [90, 0, 99, 20]], True), candidates([expected], False), np.array([0.25]))
+    assert result.boxes.tolist() == [looked_at, [90, 0, 99, 20]]
+    assert result.detected.tolist() == [detected, [90, 0, 99, 20]] and result.owners.tolist() == [1, 0]
 
 
 def spread(low: tuple[float, float], high: tuple[float, float], box: list[float]) -> Poses:
@@ -102,9 +118,9 @@ def test_margins_are_bounded_and_may_point_inwards() -> None:
 
 def test_margins_are_averaged_where_both_are_known() -> None:
     never, first, second = np.full(4, np.nan), np.array([0.1, 0.1, 0.1, 0.1]), np.array([0.2, 0.0, 0.1, 0.1])
-    assert blended(never, first).tolist() == first.tolist() == blended(first, never).tolist()
-    assert blended(first, second) == pytest.approx(first + MARGIN_RATE * np.array([0.1, -0.1, 0, 0]))
+    assert blended(never, first, 0.3).tolist() == first.tolist() == blended(first, never, 0.3).tolist()
+    assert blended(first, second, 0.3) == pytest.approx(first + 0.3 * np.array([0.1, -0.1, 0, 0]))
 
 
 def test_nobody_is_merged_with_nobody() -> None:
-    assert len(merged(Candidates.none(), Candidates.none()).boxes) == 0
+    assert len(merged(Candidates.none(), Candidates.none(), np.zeros(0)).boxes) == 0

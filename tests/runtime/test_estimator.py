@@ -415,3 +415,38 @@ def test_a_one_stage_network_is_evaluated_on_all_that_it_decodes() -> None:
     both = prepared(Estimator(OneStage()), flip_test=True)(picture(size=(128, 128)))  # and in the mirror at other cells
     assert len(both) == 8
     np.testing.assert_allclose(both.person_scores[:2], 0.45, rtol=1e-3)
+
+
+class TwoPlaces:
+    """Maps of two peaks in every crop: a likely one on the left, one a little less likely on the right."""
+
+    spec = ModelSpec("two", "distribution", (48, 64), per_person=True)
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        maps = np.full((len(batch), 17, 8, 6), -20.0, np.float32)
+        maps[:, :, 4, 0], maps[:, :, 4, 5] = 0.0, -0.3
+        return [maps]
+
+
+def test_expected_keypoints_are_those_of_the_picture() -> None:
+    estimator, image = Estimator(TwoPlaces()), picture()
+    boxes = boxes_at((20, 20, 120, 180), (160, 10, 260, 170))
+    plain = estimator(image, boxes)
+    assert (plain.keypoints[..., 0] < [[70], [210]]).all()
+    expected = np.full((2, 17, 2), np.nan)
+    expected[1, :9] = plain.keypoints[1, :9] + [2 * (210 - plain.keypoints[1, 0, 0]), 0]  # the other side of its box
+    poses = estimator(image, boxes, None, expected)
+    assert np.array_equal(poses.keypoints[0], plain.keypoints[0])
+    assert (poses.keypoints[1, :9, 0] > 210).all() and np.array_equal(poses.keypoints[1, 9:], plain.keypoints[1, 9:])
+
+
+def test_expected_keypoints_need_their_boxes() -> None:
+    estimator, image = Estimator(TwoPlaces()), picture()
+    for boxes, expected in ((None, np.zeros((1, 17, 2))), (boxes_at((20, 20, 120, 180)), np.zeros((2, 17, 2)))):
+        with pytest.raises(ValueError, match=r"expected keypoints .* for as many given boxes"):
+            estimator(image, boxes, None, expected)
+
+
+def test_a_codec_that_reads_one_place_alone_leaves_the_expected_ones() -> None:
+    estimator, image, boxes = Estimator(BrightSpot(SIMCC)), spot(100, 70), boxes_at((20, 20, 120, 180))
+    assert equal(estimator(image, boxes, None, np.zeros((1, 17, 2))), estimator(image, boxes))

@@ -274,6 +274,72 @@ def test_a_pose_that_jumps_in_its_own_place_is_still_theirs() -> None:
     assert [poses.ids.tolist() for poses in results] == [[1]] * 12
 
 
+AROUND = (245.0, 120.0, 275.0, 180.0)  # the detector's box of who is at STAND
+
+
+def looking_at(boxes: list[Any]) -> Estimator:
+    """A detector that gives the next of `boxes` at each call, and poses of white people."""
+    left = iter(boxes)
+
+    def detector(image: np.ndarray) -> Poses:
+        return Poses(np.zeros((1, 0, 2)), np.zeros((1, 0)), np.array([next(left)]), np.ones(1), BOX)
+
+    return Estimator(Shape(), detector)
+
+
+def test_boxes_of_known_people_shake_less_than_the_detectors() -> None:
+    """As much less with few detections as with many."""
+    shaken = AROUND + np.random.default_rng(4).normal(0, 2, (60, 4))
+    detected = np.diff(shaken, axis=0).std()
+    for every in (1, 5):
+        follower = Follower(looking_at(list(shaken)), detect_every=every, smoother=Smoother(None))
+        boxes = np.concatenate([follower(scene(STAND), i / 30).boxes for i in range(60)])
+        assert np.abs(boxes[30:].mean(0) - AROUND).max() < 2, every
+        assert np.diff(boxes[10:], axis=0).std() < 0.4 * detected, every
+
+
+def test_a_detection_far_from_where_somebody_is_expected_is_believed_at_once() -> None:
+    short = (245.0, 155.0, 275.0, 180.0)
+    follower = Follower(looking_at([AROUND] * 20 + [short]), detect_every=1, smoother=Smoother(None))
+    results = [follower(scene(STAND), i / 30) for i in range(21)]
+    assert results[-1].ids.tolist() == [1] and results[-1].boxes[0] == pytest.approx(short)
+
+
+class Crossing:
+    """Ankles that could be on either side of the crop, in turn a little more likely here and there."""
+
+    spec = ModelSpec("crossing", "distribution", (48, 64), per_person=True)
+    calls = 0
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        self.calls += 1
+        k = np.arange(17)
+        maps = np.full((len(batch), 17, 8, 6), -20.0, np.float32)
+        maps[:, k, k % 8, np.where(k % 2, 1, 4)] = 0.0
+        maps[:, 16] = -20.0
+        maps[:, 16, 6, 0], maps[:, 16, 6, 5] = (0.2, 0.0) if self.calls % 2 else (0.0, 0.2)
+        return [maps]
+
+
+def test_a_keypoint_does_not_swap_between_two_places_about_as_likely() -> None:
+    def detector(image: np.ndarray) -> Poses:
+        return Poses(np.zeros((1, 0, 2)), np.zeros((1, 0)), np.array([HERE]), np.ones(1), BOX)
+
+    network = Crossing()
+    follower = Follower(Estimator(network, detector), detect_every=5, smoother=Smoother(None))
+    ankles = [follower(scene(), i / 30).keypoints[0, 16, 0] for i in range(20)]
+    assert network.calls == 20 and np.ptp(ankles) < 15
+    alone = [Estimator(network, detector)(scene()).keypoints[0, 16, 0] for _ in range(2)]
+    assert np.ptp(alone) > 40
+
+
+def test_people_of_another_skeleton_than_the_first_guess() -> None:
+    """The tracker knows no skeleton before it has seen somebody."""
+    whole, _, _ = estimator()
+    few = Estimator(Shape(ModelSpec("few", "simcc", (48, 64), skeleton="crowdpose", per_person=True)), whole.detector)
+    assert [len(poses) for poses in follow(Follower(few, detect_every=2), [scene(STAND)] * 4)] == [1] * 4
+
+
 def test_without_the_detector_the_unsure_stay_for_less() -> None:
     """A person who keeps their keypoint scores is followed for a second, one who loses part of them not as long, and
     hardly longer than the detector found them."""
