@@ -49,6 +49,8 @@ def detector_task(
     width, height = spec.input_size
     if width != height:
         raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
+    if recipe.hint_weight and not (recipe.teacher and recipe.teacher_weight):
+        raise ValueError(f"hint_weight={recipe.hint_weight} needs a teacher, whose inner maps are learnt from")
     sets = [read_boxes(annotations, pictures) * repeat for annotations, pictures, repeat in data]
     published, mixup = DETECTOR_VIEWS[recipe.model.removeprefix("rtmdet-")]
     records = [record for records in sets for record in records]
@@ -57,8 +59,6 @@ def detector_task(
         raise ValueError("the training data names no picture: check the files in data=")
     codec = codec_of(spec)
     if not recipe.teacher or not recipe.teacher_weight:
-        if recipe.hint_weight:
-            raise ValueError(f"hint_weight={recipe.hint_weight} needs a teacher, whose inner maps are learnt from")
         return spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec), None
     teacher = Teacher(Path(recipe.teacher), spec.input_size, recipe.threads or None, inner=recipe.hint_weight > 0)
     own = 2 * len(codec.strides)
