@@ -174,7 +174,7 @@ RECIPE = Recipe("rtmdet-nano", epochs=1, batch=2, lr=1e-3, input_size=(64, 64), 
 
 def losses(recipe: Recipe, data: tuple[Path, Path]) -> dict[str, float]:
     torch.manual_seed(0)
-    spec, network, samples, loss_of = detector_task(recipe, [(*data, 1)])
+    spec, network, samples, loss_of, _ = detector_task(recipe, [(*data, 1)])
     images, targets = samples.batch((0,), np.arange(2), 1)
     given = {
         name: [torch.from_numpy(v) for v in value] if isinstance(value, list) else torch.from_numpy(value)
@@ -204,7 +204,7 @@ def test_the_teachers_terms_and_their_weight(tmp_path: Path, data: tuple[Path, P
 
 
 def test_sets_are_listed_and_decoded(data: tuple[Path, Path]) -> None:
-    _, _, samples, _ = detector_task(RECIPE, [(*data, 4)])
+    _, _, samples, *_ = detector_task(RECIPE, [(*data, 4)])
     assert isinstance(samples, Detections) and len(samples) == 12
     samples.load()
     pictures = {id(samples.picture(row)[0]) for row in range(12)}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from edgepose.models import build  # noqa: E402
 from edgepose.models.rtmdet import RTMDet  # noqa: E402
 from edgepose.train.detector import Teacher  # noqa: E402
 from edgepose.train.hints import MODULES, WithHints, hint_loss, inner_names  # noqa: E402
-from edgepose.train.loop import Normalise  # noqa: E402
+from edgepose.train.loop import Learner, Normalise  # noqa: E402
 from edgepose.train.recipes import Recipe  # noqa: E402
 from edgepose.train.task import prepare  # noqa: E402
 
@@ -137,6 +139,31 @@ def test_files_without_such_maps_are_refused() -> None:
     joined = chain(("Relu", ["x"], ["a"]), outputs=["a"])
     with pytest.raises(ValueError, match="in common"):
         inner_names(joined, (8,))
+
+
+def test_hints_are_a_term_of_the_loss(exported: tuple[Path, Any, RTMDet], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((SIDE, SIDE, 3), 90, np.uint8))
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 40], "area": 1200, "iscrowd": 0}
+    labels = {
+        "images": [{"id": 1, "file_name": "a.png", "width": SIDE, "height": SIDE}],
+        "annotations": [person],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(labels))
+    found = {}
+    for weight in (0.0, 2.0, 6.0):
+        recipe = Recipe("rtmdet-nano", epochs=1, batch=1, lr=1e-3, input_size=(SIDE, SIDE), threads=1,
+                        teacher=str(exported[0]), hint_weight=weight)  # fmt: skip
+        task = prepare(recipe, [(tmp_path / "a.json", tmp_path, 1)])
+        images, targets = task.samples.batch((0,), np.zeros(1, int), 1)
+        targets = {k: [torch.from_numpy(v) for v in t] if isinstance(t, list) else torch.from_numpy(t)
+                   for k, t in targets.items()}  # fmt: skip
+        learner = Learner(task.network, task.extra).train()
+        losses = task.loss_of(learner(Normalise(task.spec)(torch.from_numpy(images))), targets)
+        found[weight] = losses["teacher_hints"].item() if weight else 0.0
+        assert ("teacher_hints" in losses) == bool(weight) == (task.extra is not None)
+    assert found[6.0] == pytest.approx(3 * found[2.0], rel=1e-4)
+    assert found[2.0] > 0.5, "a network that learnt nothing is unlike the teacher"
 
 
 def test_hints_need_a_teacher_and_a_detector(tmp_path: Path) -> None:
