@@ -50,9 +50,7 @@ class Recipe:
     blur: float = 1.0  # factor on the width of SimCC's targets
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
     inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
-    teacher: str = (
-        ""  # whose maps are learnt from as well: a detector's ONNX file; of bottom-up networks a checkpoint too
-    )
+    teacher: str = ""  # whose maps are learnt from as well: an ONNX file, for bottom-up networks a checkpoint too
     teacher_weight: float = 1.0  # of what is learnt from it
     hint_weight: float = 0.0  # of a detector's inner maps being like its teacher's (train/hints.py)
     optimiser: str = "adamw"
@@ -147,161 +145,48 @@ def _small(model: str, side: int, batch: int, epochs: int, mosaic: float) -> Rec
     )  # fmt: skip
 
 
+# fmt: off
 RECIPES: dict[str, Recipe] = {
     # The pose weights in the package, on two CPU cores, each step from the one before (`init=`): the lateral heat-map
     # network on small crops, its backbone in RTMPose-t with heat-maps beside SimCC, and the lateral network again.
     "default-pose-pretrain": Recipe(
-        "cspnext-lateral-t",
-        epochs=10,
-        batch=64,
-        lr=2e-3,
-        skeleton="coco19",
-        warmup=100,
-        flat=1.0,
-        stage2=0,
-        strong=_LIGHT,
-        mild=_LIGHT,
-        average=False,
-        threads=1,
-        validate_every=2,
+        "cspnext-lateral-t", epochs=10, batch=64, lr=2e-3, skeleton="coco19", warmup=100, flat=1.0, stage2=0,
+        strong=_LIGHT, mild=_LIGHT, average=False, threads=1, validate_every=2,
     ),
     "default-pose-start": Recipe(
-        "rtmpose-t",
-        epochs=8,
-        batch=64,
-        lr=1.5e-3,
-        warmup=150,
-        flat=1.0,
-        stage2=0,
-        strong=_LIGHT,
-        mild=_LIGHT,
-        average=False,
-        clip=35.0,
-        threads=1,
-        heatmap_weight=0.2,
-        validate_every=2,
+        "rtmpose-t", epochs=8, batch=64, lr=1.5e-3, warmup=150, flat=1.0, stage2=0, strong=_LIGHT, mild=_LIGHT,
+        average=False, clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
     ),
     "default-pose-middle": Recipe(
-        "cspnext-lateral-t",
-        epochs=2,
-        batch=32,
-        lr=1e-3,
-        input_size=(192, 256),
-        warmup=100,
-        flat=1.0,
-        stage2=0,
-        strong=_LIGHT,
-        mild=_LIGHT,
-        average=False,
-        clip=35.0,
-        threads=1,
-        validate_every=1,
+        "cspnext-lateral-t", epochs=2, batch=32, lr=1e-3, input_size=(192, 256), warmup=100, flat=1.0, stage2=0,
+        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
     ),
     "default-pose-main": Recipe(
-        "cspnext-lateral-t",
-        epochs=16,
-        batch=32,
-        lr=1e-3,
-        input_size=(192, 256),
-        warmup=50,
-        flat=0.0,
-        stage2=0,
-        strong=_LIGHT,
-        mild=_LIGHT,
-        average=False,
-        clip=35.0,
-        threads=1,
-        validate_every=1,
+        "cspnext-lateral-t", epochs=16, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
+        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
     ),
     # Three times more from a high rate, with everyday people who are often seen in part (training/label_stanford.py):
     # wide views, views as they are when it runs, wide ones again.
     "default-pose-everyday": Recipe(
-        "cspnext-lateral-t",
-        epochs=20,
-        batch=32,
-        lr=1e-3,
-        input_size=(192, 256),
-        warmup=50,
-        flat=0.0,
-        stage2=0,
-        strong=_PARTS,
-        mild=_PARTS,
-        average=False,
-        clip=35.0,
-        threads=1,
-        validate_every=1,
+        "cspnext-lateral-t", epochs=20, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
+        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=1, validate_every=1,
     ),
     "default-pose-near": Recipe(
-        "cspnext-lateral-t",
-        epochs=5,
-        batch=32,
-        lr=4e-4,
-        input_size=(192, 256),
-        warmup=50,
-        flat=0.0,
-        stage2=0,
-        strong=_NEAR,
-        mild=_NEAR,
-        average=False,
-        clip=35.0,
-        threads=2,
-        validate_every=1,
+        "cspnext-lateral-t", epochs=5, batch=32, lr=4e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
+        strong=_NEAR, mild=_NEAR, average=False, clip=35.0, threads=2, validate_every=1,
     ),
     "default-pose": Recipe(
-        "cspnext-lateral-t",
-        epochs=5,
-        batch=32,
-        lr=5e-4,
-        input_size=(192, 256),
-        warmup=50,
-        flat=0.0,
-        stage2=0,
-        strong=_PARTS,
-        mild=_PARTS,
-        average=False,
-        clip=35.0,
-        threads=2,
-        validate_every=1,
+        "cspnext-lateral-t", epochs=5, batch=32, lr=5e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
+        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=2, validate_every=1,
     ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
-        "rtmdet-nano",
-        epochs=3,
-        batch=24,
-        lr=1.5e-3,
-        input_size=(192, 192),
-        weight_decay=0.05,
-        warmup=200,
-        flat=1.0,
-        stage2=0,
-        average=False,
-        threads=1,
-        validate_every=1,
-        views=(0.6, 2.0),
-    ),
-    "default-detector-first": Recipe(
-        "rtmdet-nano",
-        epochs=5,
-        batch=16,
-        lr=1e-3,
-        weight_decay=0.05,
-        warmup=100,
-        flat=0.3,
-        stage2=1,
-        threads=1,
-        validate_every=1,
+        "rtmdet-nano", epochs=4, batch=24, lr=4e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, flat=1.0,
+        stage2=0, average=False, threads=1, validate_every=1, views=(0.6, 2.0), hint_weight=50.0,
     ),
     "default-detector": Recipe(
-        "rtmdet-nano",
-        epochs=7,
-        batch=16,
-        lr=1e-3,
-        weight_decay=0.05,
-        warmup=100,
-        flat=0.3,
-        stage2=1,
-        threads=1,
-        validate_every=1,
+        "rtmdet-nano", epochs=4, batch=16, lr=3e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
+        validate_every=1, hint_weight=20.0,
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
     # published AP with flip test is .682 .716 .746 .758 for t s m l on COCO).
@@ -406,6 +291,7 @@ RECIPES: dict[str, Recipe] = {
     "sasd-xs-ablation-start": _ABLATION(epochs=20, lr=3e-3, warmup=50, flat=0.3, alone=20, far_weight=0.3),
     "sasd-xs-ablation": _ABLATION(epochs=8, lr=1e-3, warmup=50),
 }
+# fmt: on
 
 
 # The published mixes of data sets, named on the command line: data='coco=A.json:PICTURES,aic=B.json:PICTURES'. The
