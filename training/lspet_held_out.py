@@ -1,9 +1,10 @@
 """LSPET for the small bottom-up runs: training labels without the last 300 pictures, and those 300 to validate on.
 
-python training/lspet_held_out.py LSPET_FOLDER OUT
+python training/lspet_held_out.py LSPET_FOLDER OUT [FIRST FIRST_OF_MOSAICS END]
 
 Writes OUT/train.json, to be read with LSPET_FOLDER/images.zip, and OUT/val.json with OUT/val/: the pictures of ids
 9200-9299 as they are, those of 9300-9499 as 50 mosaics of four, since a bottom-up network must tell people apart.
+Other ids are the first, the first of the mosaics and the end; training labels then end before the first too.
 Everybody but the labelled person is a region to ignore: the boxes of LSPET's machine labels, apart from unsure ones
 (below 0.5) that lie inside the labelled person and are most often its arms and legs.
 """
@@ -22,10 +23,10 @@ from edgepose.data.pictures import Pictures
 from edgepose.geometry import middle_matrix, transform
 from edgepose.runtime.atomic import atomic_path
 
-FIRST, FIRST_OF_MOSAICS, TILE = 9200, 9300, 256
+FIRST, FIRST_OF_MOSAICS, END, TILE = 9200, 9300, 9500, 256
 
 
-def main(folder: Path, out: Path) -> None:
+def main(folder: Path, out: Path, first: int = FIRST, of_mosaics: int = FIRST_OF_MOSAICS, end: int = END) -> None:
     """Read LSPET's training labels in `folder`, write both sets to `out`."""
     content = json.loads((folder / "annotations_train.json").read_text(encoding="utf-8"))
     boxes = json.loads((folder / "machine_person_boxes.json").read_text(encoding="utf-8"))["boxes"]
@@ -37,9 +38,9 @@ def main(folder: Path, out: Path) -> None:
             others[identity].append(box)
     (out / "val").mkdir(parents=True, exist_ok=True)
     pictures = Pictures(folder / "images.zip")
-    training, held = [i for i in images if i < FIRST], [i for i in images if i >= FIRST]
-    scenes = [[i] for i in held if i < FIRST_OF_MOSAICS]
-    rest = [i for i in held if i >= FIRST_OF_MOSAICS]
+    training, held = [i for i in images if i < first], [i for i in images if first <= i < end]
+    scenes = [[i] for i in held if i < of_mosaics]
+    rest = [i for i in held if i >= of_mosaics]
     scenes += [rest[k : k + 4] for k in range(0, len(rest) - 3, 4)]
     rows: list[dict[str, Any]] = []
     listed = []
@@ -109,6 +110,6 @@ def write(path: Path, content: dict[str, Any], images: list[dict[str, Any]], row
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 6):
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6]))

@@ -119,9 +119,8 @@ def group(
     Unlike the published parser a candidate may begin a person at the price of the tag threshold, so people do not
     push each other about, and everybody found so far takes part. As there, tags that agree to half a unit agree, and
     the higher peak is taken; but here a peak counts more for a person who has more heat already, and who is nearer.
-    AP on 699 LSPET training pictures and mosaics of them, 1,599 people (benchmarks/decoders.py; LitePose-XS and
-    EfficientHRNet-H-4 of training/): .0315 and .0091 so, .0292 and .0070 by the peak's height alone, .0212 and .0061
-    by the nearest tags. `diagonal`: of the map, in cells.
+    docs/speed.md has AP beside the published grouping's (benchmarks/decoders.py).
+    `diagonal`: of the map, in cells.
     """
     k, depth = len(peaks.values), 3 + peaks.tags.shape[-1]
     most = k * peaks.values.shape[1]
