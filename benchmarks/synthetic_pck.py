@@ -3,7 +3,7 @@
     python benchmarks/synthetic_pck.py [--pictures 200] [--seed 5] [--model default-pose] [--sheet FILE.png]
 
 Each picture shows a person with room around it, perhaps others and furniture; the network gets the true box. Quoted is
-PCK@0.2 of the torso (middle of the shoulders to middle of the hips in the picture), the mean over the 17 keypoints, for
+PCK@0.2 of the trunk (middle of the shoulders to middle of the hips in the picture), the mean over the 17 keypoints, for
 all that lie in the picture and for those that are seen. The sheet shows found poses over the pictures, the truth as
 white dots, those with the lowest share of keypoints found last.
 """
@@ -20,7 +20,7 @@ import numpy as np
 
 import edgepose
 from edgepose.data.synthetic import Truth, person_picture
-from edgepose.evaluate.keypoints import distances, pck, torso_sizes
+from edgepose.evaluate.keypoints import distances, pck, trunk_sizes
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.draw import draw
 from edgepose.skeleton import COCO, shared
@@ -57,7 +57,7 @@ def main() -> None:
           f"{figures['PCK_seen']:.3f} of seen keypoints")  # fmt: skip
     print("  ".join(f"{name} {share:.2f}" for name, share in figures["per_joint"].items()))
     if options.sheet is not None:
-        apart = distances(found, labelled, visible > 0, torso_sizes(labelled, np.ones_like(visible) > 0, COCO))
+        apart = distances(found, labelled, visible > 0, trunk_sizes(labelled, np.ones_like(visible) > 0, COCO))
         order = np.argsort(-np.nanmean(apart < THRESHOLD, axis=1), kind="stable")
         spread = order[np.linspace(0, len(order) - 1, min(TILES[0] * TILES[1], len(order))).round().astype(int)]
         with atomic_path(options.sheet) as temporary:
@@ -68,8 +68,8 @@ def main() -> None:
 
 
 def figures_of(found: np.ndarray, labelled: np.ndarray, visible: np.ndarray) -> dict[str, Any]:
-    """PCK of keypoints (N, 17, 2) against the truth, whose torsos are known also where they are hidden."""
-    sizes = torso_sizes(labelled, np.ones_like(visible) > 0, COCO)
+    """PCK of keypoints (N, 17, 2) against the truth, whose trunks are known also where they are hidden."""
+    sizes = trunk_sizes(labelled, np.ones_like(visible) > 0, COCO)
     share, per_joint = pck(found, labelled, visible > 0, sizes, THRESHOLD)
     seen, _ = pck(found, labelled, visible > 1, sizes, THRESHOLD)
     return {"PCK": round(share, 4), "PCK_seen": round(seen, 4), "pictures": len(found),

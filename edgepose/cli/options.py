@@ -56,6 +56,7 @@ class Size(str, Enum):
     """Of `edgepose.evaluate.keypoints.SIZES`."""
 
     torso = "torso"
+    trunk = "trunk"
     box = "box"
     head = "head"
 

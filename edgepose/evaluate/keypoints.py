@@ -26,7 +26,7 @@ from edgepose.skeleton import MPII, SYNONYMS, Skeleton
 MPII_GROUPS = {"head": (9,), "shoulder": (12, 13), "elbow": (11, 14), "wrist": (10, 15), "hip": (2, 3), "knee": (1, 4),
                "ankle": (0, 5)}  # fmt: skip
 MPII_LEFT_OUT = (6, 7)  # pelvis and thorax
-SIZES = ("torso", "box", "head")
+SIZES = ("torso", "trunk", "box", "head")
 
 
 def distances(predicted: np.ndarray, labelled: np.ndarray, mask: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -97,6 +97,14 @@ def head_box_sizes(boxes: np.ndarray) -> np.ndarray:
 
 
 def torso_sizes(labelled: np.ndarray, mask: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(N,) from the left shoulder to the right hip, the torso's diameter; 0 where one of them is not labelled.
+
+    As the evaluations of LSP and JHMDB take it (Toshev & Szegedy, DeepPose, 2014, section 4.1).
+    """
+    return _between(labelled, mask, skeleton, ("left_shoulder",), ("right_hip",))
+
+
+def trunk_sizes(labelled: np.ndarray, mask: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(N,) from the middle of the shoulders to the middle of the hips; 0 where one of the four is not labelled."""
     return _between(labelled, mask, skeleton, ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
 
@@ -123,9 +131,10 @@ def keypoint_metrics(
     unknown are left out of PCK and NME (`left_out`).
 
     Args:
-        size: torso (middle of the shoulders to middle of the hips, LSP's), box (longer side) or head (0.6 x the
-            diagonal of the head box where the labels have it, `head_size`, else neck to top). On MPII heads also give
-            its own figures: `PCKh`, `PCKh@0.1`, `per_group`, and which of the two `heads` were.
+        size: torso (left shoulder to right hip, as LSP's tools take it), trunk (middle of the shoulders to middle of the
+            hips, a sixth less), box (longer side) or head (0.6 x the diagonal of the head box where the labels have it,
+            `head_size`, else neck to top). On MPII heads also give its own figures: `PCKh`, `PCKh@0.1`, `per_group`,
+            and which of the two `heads` were.
         leave_out: names of keypoints that are not measured; sizes are still taken from them.
     """
     if size not in SIZES:
@@ -150,7 +159,7 @@ def keypoint_metrics(
     else:  # the head's ends may be labelled beyond the results' keypoints
         whole = result_skeleton(labels, None)
         every = np.array([keypoints_of(a, len(whole)) for a in people], np.float64).reshape(n, len(whole), 3)
-        measure = torso_sizes if size == "torso" else head_sizes
+        measure = {"torso": torso_sizes, "trunk": trunk_sizes, "head": head_sizes}[size]
         sizes = measure(every[..., :2], every[..., 2] > 0, whole)
     share, per_joint = pck(predicted, labelled, mask, sizes, threshold)
     of_heads: dict[str, Any] = {}

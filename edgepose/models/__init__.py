@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgepose.models.efficienthrnet import EfficientHRNet, build_efficienthrnet
 from edgepose.models.litepose import Architecture, build_architecture, build_litepose
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
-from edgepose.models.rtmpose import build_cspnext_lateral, build_cspnext_udp, build_rtmpose
+from edgepose.models.rtmpose import build_cspnext_context, build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.models.sasd import build_sasd
 from edgepose.runtime.names import meant
 from edgepose.skeleton import SKELETONS
@@ -32,6 +32,7 @@ POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module
     "rtmpose-x": partial(build_rtmpose, "x"),
     "cspnext-lateral-t": partial(build_cspnext_lateral, "t"),
     "cspnext-lateral-s": partial(build_cspnext_lateral, "s"),
+    "cspnext-context-t": partial(build_cspnext_context, "t"),
     "cspnext-udp-t": partial(build_cspnext_udp, "t"),
     "cspnext-udp-s": partial(build_cspnext_udp, "s"),
     "cspnext-udp-m": partial(build_cspnext_udp, "m"),

@@ -5,13 +5,13 @@ that its backbone is pre-trained with.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.models.layers import CSPNeXt, normal_weights
+from edgepose.models.layers import CSPNeXt, DepthwiseSeparable, normal_weights
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 
@@ -19,6 +19,7 @@ from edgepose.spec import ModelSpec
 SIZES = {"t": (0.375, 0.167), "s": (0.5, 0.33), "m": (0.75, 0.67), "l": (1.0, 1.0), "x": (1.25, 1.33)}
 STRIDE = 32  # input pixels per cell of the last stage
 SPLIT = 2.0  # SimCC bins per input pixel
+SHARP = 10.0  # scale of beliefs beside features
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # red, green, blue
 
 
@@ -178,21 +179,58 @@ class LateralHead(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(inner, hidden, 1) for inner in channels)
         self.final_layer = nn.Conv2d(hidden, keypoints, 1)
 
-    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
-        """(B, C2, h/8, w/8), (B, C3, h/16, w/16), (B, C4, h/32, w/32) -> (B, K, h/8, w/8)."""
+    def fused(self, features: tuple[Tensor, ...]) -> Tensor:
+        """(B, C2, h/8, w/8), (B, C3, h/16, w/16), (B, C4, h/32, w/32) -> (B, hidden, h/8, w/8)."""
         total = self.laterals[0](features[0])
         for level, lateral in enumerate(self.laterals[1:], start=1):
             total = total + F.interpolate(lateral(features[level]), scale_factor=2.0**level, mode="bilinear")
-        return self.final_layer(F.relu(total))
+        return F.relu(total)
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """(B, C2, h/8, w/8), (B, C3, h/16, w/16), (B, C4, h/32, w/32) -> (B, K, h/8, w/8)."""
+        return cast(Tensor, self.final_layer(self.fused(features)))
+
+
+class ContextHead(LateralHead):
+    """The lateral head, whose maps are then corrected by what surrounds them. Ours, not published.
+
+    As in convolutional pose machines (Wei et al., 2016, section 3.2.2), a second look sees the first one's beliefs beside
+    the features, so that an elbow is found from its shoulder and left is told from right: three blocks of 7x7 depth-wise
+    convolutions at stride 16, where they reach over most of the crop for little arithmetic, and one of 5x5 at stride 8.
+    It starts as the lateral head that it is initialised from: the correction is zero at first.
+    """
+
+    def __init__(self, channels: tuple[int, ...], keypoints: int, hidden: int = 128, blocks: int = 3) -> None:
+        super().__init__(channels, keypoints, hidden)
+        self.belief = nn.Conv2d(keypoints, hidden, 1)
+        self.context = nn.ModuleList(DepthwiseSeparable(hidden, hidden, 7) for _ in range(blocks))
+        self.detail = DepthwiseSeparable(hidden, hidden, 5)
+        self.correction = nn.Conv2d(hidden, keypoints, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.get_parameter("bias"))
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """(B, C2, h/8, w/8), (B, C3, h/16, w/16), (B, C4, h/32, w/32) -> (B, K, h/8, w/8)."""
+        x = self.fused(features)
+        first = self.final_layer(x)
+        belief = first.flatten(2).softmax(dim=-1).view_as(first)  # of sum 1; sharp peaks hold about a tenth in a cell
+        y = F.avg_pool2d(x, 2) + self.belief(F.avg_pool2d(belief, 2) * SHARP)  # (B, hidden, h/16, w/16)
+        for block in self.context:
+            y = y + block(y)
+        x = x + F.interpolate(y, scale_factor=2.0, mode="bilinear")
+        x = x + self.detail(x)
+        return cast(Tensor, first + self.correction(x))
 
 
 class CSPNeXtLateral(nn.Module):
-    """The backbone with the lateral heat-map head, at any input size: for pre-training, and the package's default."""
+    """The backbone with the lateral heat-map head, or the one with context, at any input size: for pre-training, and the
+    package's default.
+    """
 
-    def __init__(self, keypoints: int, width: float, depth: float) -> None:
+    def __init__(self, keypoints: int, width: float, depth: float, *, context: bool = False) -> None:
         super().__init__()
         self.backbone = CSPNeXt(width, depth, out=(2, 3, 4))
-        self.head = LateralHead(self.backbone.channels, keypoints)
+        self.head = (ContextHead if context else LateralHead)(self.backbone.channels, keypoints)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """(B, 3, h, w) -> (B, K, h/8, w/8), logits of a soft-max over the cells."""
@@ -205,6 +243,14 @@ def build_cspnext_lateral(size: str, skeleton: str, input_size: tuple[int, int] 
     codec_args = {"stride": 8, "sigma": 1.0}
     spec = _spec(f"cspnext-lateral-{size}", "distribution", codec_args, skeleton, input_size or (96, 128), "box")
     return spec, CSPNeXtLateral(len(SKELETONS[skeleton].names), width, depth)
+
+
+def build_cspnext_context(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+    """The lateral network with context and its spec; 192x256 unless stated."""
+    width, depth = SIZES[size]
+    codec_args = {"stride": 8, "sigma": 1.0}
+    spec = _spec(f"cspnext-context-{size}", "distribution", codec_args, skeleton, input_size or (192, 256), "box")
+    return spec, CSPNeXtLateral(len(SKELETONS[skeleton].names), width, depth, context=True)
 
 
 def build_cspnext_udp(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, CSPNeXtUDP]:

@@ -29,8 +29,10 @@ from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
 from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
+from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Recipe
 
+PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
@@ -123,11 +125,15 @@ def train(
     """
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     plan = Plan(samples, recipe, process, processes, order)
+    if recipe.frozen_stages and not recipe.init:
+        raise ValueError(f"frozen_stages={recipe.frozen_stages} needs init=CHECKPOINT, whose weights are to stay")
     network.to(device)
-    if device == "cpu":
+    bf16 = uses_bf16(recipe.precision, device)
+    if device == "cpu" and bf16:  # in float32 it is no quicker
         quicken(network)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    frozen = _frozen(network, recipe.frozen_stages)
     learner = Learner(network, extra).to(device)
     optimiser: torch.optim.Optimizer = (
         sgd(learner, recipe.lr, recipe.weight_decay, recipe.momentum)
@@ -143,9 +149,10 @@ def train(
     # what learns beside the network may rest at first, as SASD's large pass does
     model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner
     normalise = Normalise(spec).to(device)
-    forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.precision == "bf16")
+    forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
     clock = time.perf_counter()
     learner.train()
+    frozen.eval()
     bad: list[str] = []  # pictures that this process could not read
     for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
         warmup = min(recipe.warmup + recipe.warmup_epochs * plan.per_epoch, len(plan) // 4)
@@ -187,10 +194,17 @@ def train(
             if validate is not None and ((epoch + 1) % recipe.validate_every == 0 or last):
                 row |= validate(average.network if average is not None else network)
                 learner.train()
+                frozen.eval()
             record(row)
             _save(path, recipe, spec, learner, optimiser, average, done)
             clock = time.perf_counter()
     return path
+
+
+def _frozen(network: nn.Module, count: int) -> nn.ModuleList:
+    """The first parts of a CSPNeXt backbone, which learn no more; their norms keep their statistics in eval mode."""
+    parts = nn.ModuleList(network.get_submodule(f"backbone.{part}") for part in PARTS[:count])
+    return parts.requires_grad_(False)
 
 
 class Learner(nn.Module):

@@ -15,7 +15,7 @@ from typing import Any
 from edgepose.data.augment import MILD, STRONG, WHOLE, Strength
 from edgepose.data.mixes import MIXES
 
-PRECISIONS = ("bf16", "fp32")
+PRECISIONS = ("auto", "bf16", "fp32")
 SAMPLINGS = ("all", "balanced")
 OPTIMISERS = ("adamw", "sgd")
 
@@ -44,6 +44,7 @@ class Recipe:
     mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
     sampling: str = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
+    frozen_stages: int = 0  # parts of the backbone that stay as `init` has them: 1 the stem, 2 stage 1 too, and so on
     sides: tuple[int, ...] = ()  # of the square views of a super-net, one of which is drawn at every step
     mosaic: float = 0.0  # of a bottom-up model: probability that a view shows four pictures at once
     whole: Strength = WHOLE  # how far its views are moved
@@ -62,7 +63,7 @@ class Recipe:
     align_norm: str = "l2"  # of that distance; or "mse"
     far_weight: float = 0.0  # of its keypoint loss with wide sigmas as well: ours, for networks that start from nothing
     seed: int = 21
-    precision: str = "bf16"  # of convolutions and products; losses and weights stay float32
+    precision: str = "auto"  # of convolutions and products: bf16 where it is quick; losses and weights stay float32
     channels_last: bool = True
     threads: int = 0  # torch threads, 0 = all cores
     workers: int = 0  # processes that load and augment
@@ -99,6 +100,8 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: momentum={self.momentum} is for optimiser=sgd, leave it out")
         if self.warmup_epochs < 0:
             raise ValueError(f"recipe {self.model}: warmup_epochs={self.warmup_epochs}, expected 0 or more")
+        if not 0 <= self.frozen_stages <= 5:
+            raise ValueError(f"recipe {self.model}: frozen_stages={self.frozen_stages}, expected 0 (none) to 5 (all)")
         if self.alone < 0:
             raise ValueError(f"recipe {self.model}: alone={self.alone}, expected a number of epochs, 0 or more")
         if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in self.sides):
@@ -112,6 +115,7 @@ class Recipe:
 # shift and half bodies, 30 degrees), .117 after 13,200 with the published mild stage.
 _LIGHT = Strength(scale=(0.8, 1.25), rotation=40, shift=0.08, cutout=0.0, half_body=0.1)
 _PARTS = Strength(scale=(0.7, 1.3), rotation=40, shift=0.1, cutout=0.0, half_body=0.25)
+_TURNED = Strength(scale=(0.7, 1.3), rotation=60, shift=0.1, cutout=0.3, half_body=0.25)
 _NEAR = Strength(scale=(0.85, 1.15), rotation=30, shift=0.05, cutout=0.0, half_body=0.1)
 
 # Of the small bottom-up runs: people on 15,000 pixels show too little when they are moved as far as published.
@@ -179,6 +183,11 @@ RECIPES: dict[str, Recipe] = {
         "cspnext-lateral-t", epochs=5, batch=32, lr=5e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=2, validate_every=1,
     ),
+    # Once more with a head that looks twice. What sees edges and textures rests, so that a step takes half the time.
+    "default-pose-context": Recipe(
+        "cspnext-context-t", epochs=12, batch=32, lr=7e-4, weight_decay=0.05, warmup=100, flat=0.2, stage2=4,
+        strong=_TURNED, mild=_NEAR, average=False, clip=35.0, threads=1, validate_every=1, frozen_stages=2,
+    ),
     # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
     "default-detector-pretrain": Recipe(
         "rtmdet-nano", epochs=4, batch=24, lr=4e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, flat=1.0,
@@ -187,6 +196,15 @@ RECIPES: dict[str, Recipe] = {
     "default-detector": Recipe(
         "rtmdet-nano", epochs=4, batch=16, lr=3e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
         validate_every=1, hint_weight=20.0,
+    ),
+    # And longer: on views cut from pictures of the same scale, then at full size again.
+    "default-detector-longer": Recipe(
+        "rtmdet-nano", epochs=4, batch=24, lr=3e-3, input_size=(256, 256), weight_decay=0.05, warmup=100, flat=0.6,
+        stage2=0, average=False, threads=1, validate_every=1, views=(0.625, 1.875), hint_weight=50.0, frozen_stages=2,
+    ),
+    "default-detector-last": Recipe(
+        "rtmdet-nano", epochs=1, batch=16, lr=1.5e-3, weight_decay=0.05, warmup=50, flat=0.0, stage2=0, threads=1,
+        validate_every=1, hint_weight=20.0, frozen_stages=2,
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
     # published AP with flip test is .682 .716 .746 .758 for t s m l on COCO).

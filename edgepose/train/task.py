@@ -33,6 +33,7 @@ from edgepose.train.classifier import classifier_task
 from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.onestage import onestage_task
+from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import RECIPES, Recipe
 from edgepose.train.space import Space
 from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate
@@ -117,7 +118,7 @@ def bottom_up_task(
         from edgepose.train.detector import WithImages  # needs onnxruntime, as a teacher may
         from edgepose.train.teacher import MapTeacher, taught
 
-        teacher = MapTeacher(Path(recipe.teacher), spec, recipe.precision == "bf16", recipe.threads or None)
+        teacher = MapTeacher(Path(recipe.teacher), spec, uses_bf16(recipe.precision, "cpu"), recipe.threads or None)
         loss_of, samples = taught(loss_of, teacher, recipe.teacher_weight), WithImages(whole)
     if not isinstance(network, LitePose) or recipe.model != SUPERNET:
         return Task(spec, network, samples, loss_of, missing=whole.missing)
@@ -147,7 +148,7 @@ _WHOLE, _SASD, _CLASSES = ("litepose-", "efficienthrnet-"), ("sasd-",), ("effici
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
             "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-", *_WHOLE), ""),
-            "hint_weight": (("rtmdet-",), 0.0), "views": (("rtmdet-",), None),
+            "frozen_stages": (("rtmpose-", "cspnext-", "rtmdet-"), 0), "hint_weight": (("rtmdet-",), 0.0), "views": (("rtmdet-",), None),
             "sides": ((SUPERNET,), ()),
             "mosaic": (_WHOLE, 0.0), "alone": (_SASD, 0), "oks": (_SASD, "code"),
             "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2"),

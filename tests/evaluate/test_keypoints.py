@@ -17,6 +17,7 @@ from edgepose.evaluate.keypoints import (
     pck,
     pckh,
     torso_sizes,
+    trunk_sizes,
 )
 from edgepose.skeleton import COCO, COCO19, LSP
 from tests.goldens import algorithm_cases
@@ -61,7 +62,10 @@ def test_sizes() -> None:
     points, seen = np.zeros((2, 17, 2)), np.ones((2, 17), bool)
     points[:, 5], points[:, 6], points[:, 11], points[:, 12] = (0, 0), (10, 0), (0, 30), (10, 30)
     seen[1, 12] = False
-    assert torso_sizes(points, seen, COCO).tolist() == [30, 0]
+    assert trunk_sizes(points, seen, COCO).tolist() == [30, 0]
+    assert torso_sizes(points, seen, COCO).tolist() == [pytest.approx(1000**0.5), 0]  # the diagonal of 10 by 30
+    seen[1, [6, 11, 12]] = False, False, True
+    assert torso_sizes(points, seen, COCO)[1] > 0 == trunk_sizes(points, seen, COCO)[1]  # the other two have no part in it
     points19 = np.zeros((1, 19, 2))
     points19[0, 17], points19[0, 18] = (3, 4), (0, 0)
     assert head_sizes(points19, np.ones((1, 19), bool), COCO19).tolist() == [5]
@@ -94,7 +98,7 @@ def result(of: dict[str, Any], shift: float = 0.0, joints: slice = slice(None), 
 
 def test_a_data_set() -> None:
     people = [person(1, 1), person(2, 2), person(3, 3), person(4, 4, iscrowd=1)]
-    people[1]["keypoints"][3 * 11 + 2] = 0  # a hip is missing: no torso
+    people[1]["keypoints"][3 * 12 + 2] = 0  # a hip is missing: no torso
     rows = [result(people[0], 9, slice(0, 2)), result(people[1], 3)]
     rows += [result(people[0], 500, score=0.1)]  # not the best of its picture
     figures = keypoint_metrics(rows, labels(people))
@@ -112,9 +116,9 @@ def test_a_data_set() -> None:
 def test_other_sizes() -> None:
     people = [person(1, 1)]
     rows = [result(people[0], 7.5, slice(0, 1))]
-    for size, expected in (("torso", 1.0), ("box", 1.0), ("head", 16 / 17)):  # 40, 80 and 10 pixels
+    for size, expected in (("torso", 1.0), ("trunk", 1.0), ("box", 1.0), ("head", 16 / 17)):  # 40, 40, 80 and 10 pixels
         assert np.isclose(keypoint_metrics(rows, labels(people), size=size)["PCK"], expected), size
-    with pytest.raises(ValueError, match=r"unknown size 'hand', expected one of \['torso', 'box', 'head'\]"):
+    with pytest.raises(ValueError, match=r"unknown size 'hand', expected one of \['torso', 'trunk', 'box', 'head'\]"):
         keypoint_metrics(rows, labels(people), size="hand")
 
 

@@ -89,6 +89,56 @@ def test_a_killed_run_resumes_to_exactly_the_same_weights(tmp_path: Path) -> Non
             assert torch.equal(value, killed[part][name]), f"{part}/{name}"
 
 
+class Staged(nn.Module):
+    """A network with a backbone in parts, as CSPNeXt is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = {name: [nn.Conv2d(c, 4, 3, padding=1), nn.BatchNorm2d(4)] for name, c in (("stem", 3), ("stage1", 4))}
+        self.backbone = nn.Sequential()
+        for name, parts in layers.items():
+            self.backbone.add_module(name, nn.Sequential(*parts))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (self.head(self.backbone(images).mean((2, 3))),)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_frozen_stages_stay_as_they_were(tmp_path: Path, count: int) -> None:
+    """Weights and statistics, also after the network was validated; the rest learns, and a killed run resumes."""
+    start = tmp_path / "start.safetensors"
+    before = Staged().state_dict()
+    checkpoint.save(start, {"network": before}, {"recipe": {"model": "staged"}})
+    chosen = recipe(frozen_stages=count, init=str(start), validate_every=1)
+
+    def trained(name: str, stop_after: int = 0) -> dict[str, Tensor]:
+        def report(step: Step) -> None:
+            if step.iteration == stop_after:
+                raise KeyboardInterrupt
+
+        (tmp_path / name).mkdir(exist_ok=True)
+        path = train(chosen, SPEC, Staged(), Brightness(), loss_of, tmp_path / name, report=report,
+                     validate=lambda network: {"even": float(network.eval().training)})  # fmt: skip
+        return checkpoint.load(path)[0]["network"]
+
+    after = trained("whole")
+    learnt = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    parts = ["backbone.stem", "backbone.stage1", "head"]
+    for i, part in enumerate(parts):
+        of_part = {name for name in after if name.startswith(part)}
+        assert of_part & learnt == (set() if i < count else of_part), part
+    with pytest.raises(KeyboardInterrupt):
+        trained("killed", stop_after=8)
+    resumed = trained("killed")
+    assert all(torch.equal(value, resumed[name]) for name, value in after.items())
+
+
+def test_frozen_stages_need_weights_to_keep(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen_stages=1 needs init=CHECKPOINT"):
+        train(recipe(frozen_stages=1), SPEC, Staged(), Brightness(), loss_of, tmp_path)
+
+
 def test_balanced_batches_are_the_same_after_resuming() -> None:
     """Sets of 20 and 4 people with equal shares."""
     seen: list[list[int]] = []
