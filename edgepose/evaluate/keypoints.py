@@ -131,7 +131,7 @@ def keypoint_metrics(
     unknown are left out of PCK and NME (`left_out`).
 
     Args:
-        size: torso (left shoulder to right hip, as LSP's tools take it), trunk (middle of the shoulders to middle of the
+        size: torso (left shoulder to right hip, as LSP's tools take it), trunk (middle of the shoulders to that of the
             hips, a sixth less), box (longer side) or head (0.6 x the diagonal of the head box where the labels have it,
             `head_size`, else neck to top). On MPII heads also give its own figures: `PCKh`, `PCKh@0.1`, `per_group`,
             and which of the two `heads` were.

@@ -194,9 +194,10 @@ class LateralHead(nn.Module):
 class ContextHead(LateralHead):
     """The lateral head, whose maps are then corrected by what surrounds them. Ours, not published.
 
-    As in convolutional pose machines (Wei et al., 2016, section 3.2.2), a second look sees the first one's beliefs beside
-    the features, so that an elbow is found from its shoulder and left is told from right: three blocks of 7x7 depth-wise
-    convolutions at stride 16, where they reach over most of the crop for little arithmetic, and one of 5x5 at stride 8.
+    As in convolutional pose machines (Wei et al., 2016, section 3.2.2), a second look sees the first one's beliefs
+    beside the features, so that an elbow is found from its shoulder and left is told from right: three blocks of 7x7
+    depth-wise convolutions at stride 16, where they reach over most of the crop for little arithmetic, and one of 5x5
+    at stride 8.
     It starts as the lateral head that it is initialised from: the correction is zero at first.
     """
 
@@ -223,8 +224,8 @@ class ContextHead(LateralHead):
 
 
 class CSPNeXtLateral(nn.Module):
-    """The backbone with the lateral heat-map head, or the one with context, at any input size: for pre-training, and the
-    package's default.
+    """The backbone with the lateral heat-map head, or the one with context, at any input size: for pre-training, and
+    the package's default.
     """
 
     def __init__(self, keypoints: int, width: float, depth: float, *, context: bool = False) -> None:

@@ -148,7 +148,8 @@ _WHOLE, _SASD, _CLASSES = ("litepose-", "efficienthrnet-"), ("sasd-",), ("effici
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
             "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-", *_WHOLE), ""),
-            "frozen_stages": (("rtmpose-", "cspnext-", "rtmdet-"), 0), "hint_weight": (("rtmdet-",), 0.0), "views": (("rtmdet-",), None),
+            "frozen_stages": (("rtmpose-", "cspnext-", "rtmdet-"), 0),
+            "hint_weight": (("rtmdet-",), 0.0), "views": (("rtmdet-",), None),
             "sides": ((SUPERNET,), ()),
             "mosaic": (_WHOLE, 0.0), "alone": (_SASD, 0), "oks": (_SASD, "code"),
             "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2"),

@@ -65,7 +65,7 @@ def test_sizes() -> None:
     assert trunk_sizes(points, seen, COCO).tolist() == [30, 0]
     assert torso_sizes(points, seen, COCO).tolist() == [pytest.approx(1000**0.5), 0]  # the diagonal of 10 by 30
     seen[1, [6, 11, 12]] = False, False, True
-    assert torso_sizes(points, seen, COCO)[1] > 0 == trunk_sizes(points, seen, COCO)[1]  # the other two have no part in it
+    assert torso_sizes(points, seen, COCO)[1] > 0 == trunk_sizes(points, seen, COCO)[1]  # two are enough
     points19 = np.zeros((1, 19, 2))
     points19[0, 17], points19[0, 18] = (3, 4), (0, 0)
     assert head_sizes(points19, np.ones((1, 19), bool), COCO19).tolist() == [5]

@@ -36,7 +36,8 @@ def test_context_starts_as_the_lateral_network_and_costs_a_tenth_more() -> None:
         torch.nn.init.normal_(context.head.correction.weight)
         corrected = context(images)[0]
     assert torch.equal(first, same) and not torch.allclose(first, corrected)
-    assert parameters(context) - parameters(lateral) == 17 * 128 + 128 + 3 * (49 * 128 + 128**2 + 512) + 25 * 128 + 128**2 + 512 + 128 * 17 + 17
+    blocks = 3 * (49 * 128 + 128**2 + 4 * 128) + 25 * 128 + 128**2 + 4 * 128
+    assert parameters(context) - parameters(lateral) == blocks + (17 + 1) * 128 + (128 + 1) * 17
     assert 1.05 < macs_true(context, (192, 256)) / macs_true(lateral, (192, 256)) < 1.1
 
 
