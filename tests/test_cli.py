@@ -157,14 +157,20 @@ def test_sources_that_are_not_there(source: str, model: Path, tmp_path: Path, mo
     assert "expected" in errors(run("predict", source, "--model", model))
 
 
+def test_sources_that_are_there_are_done_whatever_the_others_are(model: Path, picture: Path, tmp_path: Path) -> None:
+    """Before and after one that is missing, and one that no reader takes; what failed is counted at the end."""
+    sources = [tmp_path / "missing.jpg", picture, "ftp://host/clip.mp4", picture]
+    result = run("predict", *sources, "--model", model, "--json")
+    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 2
+    assert result.stderr.count("error: ") == 2 and "missing.jpg" in result.stderr and "ftp" in result.stderr
+    assert "4 sources, 2 frames, 2 failed" in run("predict", *sources, "--model", model).stdout
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["predict", "a.jpg", "--model", "no-such-model"],
         ["predict", "a.jpg", "--model", "no-such-file.onnx"],
-        ["train", "no-such-recipe", "data=a"],
-        ["train", "rtmpose-t"],
-        ["train", "rtmpose-t", "data=a.json"],
         ["train", "rtmpose-t", "data=missing.json:missing"],
         ["evaluate", "--predictions", "missing.json", "--data", "missing.json"],
         ["export", "missing.safetensors"],
@@ -202,6 +208,9 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
         ("data synthesize", "missing option '--out'"),
         ("demo a.jpg b.jpg", "unexpected extra argument"),
         ("doctor now", "unexpected extra argument"),
+        ("train no-such-recipe data=a.json:a", "unknown recipe 'no-such-recipe'"),
+        ("train rtmpose-t", "no training data"),
+        ("train rtmpose-t data=a.json", "expected ANNOTATIONS.json:PICTURES"),
         ("predict a.jpg --threads", "requires an argument"),
         ("predict a.jpg --threads two", "invalid value for '--threads'"),
         ("predict a.jpg --threads 0", "invalid value for '--threads'"),
@@ -226,6 +235,8 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
     ],
 )
 def test_wrong_use_is_a_sentence_with_status_2(words: str, said: str) -> None:
+    if words.startswith("train "):
+        pytest.importorskip("torch")
     result = run(*words.split())
     assert result.exit_code == 2 and result.stdout == "" and "Traceback" not in result.stderr, result.output
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and said in result.stderr

@@ -200,7 +200,8 @@ def test_other_settings_in_the_same_folder_are_refused(data: str, tmp_path: Path
 )
 def test_wrong_words_are_named(word: str, data: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "rtmpose-t", f"data={data}", f"out={tmp_path}", word])
-    assert result.exit_code == 1 and word.partition("=")[0] in result.stderr and result.stderr.count("\n") == 1
+    status = 1 if word == "device=cuda:99" else 2  # a device that could be here is not wrong use
+    assert result.exit_code == status and word.partition("=")[0] in result.stderr and result.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgepose.cli.errors import UsageError
 from edgepose.cli.options import Json, Target, Threads
 
 
@@ -40,9 +41,14 @@ def train(
 
     Under `torchrun` the processes share every batch.
     """
+    from edgepose.commands.train import planned
     from edgepose.commands.train import train as run
 
-    run(recipe, settings or [], as_json)
+    try:
+        chosen, rest = planned(recipe, settings or [])
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    run(chosen, rest, as_json)
 
 
 def search(

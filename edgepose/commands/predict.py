@@ -103,8 +103,11 @@ def predict(
     threshold: float = 0.3,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed."""
-    found = [single for source in sources for single in expand(source)]
-    outcomes = []
+    found, outcomes = _expanded(sources)
+    for outcome in outcomes:
+        screen.complain(f"error: {outcome.error}")
+    if not found:
+        return len(outcomes)
     with ExitStack() as stack:
         sinks = Sinks(overlays=out if overlay else None, threshold=threshold, print_json=print_json)
         path = None
@@ -129,6 +132,17 @@ def predict(
     if any(outcome.stopped for outcome in outcomes):
         raise KeyboardInterrupt
     return sum(1 for outcome in outcomes if outcome.error)
+
+
+def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
+    """What the sources stand for, and what became of those that stand for nothing."""
+    found, refused = [], []
+    for source in sources:
+        try:
+            found += expand(source)
+        except (ValueError, OSError) as error:
+            refused.append(Outcome(without_password(source), error=str(error)))
+    return found, refused
 
 
 def run_source(source: Source, estimate: Estimate, sinks: Sinks, screen: Screen) -> Outcome:

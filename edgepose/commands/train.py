@@ -50,11 +50,15 @@ class Settings:
     on_bad: str = "refuse"
 
 
-def train(name: str, words: list[str], as_json: bool) -> None:
-    """Train recipe `name` as the `key=value` words say, resuming what its folder holds."""
+def planned(name: str, words: list[str]) -> tuple[Recipe, Settings]:
+    """What the `key=value` words make of recipe `name`; ValueError where they are wrong."""
     chosen = recipe_of(name)
     settings, rest = parse(name, words)
-    recipe = override(chosen, rest)
+    return override(chosen, rest), settings
+
+
+def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
+    """Train a recipe, resuming what its folder holds."""
     require_device(settings.device)
     make_folder(settings.out)
     quicken_process()
