@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgepose.cli.errors import UsageError
 from edgepose.cli.options import (
     Detector,
     Format,
@@ -108,6 +110,9 @@ def track(
     if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
         hint = f"expected a number of frames from 1, or adaptive, got {detect_every!r}"
         raise typer.BadParameter(hint, param_hint="--detect-every")
+    for option, value in (("--max-latency", max_latency), ("--fps", fps), ("--give-up", give_up)):
+        if value is not None and not 0 < value < math.inf:
+            raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=option)
     from edgepose.commands.screen import Screen
     from edgepose.commands.track import run
 
@@ -183,7 +188,10 @@ def serve(
     from edgepose.commands import serve as command
     from edgepose.serve.limits import Access, Limits
 
-    limits = Limits(int(max_mb * (1 << 20)), max_pixels, concurrency, connections, rate, timeout, idle)
+    try:
+        limits = Limits(int(max_mb * (1 << 20)), max_pixels, concurrency, connections, rate, timeout, idle)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     access = Access(command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()), allow_urls)
     estimator = load_estimator(model, detector, backend, threads)
     command.serve(estimator, limits, access, host=host, port=port, as_json=as_json)

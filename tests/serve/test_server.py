@@ -143,8 +143,8 @@ def test_bad_options_are_sentences(model: Path, tmp_path: Path) -> None:
     empty.write_text("\n")
     for option, name in (("--max-mb", "body_bytes"), ("--max-pixels", "pixels"), ("--concurrency", "concurrency"),
                          ("--connections", "connections"), ("--timeout", "seconds"), ("--idle", "idle")):  # fmt: skip
-        assert f"error: {name} is 0" in refusal(option, "0")
-    assert "error: rate is -1" in refusal("--rate", "-1")
+        assert f"error: {name} is 0" in refusal(option, "0", status=2)
+    assert "error: rate is -1" in refusal("--rate", "-1", status=2)
     assert "expected the token in its first line" in refusal("--token-file", str(empty))
     assert "No such file" in refusal("--token-file", str(tmp_path / "none"))
     assert "expected 16 or more" in refusal(EDGEPOSE_TOKEN="short")
