@@ -82,7 +82,7 @@ def test_formats(kind: str, model: Path, clip: Path, tmp_path: Path) -> None:
     [
         (("--detect-every", "0"), 2, "expected a number of frames from 1, or adaptive"),
         (("--overlay",), 2, "--out"),
-        (("--fps", "0"), 2, "--fps': expected a positive number, got 0"),
+        (("--fps", "0"), 2, "--fps: expected a positive number, got 0"),
         (("--max-latency", "-5"), 2, "expected a positive number, got -5"),
         (("--give-up", "0"), 2, "expected a positive number, got 0"),
         (("--preset", "wild"), 2, "preset"),
