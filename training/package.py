@@ -1,0 +1,61 @@
+"""Put a trained network into the package under a default name, with what its card states inside the file.
+
+    python training/package.py default-pose CHECKPOINT FACTS.json ANNOTATIONS.json:PICTURES
+
+FACTS.json holds the fields of the spec that no training run knows: licence, training_data and accuracy. The ONNX file
+(float16 weights) is compared with torch on real views first; the float32 weights go to training/NAME.safetensors
+without the optimiser's state, and SHA256SUMS is written anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edgepose.data.people import People
+from edgepose.data.read import read
+from edgepose.export import export_onnx
+from edgepose.models.deployed import deployed_spec
+from edgepose.runtime.atomic import atomic_path
+from edgepose.runtime.people import Views
+from edgepose.spec import ModelSpec
+from edgepose.train import checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ROOT / "edgepose" / "weights"
+COUNT = 32  # views to compare on
+
+
+def real_views(spec: ModelSpec, people: People) -> np.ndarray:
+    """(COUNT, h, w, 3) uint8: crops of people, or whole pictures for a network that finds them."""
+    views = Views(deployed_spec(spec))
+    if spec.per_person:
+        rows = range(min(COUNT, len(people)))
+        return views.crops([people.image(row) for row in rows], views.matrices(people.boxes[rows])).copy()
+    rows = [int(np.flatnonzero(people.picture == picture)[0]) for picture in np.unique(people.picture)[:COUNT]]
+    return np.concatenate([views.whole(people.image(row))[0].copy() for row in rows])
+
+
+def main(name: str, source: Path, facts: Path, data: str) -> None:
+    spec, network = checkpoint.network_of(source)
+    spec = dataclasses.replace(spec, **json.loads(facts.read_text(encoding="utf-8")))
+    labels, _, pictures = data.partition(":")
+    report = export_onnx(
+        spec, network, WEIGHTS / f"{name}.onnx", real_views(spec, read(Path(labels), Path(pictures))), half=True
+    )
+    print(f"{report.mean:.4f} px from torch's on {report.pictures} views")
+    _, known = checkpoint.load(source)
+    checkpoint.save(ROOT / "training" / f"{name}.safetensors", {"network": network.state_dict()}, known)
+    files = sorted(WEIGHTS.glob("*.onnx"))
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    with atomic_path(WEIGHTS / "SHA256SUMS") as path:
+        path.write_text("".join(sums), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
