@@ -45,7 +45,7 @@ def test_from_a_checkpoint_by_the_command_line(tmp_path: Path) -> None:
     assert row["bytes"] == sum(sizes.values()) and set(sizes) == {".xml", ".bin"}
     learned = sum(parameter.numel() for parameter in network_of(source)[1].parameters())
     assert sizes[".bin"] == pytest.approx(2 * learned, rel=0.05)
-    assert edgepose.load(target, detector=None).spec.name == "cspnext-lateral-t"
+    assert edgepose.load(target, detector=None).spec.name == "cspnext-context-t"
 
 
 @pytest.fixture(scope="module")
