@@ -214,7 +214,7 @@ class ContextHead(LateralHead):
         """(B, C2, h/8, w/8), (B, C3, h/16, w/16), (B, C4, h/32, w/32) -> (B, K, h/8, w/8)."""
         x = self.fused(features)
         first = self.final_layer(x)
-        belief = first.flatten(2).softmax(dim=-1).view_as(first)  # of sum 1; sharp peaks hold about a tenth in a cell
+        belief = first.flatten(2).softmax(dim=-1).reshape(first.shape)  # of sum 1; a sharp peak has a tenth in a cell
         y = F.avg_pool2d(x, 2) + self.belief(F.avg_pool2d(belief, 2) * SHARP)  # (B, hidden, h/16, w/16)
         for block in self.context:
             y = y + block(y)

@@ -169,4 +169,4 @@ def test_a_run_names_what_it_skips_in_its_log(data: tuple[Path, Path], tmp_path:
     assert row["skipped_count"] == 2 and row["skipped"] == ["2.png", "1.png"]
     assert "skipped 1.png" in result.stderr and "skipped 2.png" in result.stderr
     result = CliRunner().invoke(app, ["train", "rtmpose-t", *words, "on_bad=maybe"])
-    assert result.exit_code == 1 and "on_bad=maybe" in result.stderr
+    assert result.exit_code == 2 and "on_bad=maybe" in result.stderr
