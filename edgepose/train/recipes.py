@@ -183,7 +183,7 @@ RECIPES: dict[str, Recipe] = {
         "cspnext-lateral-t", epochs=5, batch=32, lr=5e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
         strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=2, validate_every=1,
     ),
-    # Once more with a head that looks twice. What sees edges and textures rests, so that a step takes half the time.
+    # Once more with a head that looks twice. What sees edges and textures rests, so that steps are shorter.
     "default-pose-context": Recipe(
         "cspnext-context-t", epochs=12, batch=32, lr=7e-4, weight_decay=0.05, warmup=100, flat=0.2, stage2=4,
         strong=_TURNED, mild=_NEAR, average=False, clip=35.0, threads=1, validate_every=1, frozen_stages=2,
