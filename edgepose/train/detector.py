@@ -65,6 +65,8 @@ def detector_task(
 
     def loss_of(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
         maps = teacher(targets["images"])
+        if recipe.hint_depth:
+            return {"teacher_hints": recipe.hint_weight * hint_loss(outputs, maps[own:][: recipe.hint_depth])}
         taught = teacher_loss(outputs[:own], maps[:own], codec)
         weighted = {name: recipe.teacher_weight * value for name, value in taught.items()}
         if recipe.hint_weight:
@@ -72,7 +74,7 @@ def detector_task(
         return detection_loss(outputs[:own], targets, codec) | weighted
 
     assert isinstance(network, RTMDet)  # by its name
-    extra = WithHints(network, teacher.channels) if recipe.hint_weight else None
+    extra = WithHints(network, teacher.channels, recipe.hint_depth) if recipe.hint_weight else None
     return spec, network, WithImages(samples), loss_of, extra
 
 

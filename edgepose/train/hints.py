@@ -1,9 +1,10 @@
 """A detector's inner maps as targets beside its outputs (hints: Romero et al., FitNets, 2015, section 2.2).
 
 The outputs of a teacher are a narrow view of what it has learnt; its inner maps say at every depth what is worth
-seeing. Two kinds of maps are found in any export of an RTMDet without knowing its names: the last one of every stride
-that all outputs depend on (the stem, the first stage, and the three that flow down the neck), and for each level the
-last one that its classes and its boxes have in common (what the neck gives to the head).
+seeing. Three kinds of maps are found in any export of an RTMDet without knowing its names: the last one of every stride
+on the way to the deepest (the backbone's stages, and what the neck makes of the last), the last one of the strides
+between that all outputs depend on (the two that flow down the neck), and for each level the last one that its classes
+and its boxes have in common (what the neck gives to the head).
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ from torch import Tensor, nn
 
 from edgepose.models.rtmdet import RTMDet
 
-SHARED = (2, 4, 8, 16, 32)  # strides of the maps that all outputs depend on
-# The same maps of our network, those and then the three levels'.
+DEEPEST = 32  # stride
+BEFORE = (2, 4, 8, 16)  # strides of the maps on the way to the deepest
+SHARED = (16, 8)  # strides of those after it that all outputs depend on
+# The parts of our network that make the maps up to the deepest, each from the map before.
+IN_A_ROW = (
+    ("backbone.stem",), ("backbone.stage1",), ("backbone.stage2",), ("backbone.stage3",),
+    ("backbone.stage4", "neck.reduce_layers.0"),
+)  # fmt: skip
+# The same maps of our network, those and then the neck's.
 MODULES = (
-    "backbone.stem", "backbone.stage1", "neck.top_down_blocks.1", "neck.reduce_layers.1", "neck.reduce_layers.0",
+    *(parts[-1] for parts in IN_A_ROW), "neck.reduce_layers.1", "neck.top_down_blocks.1",
     "neck.out_convs.0", "neck.out_convs.1", "neck.out_convs.2",
 )  # fmt: skip
 
@@ -30,19 +38,26 @@ class WithHints(nn.Module):
     Args:
         channels: of the teacher's maps, in the order of MODULES. Where the network's own are as many, they are compared
             as they are; elsewhere a 1x1 convolution learns to translate, and is dropped after training.
+        depth: run no further than the first so many maps, at most to the deepest, and show these alone; 0: all.
     """
 
-    def __init__(self, network: RTMDet, channels: Sequence[int]) -> None:
+    def __init__(self, network: RTMDet, channels: Sequence[int], depth: int = 0) -> None:
         super().__init__()
-        own = _channels(network)
+        self.depth = depth
+        count = depth or len(MODULES)
+        own, channels = _channels(network)[:count], channels[:count]
         self.translate = nn.ModuleList(
             nn.Identity() if mine == theirs else nn.Conv2d(mine, theirs, 1)
             for mine, theirs in zip(own, channels, strict=True)
         )
 
     def forward(self, network: RTMDet, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, h, w) -> the network's six outputs, then its inner maps."""
-        outputs, inner = _inner(network, images)
+        """(B, 3, h, w) -> the network's six outputs, then its inner maps; at a `depth` only the first inner maps."""
+        outputs: tuple[Tensor, ...] = ()
+        if self.depth:
+            inner = _first(network, images, self.depth)
+        else:
+            outputs, inner = _inner(network, images)
         return (*outputs, *(layer(maps) for layer, maps in zip(self.translate, inner, strict=True)))
 
 
@@ -89,13 +104,16 @@ def inner_names(model: Any, strides: Sequence[int]) -> list[str]:
         before |= {name: found for name in node.output}
     last = [_shared_last(pair, before, order) for pair in _pairs(graph, made_by, len(strides))]
     everyone = frozenset.intersection(*(before[name] | {name} for name in last))
-    names = []
-    for stride in SHARED:
-        candidates = [name for name in everyone if sides.get(name) == height // stride]
+
+    def latest(among: frozenset[str], stride: int) -> str:
+        candidates = [name for name in among if sides.get(name) == height // stride]
         if not candidates:
             raise ValueError(f"it has no inner map of stride {stride} that all outputs depend on, so no hint to take")
-        names.append(max(candidates, key=order.__getitem__))
-    return names + last
+        return max(candidates, key=order.__getitem__)
+
+    deepest = latest(everyone, DEEPEST)
+    on_the_way = [latest(before[deepest], stride) for stride in BEFORE]
+    return [*on_the_way, deepest, *(latest(everyone, stride) for stride in SHARED), *last]
 
 
 def _shared_last(pair: Sequence[str], before: Mapping[str, frozenset[str]], order: Mapping[str, int]) -> str:
@@ -135,6 +153,17 @@ def _inner(network: RTMDet, images: Tensor) -> tuple[tuple[Tensor, ...], list[Te
         for handle in handles:
             handle.remove()
     return outputs, [seen[name] for name in MODULES]
+
+
+def _first(network: RTMDet, images: Tensor, depth: int) -> list[Tensor]:
+    """The first maps, each of which is made from the one before."""
+    maps = [images]
+    for parts in IN_A_ROW[:depth]:
+        inner = maps[-1]
+        for name in parts:
+            inner = network.get_submodule(name)(inner)
+        maps.append(inner)
+    return maps[1:]
 
 
 def _channels(network: RTMDet) -> list[int]:

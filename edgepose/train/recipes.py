@@ -54,6 +54,7 @@ class Recipe:
     teacher: str = ""  # whose maps are learnt from as well: an ONNX file, for bottom-up networks a checkpoint too
     teacher_weight: float = 1.0  # of what is learnt from it
     hint_weight: float = 0.0  # of a detector's inner maps being like its teacher's (train/hints.py)
+    hint_depth: int = 0  # learn the first so many of them and nothing else: 1 the stem's, 2 stage 1's too ...; 0: all
     optimiser: str = "adamw"
     momentum: float = 0.937  # of sgd
     alone: int = 0  # first epochs of a one-stage network without its large pass; all of them: never with it
@@ -80,6 +81,10 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: teacher_weight={self.teacher_weight}, expected 0 or more")
         if self.hint_weight < 0:
             raise ValueError(f"recipe {self.model}: hint_weight={self.hint_weight}, expected 0 or more")
+        if not 0 <= self.hint_depth <= 5 or (self.hint_depth and not self.hint_weight):
+            raise ValueError(
+                f"recipe {self.model}: hint_depth={self.hint_depth}, expected 0 (all) to 5, and a hint_weight"
+            )
         if not 0 <= self.flat <= 1:
             raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
         if self.sampling not in SAMPLINGS:
@@ -133,6 +138,12 @@ _SASD = partial(
 _ABLATION = partial(
     Recipe, "sasd-xs", batch=32, input_size=(128, 128), weight_decay=0.05, flat=0.0, stage2=0, average=False,
     threads=1, validate_every=1,
+)  # fmt: skip
+
+
+_PART = partial(
+    Recipe, "rtmdet-nano", batch=32, lr=1e-2, warmup=100, flat=0.2, stage2=0, average=False, threads=2, workers=1,
+    validate_every=1, hint_weight=1.0,
 )  # fmt: skip
 
 
@@ -205,6 +216,28 @@ RECIPES: dict[str, Recipe] = {
     "default-detector-last": Recipe(
         "rtmdet-nano", epochs=1, batch=16, lr=1.5e-3, weight_decay=0.05, warmup=50, flat=0.0, stage2=0, threads=1,
         validate_every=1, hint_weight=20.0, frozen_stages=2,
+    ),
+    # And from the front to the back: each part of the backbone alone, on what the parts before it see, by nothing but
+    # the teacher's inner maps. Parts that see little of a picture learn on small views of it. Then the rest.
+    "default-detector-stem": _PART(epochs=8, input_size=(96, 96), views=(1.667, 5.0), hint_depth=1, threads=1),
+    "default-detector-stage1": _PART(
+        epochs=4, input_size=(128, 128), views=(1.25, 3.75), hint_depth=2, frozen_stages=1,
+    ),
+    "default-detector-stage2": _PART(epochs=3, input_size=(160, 160), views=(1.0, 3.0), hint_depth=3, frozen_stages=2),
+    "default-detector-stage3": _PART(
+        epochs=3, input_size=(192, 192), views=(0.833, 2.5), hint_depth=4, frozen_stages=3,
+    ),
+    "default-detector-stage4": _PART(
+        epochs=3, input_size=(256, 256), views=(0.625, 1.875), hint_depth=5, frozen_stages=4,
+    ),
+    "default-detector-neck": Recipe(
+        "rtmdet-nano", epochs=3, batch=24, lr=4e-3, input_size=(256, 256), weight_decay=0.05, warmup=100, flat=0.4,
+        stage2=0, average=False, threads=2, workers=1, validate_every=1, views=(0.625, 1.875), hint_weight=50.0,
+        frozen_stages=5,
+    ),
+    "default-detector-end": Recipe(
+        "rtmdet-nano", epochs=2, batch=16, lr=2e-3, weight_decay=0.05, warmup=50, flat=0.2, stage2=1, threads=2,
+        workers=1, validate_every=1, hint_weight=20.0, frozen_stages=2,
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
     # published AP with flip test is .682 .716 .746 .758 for t s m l on COCO).

@@ -149,7 +149,7 @@ _WHOLE, _SASD, _CLASSES = ("litepose-", "efficienthrnet-"), ("sasd-",), ("effici
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
             "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-", *_WHOLE), ""),
             "frozen_stages": (("rtmpose-", "cspnext-", "rtmdet-"), 0),
-            "hint_weight": (("rtmdet-",), 0.0), "views": (("rtmdet-",), None),
+            "hint_weight": (("rtmdet-",), 0.0), "hint_depth": (("rtmdet-",), 0), "views": (("rtmdet-",), None),
             "sides": ((SUPERNET,), ()),
             "mosaic": (_WHOLE, 0.0), "alone": (_SASD, 0), "oks": (_SASD, "code"),
             "limb_weight": (_SASD, 0.0), "align_weight": (_SASD, 0.0), "align_norm": (_SASD, "l2"),

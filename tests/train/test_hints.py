@@ -17,16 +17,17 @@ onnx = pytest.importorskip("onnx")
 from edgepose.export import export_onnx, random_views  # noqa: E402
 from edgepose.models import build  # noqa: E402
 from edgepose.models.rtmdet import RTMDet  # noqa: E402
+from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.detector import Teacher  # noqa: E402
-from edgepose.train.hints import MODULES, WithHints, hint_loss, inner_names  # noqa: E402
-from edgepose.train.loop import Learner, Normalise  # noqa: E402
+from edgepose.train.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
+from edgepose.train.loop import Learner, Normalise, train  # noqa: E402
 from edgepose.train.recipes import Recipe  # noqa: E402
 from edgepose.train.task import prepare  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 SIDE = 64
-CHANNELS = [16, 32, 64, 64, 128, 64, 64, 64]
+CHANNELS = [16, 32, 64, 128, 128, 64, 64, 64, 64, 64]
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,27 @@ def test_a_student_of_other_widths_translates(exported: tuple[Path, Any, RTMDet]
     assert len(list(student.parameters())) == 2 * len(CHANNELS)
 
 
+@pytest.mark.parametrize("depth", range(1, len(IN_A_ROW) + 1))
+def test_a_student_may_run_only_as_far_as_it_learns(exported: tuple[Path, Any, RTMDet], depth: int) -> None:
+    _, _, network = exported
+    images = torch.randn(2, 3, SIDE, SIDE).to(next(network.parameters()).device)
+    whole = WithHints(network, CHANNELS)(network, images)[6:]
+    student = WithHints(network, [c + 1 for c in CHANNELS], depth)
+    assert len(student(network, images)) == depth == len(student.translate)
+    short, reached = WithHints(network, CHANNELS, depth), set[str]()
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: reached.add(name))
+        for name, module in network.named_modules()
+    ]
+    first = short(network, images)
+    for handle in handles:
+        handle.remove()
+    for ours, theirs in zip(first, whole[:depth], strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert {name for part in IN_A_ROW[:depth] for name in part} <= reached
+    assert not reached & {name for part in IN_A_ROW[depth:] for name in part} and "bbox_head" not in reached
+
+
 def test_classes_and_boxes_may_be_joined(exported: tuple[Path, Any, RTMDet]) -> None:
     """As files of other tools have them: one output per level, channels last."""
     model = onnx.load(str(exported[0]))
@@ -134,7 +156,7 @@ def test_files_without_such_maps_are_refused() -> None:
     with pytest.raises(ValueError, match="in common"):
         inner_names(alone, (8,))
     short = chain(("MaxPool", ["x"], ["s"]), ("Relu", ["s"], ["a"]), ("Relu", ["s"], ["b"]), outputs=["a", "b"])
-    with pytest.raises(ValueError, match="stride 4"):
+    with pytest.raises(ValueError, match="stride 32"):
         inner_names(short, (8,))
     joined = chain(("Relu", ["x"], ["a"]), outputs=["a"])
     with pytest.raises(ValueError, match="in common"):
@@ -166,6 +188,38 @@ def test_hints_are_a_term_of_the_loss(exported: tuple[Path, Any, RTMDet], tmp_pa
     assert found[2.0] > 0.5, "a network that learnt nothing is unlike the teacher"
 
 
+def test_a_part_may_learn_alone(exported: tuple[Path, Any, RTMDet], tmp_path: Path) -> None:
+    """The first stage by its hint, with the stem at rest: nothing else moves, and it comes nearer to the teacher."""
+    generator = np.random.default_rng(0)
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8))
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 40], "area": 1200, "iscrowd": 0}
+    pictures = [{"id": i, "file_name": f"{n}.png", "width": SIDE, "height": SIDE} for i, n in enumerate("ab")]
+    labels = {"images": pictures, "annotations": [person], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "a.json").write_text(json.dumps(labels))
+    spec, start = build("rtmdet-nano", input_size=(SIDE, SIDE))
+    recipe = Recipe(
+        "rtmdet-nano", epochs=20, batch=2, lr=1e-2, input_size=(SIDE, SIDE), threads=1, warmup=1, average=False,
+        precision="fp32", overfit=2, teacher=str(exported[0]), hint_weight=1.0, hint_depth=2, frozen_stages=1,
+    )  # fmt: skip
+    checkpoint.save(
+        tmp_path / "start.safetensors",
+        {"network": start.state_dict()},
+        {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": 0},
+    )
+    recipe = dataclasses.replace(recipe, init=str(tmp_path / "start.safetensors"))
+    task = prepare(recipe, [(tmp_path / "a.json", tmp_path, 1)])
+    rows: list[dict[str, Any]] = []
+    path = train(
+        recipe, task.spec, task.network, task.samples, task.loss_of, tmp_path, extra=task.extra, record=rows.append
+    )
+    before, (after, _) = start.state_dict(), checkpoint.load(path)
+    moved = {name for name, value in after["network"].items() if not torch.equal(value, before[name])}
+    assert moved and all(name.startswith("backbone.stage1.") for name in moved)
+    assert not {"quality", "box", "teacher_quality"} & set(rows[0])
+    assert rows[-1]["teacher_hints"] < 0.95 * rows[0]["teacher_hints"]
+
+
 def test_hints_need_a_teacher_and_a_detector(tmp_path: Path) -> None:
     recipe = Recipe("rtmdet-nano", epochs=1, batch=1, lr=1e-3, hint_weight=1.0)
     with pytest.raises(ValueError, match="needs a teacher"):
@@ -174,3 +228,8 @@ def test_hints_need_a_teacher_and_a_detector(tmp_path: Path) -> None:
         prepare(dataclasses.replace(recipe, model="rtmpose-t"), [])
     with pytest.raises(ValueError, match=r"hint_weight=-1"):
         dataclasses.replace(recipe, hint_weight=-1.0)
+    for weight, depth in ((1.0, -1), (1.0, 6), (0.0, 1)):
+        with pytest.raises(ValueError, match=f"hint_depth={depth}, expected"):
+            dataclasses.replace(recipe, hint_weight=weight, hint_depth=depth)
+    with pytest.raises(ValueError, match=r"hint_weight=1\.0 is for rtmdet-"):
+        prepare(dataclasses.replace(recipe, model="rtmpose-t", hint_depth=1), [])
