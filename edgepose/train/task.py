@@ -33,7 +33,6 @@ from edgepose.train.classifier import classifier_task
 from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.onestage import onestage_task
-from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import RECIPES, Recipe
 from edgepose.train.space import Space
 from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate
@@ -118,7 +117,7 @@ def bottom_up_task(
         from edgepose.train.detector import WithImages  # needs onnxruntime, as a teacher may
         from edgepose.train.teacher import MapTeacher, taught
 
-        teacher = MapTeacher(Path(recipe.teacher), spec, uses_bf16(recipe.precision, "cpu"), recipe.threads or None)
+        teacher = MapTeacher(Path(recipe.teacher), spec, recipe.precision, recipe.threads or None)
         loss_of, samples = taught(loss_of, teacher, recipe.teacher_weight), WithImages(whole)
     if not isinstance(network, LitePose) or recipe.model != SUPERNET:
         return Task(spec, network, samples, loss_of, missing=whole.missing)

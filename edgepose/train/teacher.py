@@ -19,6 +19,7 @@ from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.associative_loss import masked_square
 from edgepose.train.loop import Normalise
+from edgepose.train.precision import uses_bf16
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 Maps = tuple[Tensor, Tensor]  # heat-maps (B, K, h/4, w/4) and (B, K, h/2, w/2)
@@ -31,11 +32,11 @@ class MapTeacher:
         path: a checkpoint of `edgepose train`, or an ONNX file that gives a network's two outputs as they are, its
             spec inside or beside it. A file of `edgepose export` gives the mean of both scales and cannot teach.
         student: its spec. Keypoints meet by name; the teacher may know more.
-        half: a checkpoint's network runs in bfloat16.
+        precision: of a checkpoint's network, as a recipe has it, on the device where the views are.
         threads: of onnxruntime; by default as many as help.
     """
 
-    def __init__(self, path: Path, student: ModelSpec, half: bool = False, threads: int | None = None) -> None:
+    def __init__(self, path: Path, student: ModelSpec, precision: str = "fp32", threads: int | None = None) -> None:
         source: Session | nn.Module
         if path.suffix == ".onnx":
             source = Session(path, threads=threads)
@@ -46,7 +47,7 @@ class MapTeacher:
             raise ValueError(
                 f"{path} cannot teach: expected a bottom-up network's heat-maps and tags, got {spec.codec}"
             )
-        self._run = _of_session(source, path) if isinstance(source, Session) else _of_network(spec, source, half)
+        self._run = _of_session(source, path) if isinstance(source, Session) else _of_network(spec, source, precision)
         (width, height), (own_width, own_height) = student.input_size, spec.input_size
         if width * own_height != height * own_width:
             raise ValueError(
@@ -84,14 +85,15 @@ def taught(loss_of: Loss, teacher: Callable[[Tensor], Maps], weight: float) -> L
     return with_teacher
 
 
-def _of_network(spec: ModelSpec, network: nn.Module, half: bool) -> Callable[[Tensor], Maps]:
+def _of_network(spec: ModelSpec, network: nn.Module, precision: str) -> Callable[[Tensor], Maps]:
     normalise, k = Normalise(spec), len(spec.keypoints)
 
     @torch.no_grad()
     def run(images: Tensor) -> Maps:
         network.to(images.device)
         normalise.to(images.device)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+        device = images.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=uses_bf16(precision, device)):
             coarse, fine = network(normalise(images))
         return coarse[:, :k].float(), fine.float()
 

@@ -66,9 +66,25 @@ def test_a_checkpoint_teaches_at_its_own_size(tmp_path: Path) -> None:
     own = [SKELETONS["coco19"].names.index(name) for name in COCO.names]
     torch.testing.assert_close(coarse, theirs[0][:, own])
     torch.testing.assert_close(fine, theirs[1][:, own])
-    rough = MapTeacher(path, STUDENT, half=True)(images)[1]
+    rough = MapTeacher(path, STUDENT, "bf16")(images)[1]
     assert rough.dtype == torch.float32 and not torch.equal(rough, fine)
     torch.testing.assert_close(rough, fine, rtol=0.1, atol=0.02)
+
+
+def test_the_device_of_the_views_decides_on_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "teacher.safetensors", skeleton="coco19")
+    asked: list[tuple[str, str]] = []
+    answers = iter([True, False])
+
+    def answer(precision: str, device: str) -> bool:
+        asked.append((precision, device))
+        return next(answers)
+
+    monkeypatch.setattr("edgepose.train.teacher.uses_bf16", answer)
+    teacher = MapTeacher(path, STUDENT, "auto")
+    assert not asked, "no views yet, so no device"
+    rough, fine = teacher(views())[1], teacher(views())[1]
+    assert asked == [("auto", "cpu")] * 2 and not torch.equal(rough, fine)
 
 
 def onnx_teacher(path: Path, spec: ModelSpec, exported: bool = False) -> Path:
