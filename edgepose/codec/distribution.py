@@ -76,11 +76,18 @@ class Distribution:
             raise ValueError(f"Distribution decodes one output (B, {k}, {height}, {width}), got {shapes}")
         logits = np.asarray(outputs[0], np.float32)
         people = len(logits)
-        mass = np.exp(logits - logits.max(axis=(2, 3), keepdims=True))
-        mass /= mass.sum(axis=(2, 3), keepdims=True)
-        padded = np.pad(mass, ((0, 0), (0, 0), (REACH, REACH), (REACH, REACH)))
-        across = np.sum([padded[..., i : i + width] for i in range(2 * REACH + 1)], axis=0)
-        window = np.sum([across[:, :, i : i + height] for i in range(2 * REACH + 1)], axis=0)  # (B, K, h, w)
+        mass = logits.reshape(people, k, width * height)
+        mass = mass - mass.max(axis=-1, keepdims=True)
+        np.exp(mass, out=mass)
+        mass /= mass.sum(axis=-1, keepdims=True)
+        padded = np.zeros((people, k, height + 2 * REACH, width + 2 * REACH), np.float32)
+        padded[:, :, REACH:-REACH, REACH:-REACH] = mass.reshape(logits.shape)
+        across = padded[..., :width].copy()
+        for i in range(1, 2 * REACH + 1):
+            across += padded[..., i : i + width]
+        window = across[:, :, :height].copy()  # (B, K, h, w)
+        for i in range(1, 2 * REACH + 1):
+            window += across[:, :, i : i + height]
         favoured = window
         if expected is not None:
             centres = (np.nan_to_num(expected, nan=-1e6) + 0.5) / self.stride - 0.5
