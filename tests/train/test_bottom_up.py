@@ -134,7 +134,7 @@ def test_every_size_learns_one_batch_by_heart_and_its_file_finds_the_same(
     smallest = name == "efficienthrnet-h-4"
     data = labelled(tmp_path, skeleton, pictures[:2], figures(4) if smallest else None)
     recipe = Recipe(
-        name, epochs=240 if smallest else 120, batch=2, lr=2e-3, input_size=(128, 96), skeleton=skeleton.name,
+        name, epochs=360 if smallest else 120, batch=2, lr=2e-3, input_size=(128, 96), skeleton=skeleton.name,
         warmup=20, flat=0.5, stage2=0, average=False, precision="fp32", overfit=2, clip=10.0,
     )  # fmt: skip
     task = prepare(recipe, [data])
