@@ -1,7 +1,8 @@
 """The training loop: one function that reads from top to bottom, for every family.
 
-Batch i of a run depends on (seed, i) alone, so a run killed after i batches and resumed is the run that was never
-killed. Under `torchrun` each process takes its share of every batch.
+Batch i of a run depends on (seed, i) alone, and so does what a network draws by chance while it learns from it: a run
+killed after i batches and resumed is the run that was never killed. Under `torchrun` each process takes its share of
+every batch.
 """
 
 from __future__ import annotations
@@ -162,6 +163,7 @@ def train(
             rate = recipe.lr * lr_factor(iteration, len(plan), warmup, recipe.flat)
         for group in optimiser.param_groups:
             group["lr"] = rate
+        torch.manual_seed(_seed(recipe.seed, iteration, process))  # dropout, blocks to skip
         inputs = normalise(images.to(device))
         if recipe.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -199,6 +201,10 @@ def train(
             _save(path, recipe, spec, learner, optimiser, average, done)
             clock = time.perf_counter()
     return path
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _frozen(network: nn.Module, count: int) -> nn.ModuleList:

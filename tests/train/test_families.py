@@ -73,7 +73,7 @@ def run(name: str, data: tuple[Path, Path, int], folder: Path, stop_after: int =
     return steps
 
 
-@pytest.mark.parametrize("name", ["sasd-xs", "litepose-xs", pytest.param("efficienthrnet-h-4", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["sasd-xs", "litepose-xs", "efficienthrnet-h-4"])
 def test_a_killed_run_resumes_to_exactly_the_same_tensors(
     name: str, data: tuple[Path, Path, int], tmp_path: Path
 ) -> None:
