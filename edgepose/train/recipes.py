@@ -141,6 +141,7 @@ _ABLATION = partial(
 )  # fmt: skip
 
 
+# One part of a detector's backbone alone.
 _PART = partial(
     Recipe, "rtmdet-nano", batch=32, lr=1e-2, warmup=100, flat=0.2, stage2=0, average=False, threads=2, workers=1,
     validate_every=1, hint_weight=1.0,
