@@ -35,7 +35,7 @@ class ModelSpec:
     padding: float = 1.25  # crop side / box side (per_person)
     border: int = 0  # grey level outside the picture
     layout: str = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalised by the runtime
-    colour: str = "bgr"  # order the network wants (nchw only)
+    colour: str = "bgr"  # order the network wants
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted, in the order of `colour`
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # divided by, in the order of `colour`
     licence: str = ""

@@ -169,7 +169,7 @@ def _sets(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
     """
     sets: dict[tuple[str, Path, Path], int] = {}
     for part in text.split(","):
-        matched = re.fullmatch(r"(?:([a-z0-9]+)=)?(.+?\.(?:json|mat)):(.+?)(?:\*(\d+))?", part)
+        matched = re.fullmatch(r"(?:([a-z0-9]+)=)?(.+?\.(?:json|json\.gz|mat)):(.+?)(?:\*(\d+))?", part)
         if matched is None or matched[4] == "0":
             raise ValueError(
                 f"{key}={part}: expected ANNOTATIONS.json:PICTURES, or ANNOTATIONS.json:PICTURES*4 for a set that is "

@@ -29,7 +29,8 @@ def read_coco(annotations: str | Path, pictures: str | Path | None = None, probl
     The skeleton is found by the category's keypoint names, by COCO-WholeBody's lists, or by the number of keypoints.
     Crowds and people without labelled keypoints become `People.unlabelled`; pictures marked `near_dup_of_val`, which
     would leak the validation set, are left out. Boxes are clipped to the picture, as RTMPose's loader does, and people
-    whose box is then empty are left out, as it leaves them out.
+    whose box is then empty are left out, as it leaves them out. Keypoints that a network labelled count as much as it
+    was sure, where annotations state that (`kp_scores`, one number from 0 to 1 for each keypoint).
 
     Args:
         pictures: None to read the labels alone.
@@ -64,6 +65,8 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
         more["crowding"] = np.array([_number(image.get("crowdIndex"), np.nan) for image in images], np.float32)
     if any("bbox_head" in row for row in rows):
         more["heads"] = _heads(rows, path)
+    if any("kp_scores" in row for row in rows):
+        more["weights"] = _label_weights(rows, len(skeleton), path)
     categories = tuple(str(c.get("name", "person")) for c in content.get("categories", ()) if c.get("id") in skeletons)
     if len(categories) > 1:
         place = {identity: i for i, identity in enumerate(skeletons)}
@@ -187,6 +190,26 @@ def _heads(rows: list[Row], path: str | Path) -> np.ndarray:
     sides = numbers([rows[i] for i in has], "bbox_head", 4, path)[:, 2:]
     heads[has] = 0.6 * np.linalg.norm(sides, axis=1)
     return heads
+
+
+def _label_weights(rows: list[Row], keypoints: int, path: str | Path) -> np.ndarray:
+    """(P, K) how sure a network was of the labels that it made (`kp_scores`, 0 to 1); 1 where a person has none.
+
+    A list may be shorter than the skeleton, whose further keypoints then count in full: LSPET's neck and top of the
+    head beside scores of COCO's 17.
+    """
+    weights = np.ones((len(rows), keypoints), np.float32)
+    for i, row in enumerate(rows):
+        scores = row.get("kp_scores")
+        if scores is None:
+            continue
+        fits = isinstance(scores, list) and len(scores) <= keypoints
+        if not fits or not all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in scores):
+            raise ValueError(
+                f"{path}: `kp_scores` of annotation {row.get('id', i + 1)} must be at most {keypoints} numbers from 0 to 1"
+            )
+        weights[i, : len(scores)] = scores
+    return weights
 
 
 def _number(value: Any, otherwise: float = 0.0) -> float:

@@ -6,8 +6,10 @@ Readers gather plain columns; `Columns.people` tells what cannot be learnt from 
 from __future__ import annotations
 
 import gc
+import gzip
 import json
 import re
+import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from edgepose.skeleton import Skeleton
 Row = dict[str, Any]  # one entry of an annotation file
 # Polygons hold neither quotes nor braces; a mask (an object with `counts`) stays and is short.
 OUTLINE = re.compile(r'("segmentation":)\s*\[[^"{}]*\](?=\s*[,}])')
+GZIP = b"\x1f\x8b"  # how a gzip file begins
 Problems = list[str] | None  # sentences about what is wrong, or None: the first one is raised
 
 
@@ -86,7 +89,7 @@ class Columns:
         if "areas" in self.more:
             areas = np.where(self.more["areas"] > 0, self.more["areas"], areas)
         columns = {"areas": areas.astype(np.float32), "ids": ids} | {
-            name: self.more[name] for name in ("heads", "category") if name in self.more
+            name: self.more[name] for name in ("heads", "category", "weights") if name in self.more
         }
         points = self.points[who]
         visible = points[..., 2] > 0
@@ -117,17 +120,22 @@ def tell(problems: Problems, sentence: str) -> None:
 
 
 def load_json(path: str | Path, outlines: bool = False, kind: str = "an annotation file") -> Any:
-    """The content of a JSON file. Without `outlines`, polygons (`segmentation`) become 0.
+    """The content of a JSON file, gzipped or not. Without `outlines`, polygons (`segmentation`) become 0.
 
     The readers do not use them, and they are most of COCO's training file.
     """
     collecting = gc.isenabled()
     gc.disable()  # a file of 10 million numbers sets it off all the time, for nothing: a third of the reading
     try:
-        text = Path(path).read_text(encoding="utf-8").removeprefix("\ufeff")
+        data = Path(path).read_bytes()
+        if data.startswith(GZIP):  # told by the content: a renamed file is read as well
+            data = gzip.decompress(data)
+        text = data.decode("utf-8").removeprefix("\ufeff")
         return json.loads(text if outlines else OUTLINE.sub(r"\1 0", text))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: expected {kind}") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no whole gzip file ({error}): expected {kind}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): expected {kind}") from error
     finally:

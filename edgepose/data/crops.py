@@ -43,19 +43,23 @@ class Crops:
         skipped: list[str] = []
         shown = (readable(self.people, self.people.picture, int(row), self.on_bad, skipped) for row in rows)
         views = [self.view(rng, row, strength, image) for row, image in shown]
-        images, keypoints, visible = (np.stack(column) for column in zip(*views, strict=True))
+        images, keypoints, visible, counts = (np.stack(column) for column in zip(*views, strict=True))
         targets = self.codec.encode(keypoints, visible)
+        for name in targets:  # an auxiliary head's targets have weights of their own
+            if name.endswith("weights"):
+                targets[name] = targets[name] * counts
         return images, targets | {"skipped": skipped} if skipped else targets
 
     def view(
         self, rng: np.random.Generator, row: int, strength: Strength | None, image: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One crop (h, w, 3) uint8, its keypoints (K, 2) in crop pixels, and which of them are labelled (K,).
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """One crop (h, w, 3) uint8, its keypoints (K, 2) in crop pixels, which of them are labelled (K,), and how much
+        each label counts (K,).
 
         image: the person's picture, where it was read already.
         """
         people, size, udp = self.people, self.spec.input_size, self.spec.warp == "udp"
-        keypoints, visible = people.keypoints[row], people.visible[row]
+        keypoints, visible, counts = people.keypoints[row], people.visible[row], people.weights[row]
         flipped = False
         if strength is None:
             matrix = crop_matrices(people.boxes[row], size, self.spec.padding, udp)[0]
@@ -65,9 +69,9 @@ class Crops:
         image = cv2.warpAffine(people.image(row) if image is None else image, matrix, size, flags=cv2.INTER_LINEAR)
         keypoints = transform(keypoints[None], matrix)[0]
         if flipped:
-            keypoints, visible = keypoints[people.skeleton.flip], visible[people.skeleton.flip]
+            keypoints, visible, counts = (column[people.skeleton.flip] for column in (keypoints, visible, counts))
         if strength is not None:
             image = blur(rng, jitter_hsv(rng, image))
             if rng.random() < strength.cutout:
                 image = cut_out(rng, image)
-        return image, keypoints, visible
+        return image, keypoints, visible, counts

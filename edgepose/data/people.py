@@ -30,6 +30,8 @@ class People:
     visible:   (P, K) float32, 1 = labelled, 0 = not labelled: no target and no loss
     boxes:     (P, 4) float32 x1, y1, x2, y2
     hidden:    (P, K) bool, labelled although something covers it
+    weights:   (P, K) float32, how much a keypoint's label counts in the loss of a top-down network: 1, or how sure the
+               network was that made the label
     areas:     (P,) float32 square pixels as OKS wants them: the mask's, else FILLED x the box
     ids:       (P,) int64 annotation ids as the file has them
     heads:     (P,) float32 PCKh's head size in pixels, 0.6 x the diagonal of the head box; NaN where unknown
@@ -50,6 +52,7 @@ class People:
     visible: np.ndarray
     boxes: np.ndarray
     hidden: np.ndarray = field(default_factory=_unset)
+    weights: np.ndarray = field(default_factory=_unset)
     areas: np.ndarray = field(default_factory=_unset)
     ids: np.ndarray = field(default_factory=_unset)
     heads: np.ndarray = field(default_factory=_unset)
@@ -68,6 +71,7 @@ class People:
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         unknown = {
             "hidden": np.zeros((p, k), bool),
+            "weights": np.ones((p, k), np.float32),
             "areas": (FILLED * sides.prod(axis=1)).astype(np.float32),
             "ids": np.arange(1, p + 1),
             "heads": np.full(p, np.nan, np.float32),
@@ -165,7 +169,9 @@ class People:
             self.pictures[source].read(name)
 
 
-_OF_PEOPLE = ("picture", "keypoints", "visible", "boxes", "hidden", "areas", "ids", "heads", "category", "sets")
+_OF_PEOPLE = (
+    "picture", "keypoints", "visible", "boxes", "hidden", "weights", "areas", "ids", "heads", "category", "sets",
+)  # fmt: skip
 _OF_FILES = ("sizes", "image_ids", "crowding")
 _OF_REGIONS = ("unlabelled", "unlabelled_picture", "crowd")
 
@@ -215,4 +221,6 @@ def _in_skeleton(people: People, skeleton: Skeleton) -> People:
     keypoints[:, target] = people.keypoints[:, source]
     visible[:, target] = people.visible[:, source]
     hidden[:, target] = people.hidden[:, source]
-    return replace(people, skeleton=skeleton, keypoints=keypoints, visible=visible, hidden=hidden)
+    weights = np.ones((len(people), len(skeleton)), np.float32)
+    weights[:, target] = people.weights[:, source]
+    return replace(people, skeleton=skeleton, keypoints=keypoints, visible=visible, hidden=hidden, weights=weights)

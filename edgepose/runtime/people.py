@@ -77,9 +77,9 @@ class Views:
         return self._own.pixels[:count]
 
     def _finished(self, pixels: np.ndarray) -> np.ndarray:
-        """(B, h, w, 3) uint8 -> the same, or (B, 3, h, w) float32: (value - mean) / std, colours in `spec.colour`."""
+        """(B, h, w, 3) uint8 -> the same, or (B, 3, h, w) float32: (value - mean) / std; colours in `spec.colour`."""
         if self.spec.layout == "nhwc":
-            return pixels
+            return pixels if self.spec.colour == "bgr" else np.ascontiguousarray(pixels[..., ::-1])
         channels, planes = self._own.channels, self._own.planes[: len(pixels)]
         for view, target in zip(pixels, planes, strict=True):
             cv2.split(view, channels)

@@ -94,12 +94,20 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     if isinstance(codec, SimCC):
         x, y = codec.sigmas
         codec = dataclasses.replace(codec, sigma=(recipe.blur * x, recipe.blur * y))
+    encoder: Any = codec
+    loss_of: Loss = LOSSES[spec.codec]
+    extra = None
     if isinstance(network, RTMPose) and (recipe.heatmap_weight or recipe.inner_weight):
-        samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild, on_bad)
+        encoder, extra = AuxiliaryTargets.of(spec, codec), WithHeatmaps(network)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
-        return Task(spec, network, samples, loss_of, WithHeatmaps(network), order, missing=tuple(missing))
-    samples = Crops(people, spec, codec, recipe.strong, recipe.mild, on_bad)
-    return Task(spec, network, samples, LOSSES[spec.codec], None, order, missing=tuple(missing))
+    samples: Samples = Crops(people, spec, encoder, recipe.strong, recipe.mild, on_bad)
+    if recipe.teacher and recipe.teacher_weight:
+        from edgepose.train.crop_teacher import CropTeacher, taught_crops  # needs onnxruntime, as a teacher may
+        from edgepose.train.detector import WithImages
+
+        teacher = CropTeacher(Path(recipe.teacher), spec, recipe.precision, recipe.threads or None)
+        loss_of, samples = taught_crops(loss_of, teacher, spec.codec, recipe.teacher_weight), WithImages(samples)
+    return Task(spec, network, samples, loss_of, extra, order, missing=tuple(missing))
 
 
 def bottom_up_task(
@@ -146,7 +154,7 @@ _WHOLE, _SASD, _CLASSES = ("litepose-", "efficienthrnet-"), ("sasd-",), ("effici
 
 # Settings that only some models read, with the value that means nothing.
 _READ_BY = {"blur": (("rtmpose-",), 1.0), "heatmap_weight": (("rtmpose-",), 0.0),
-            "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmdet-", *_WHOLE), ""),
+            "inner_weight": (("rtmpose-",), 0.0), "teacher": (("rtmpose-", "cspnext-", "rtmdet-", *_WHOLE), ""),
             "frozen_stages": (("rtmpose-", "cspnext-", "rtmdet-"), 0),
             "hint_weight": (("rtmdet-",), 0.0), "hint_depth": (("rtmdet-",), 0), "views": (("rtmdet-",), None),
             "sides": ((SUPERNET,), ()),

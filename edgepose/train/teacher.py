@@ -55,7 +55,7 @@ class MapTeacher:
                 f"{width}x{height}"
             )
         self.size = (own_height, own_width)
-        self.joints = _joints(path, spec.keypoints, student.keypoints)
+        self.joints = same_joints(path, spec.keypoints, student.keypoints)
 
     def __call__(self, images: Tensor) -> Maps:
         """(B, h, w, 3) uint8 BGR -> heat-maps, at the teacher's size."""
@@ -121,7 +121,7 @@ def _of_session(session: Session, path: Path) -> Callable[[Tensor], Maps]:
     return run
 
 
-def _joints(path: Path, teacher: Skeleton, student: Skeleton) -> list[int]:
+def same_joints(path: Path, teacher: Skeleton, student: Skeleton) -> list[int]:
     """Places of the student's keypoints among the teacher's."""
     places = {theirs: own for own, theirs in shared(teacher, student)}
     missing = [name for i, name in enumerate(student.names) if i not in places]

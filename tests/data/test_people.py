@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_labels_stay_on_their_dots_through_every_augmentation(tmp_path: Path, st
     samples = crops(people, warp=warp)
     checked = 0
     for seed in range(30):
-        image, keypoints, visible = samples.view(
+        image, keypoints, visible, _ = samples.view(
             np.random.default_rng(seed), 0, (None, samples.strong, samples.mild)[stage]
         )
         flipped = visible[3] == 1  # the unlabelled left ear has become a right ear
@@ -176,3 +177,53 @@ def test_the_real_sets_have_the_people_that_their_readme_counts() -> None:
     assert (len(train), len(val)) == (86, 80)
     assert len(lspet) == 9500 - 8
     assert lspet.visible[:, 3:5].sum() == 0, "LSPET has no ears"
+
+
+def test_labels_of_a_network_count_as_much_as_it_was_sure(tmp_path: Path) -> None:
+    annotations, pictures = dataset(tmp_path)
+    content = json.loads(annotations.read_text())
+    sure = [round(0.05 * i, 2) for i in range(17)]
+    content["annotations"][0]["kp_scores"] = sure
+    annotations.write_text(json.dumps(content))
+    people = read_coco(annotations, pictures)
+    np.testing.assert_allclose(people.weights, [sure])
+    images, targets = crops(people).batch((0,), np.array([0]), 0)
+    expected = np.array(sure) * people.visible[0]
+    np.testing.assert_allclose(targets["weights"], expected[None], atol=1e-6)
+    mirrored = 0
+    for seed in range(8):  # half of the views are mirrored, and the weights with them
+        weights = crops(people).batch((seed,), np.array([0]), 2)[1]["weights"][0]
+        mirrored += bool(weights[COCO.flip][5] == expected[5].astype(np.float32)) and weights[6] == np.float32(0.25)
+        inside = weights > 0
+        fits = [np.allclose(weights[inside], side[inside]) for side in (expected, expected[COCO.flip])]
+        assert any(fits)
+    assert 0 < mirrored < 8
+
+
+def test_a_short_list_of_scores_leaves_further_keypoints_at_full_weight(tmp_path: Path) -> None:
+    annotations, pictures = dataset(tmp_path, COCO19.names)
+    content = json.loads(annotations.read_text())
+    content["annotations"][0]["kp_scores"] = [0.5] * 17
+    annotations.write_text(json.dumps(content))
+    people = union([read_coco(annotations, pictures)], COCO19)
+    np.testing.assert_allclose(people.weights, [[0.5] * 17 + [1.0, 1.0]])
+
+
+@pytest.mark.parametrize("scores", [[0.5] * 18, [0.5, 1.5], "0.5", [None]])
+def test_scores_of_labels_that_are_no_probabilities_are_refused(tmp_path: Path, scores: Any) -> None:
+    annotations, pictures = dataset(tmp_path)
+    content = json.loads(annotations.read_text())
+    content["annotations"][0]["kp_scores"] = scores
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="`kp_scores` of annotation 1 must be at most 17 numbers from 0 to 1"):
+        read_coco(annotations, pictures)
+
+
+def test_a_gzipped_file_is_read_whatever_its_name(tmp_path: Path) -> None:
+    annotations, pictures = dataset(tmp_path)
+    for name in ("labels.json.gz", "renamed.json"):
+        (tmp_path / name).write_bytes(gzip.compress(annotations.read_bytes()))
+        np.testing.assert_array_equal(read_coco(tmp_path / name, pictures).keypoints, read_coco(annotations, pictures).keypoints)
+    (tmp_path / "cut.json.gz").write_bytes(gzip.compress(annotations.read_bytes())[:-20])
+    with pytest.raises(ValueError, match="cut.json.gz is no whole gzip file"):
+        read_coco(tmp_path / "cut.json.gz", pictures)

@@ -236,7 +236,7 @@ def test_a_supernet_may_have_a_teacher_too(tmp_path: Path, data: tuple[Path, Pat
 
 def test_settings_that_mean_nothing_are_refused(data: tuple[Path, Path, int]) -> None:
     for name, word, said in (
-        ("rtmpose-t", "teacher=x", r"teacher=x is for rtmdet-\* and litepose-\* and efficienthrnet-\*"),
+        ("sasd-xs", "teacher=x", r"teacher=x is for rtmpose-\* and cspnext-\* and rtmdet-\* and litepose-\*"),
         ("litepose-xs", "sides=64", r"sides=\(64,\) is for litepose-supernet"),
     ):
         with pytest.raises(ValueError, match=said):
