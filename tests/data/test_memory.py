@@ -15,7 +15,7 @@ from edgepose.data import memory
 from edgepose.data.coco import read_coco
 from edgepose.data.crops import Crops
 from edgepose.data.detection import Detections, read_boxes
-from edgepose.data.memory import PROCESS, Budget, available, limit
+from edgepose.data.memory import Budget, available, limit
 from edgepose.data.people import People, union
 from edgepose.data.pictures import Pictures
 from edgepose.skeleton import COCO
@@ -42,14 +42,6 @@ def sets(tmp_path: Path) -> list[tuple[Path, Path]]:
         labels.write_text(json.dumps({"images": images, "annotations": people, "categories": [category]}))
         found.append((labels, folder))
     return found
-
-
-@pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch) -> Budget:
-    """The budget of the process, of which nothing is used yet."""
-    monkeypatch.setattr(PROCESS, "size", 0.0)
-    monkeypatch.setattr(PROCESS, "used", 0)
-    return PROCESS
 
 
 def everybody(sets: list[tuple[Path, Path]]) -> People:
