@@ -5,7 +5,21 @@
 
 from __future__ import annotations
 
+import gc
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from edgepose.data.memory import PROCESS, Budget
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> Budget:
+    """The budget of this process for decoded pictures, of which nothing is used yet; afterwards it is as it was."""
+    gc.collect()  # what other tests have left gives its bytes back now, not in the middle of this one
+    monkeypatch.setattr(PROCESS, "size", 0.0)
+    monkeypatch.setattr(PROCESS, "used", 0)
+    return PROCESS

@@ -35,7 +35,10 @@ def train(
     teacher=FILE  learn from another network's outputs too (teacher_weight=1): for a detector an ONNX file, for a
     bottom-up network a checkpoint or an ONNX file with both its outputs
 
-    out=FOLDER  checkpoint, log.jsonl (runs/RECIPE if not said); a run found there goes on
+    out=FOLDER  checkpoint, log.jsonl (runs/RECIPE if not said); a run found there goes on. It is saved every 300
+    seconds (save_every=), and before Ctrl-C or SIGTERM stop it
+
+    memory=GB  for decoded pictures, of all sets and processes together; a quarter of what is free if not said
 
     device=cpu|cuda, tensorboard=1, and every field of the recipe: epochs=10 batch=64 lr=1e-3 ...
 

@@ -36,6 +36,11 @@ class Screen:
     def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
+    @property
+    def shows_bars(self) -> bool:
+        """Whether stderr is a terminal."""
+        return not self.progress.disable
+
     def task(self, description: str, total: int | None) -> Task:
         """A bar, shown until it is closed."""
         return Task(self.progress, description, total)

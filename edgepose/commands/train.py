@@ -6,20 +6,25 @@ import ctypes
 import dataclasses
 import json
 import math
+import os
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
+import typer
 from torch import nn
 
+from edgepose.commands.pace import Pace
 from edgepose.commands.screen import Screen, Task, show_json
+from edgepose.data import memory
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.data.pictures import ON_BAD
 from edgepose.runtime.atomic import make_folder
@@ -27,6 +32,7 @@ from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
 from edgepose.train.recipes import RECIPES, Recipe, override
+from edgepose.train.stopping import Stop
 from edgepose.train.task import prepare, recipe_of
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
@@ -67,6 +73,7 @@ def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
         device = stack.enter_context(processes_of_torchrun(settings.device))
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         screen = stack.enter_context(Screen())
+        memory.limit(recipe.memory, int(os.environ.get("LOCAL_WORLD_SIZE", 1)) * max(recipe.workers, 1))
         task = prepare(recipe, training_sets(recipe.mix, settings), settings.on_bad)
         figures = validation(task.spec, settings.val) if settings.val and first else None
         validate = None if figures is None else lambda network: figures(task.deployed(network))
@@ -74,16 +81,35 @@ def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
         if log is not None:
             stack.enter_context(log)
             log.left_out(task.missing)
-        checkpoint = run_loop(
-            recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device, extra=task.extra,
-            order=task.order, validate=validate,
-            report=(lambda step: None) if log is None else log.report,
-            record=(lambda row: None) if log is None else log.record,
-        )  # fmt: skip
+        with _told(screen if first else None) as stop:
+            checkpoint = run_loop(
+                recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device,
+                extra=task.extra, order=task.order, validate=validate,
+                report=(lambda step: None) if log is None else log.report,
+                record=(lambda row: None) if log is None else log.record,
+                stop=stop,
+            )  # fmt: skip
         if log is not None and as_json:
             show_json({"checkpoint": str(checkpoint), **log.last})
         elif log is not None:
             screen.say(f"wrote {checkpoint}; next: {_next_step(recipe.model, checkpoint)}")
+
+
+@contextmanager
+def _told(screen: Screen | None) -> Iterator[Stop]:
+    """Listens to SIGTERM and Ctrl-C; says on `screen` where a run that SIGTERM stopped has left its state."""
+    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    with Stop(processes) as stop:
+        try:
+            yield stop
+        except InterruptedError as error:
+            if screen is not None:
+                screen.complain(str(error))
+            raise typer.Exit(128 + signal.SIGTERM) from None
+        except RuntimeError:  # of torch.distributed, where the first process has gone while it validated
+            if processes == 1 or not stop.number:
+                raise
+            raise typer.Exit(128 + stop.number) from None
 
 
 def _next_step(model: str, checkpoint: Path) -> str:
@@ -267,13 +293,19 @@ def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: boo
 
 
 class Log:
-    """Rows of a run: a bar with the rest of the time, `log.jsonl`, and TensorBoard on demand."""
+    """Rows of a run: a bar with the rest of the time, `log.jsonl`, and TensorBoard on demand.
 
-    def __init__(self, settings: Settings, screen: Screen, recipe: Recipe) -> None:
+    Where there is no bar, since the output is no terminal, a line about every minute instead. clock: in seconds.
+    """
+
+    def __init__(
+        self, settings: Settings, screen: Screen, recipe: Recipe, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._path = settings.out / "log.jsonl"
         rows = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
         self.last: dict[str, Any] = json.loads(rows[-1]) if rows else {}
-        self._screen, self._recipe = screen, recipe
+        self._screen, self._recipe, self._now = screen, recipe, clock
+        self._pace: Pace | None = None
         self._task: Task | None = None
         self._skipped: list[str] = []
         self._stack = ExitStack()
@@ -284,7 +316,7 @@ class Log:
             self._board = SummaryWriter(str(settings.out / "tensorboard"))
 
     def __enter__(self) -> Log:
-        self._clock = time.perf_counter()
+        self._clock = self._now()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -296,10 +328,14 @@ class Log:
         """After every iteration."""
         if self._task is None:
             self._task = self._stack.enter_context(self._screen.task("training", step.total))
+            self._pace = Pace(self._now(), step.iteration)
         self.left_out(step.skipped)
         losses = " ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
         epoch = f"epoch {step.epoch + 1}/{self._recipe.epochs}"
         self._task.update(step.iteration, f"{losses}  {step.images_per_second:.0f} images/s", epoch)
+        line = self._pace.line(step, self._now()) if self._pace is not None else ""
+        if line and not self._screen.shows_bars:
+            self._screen.complain(f"iteration {step.iteration}/{step.total}  {epoch}  {line}")
         if self._board is not None:
             self._board.add_scalar("lr", step.lr, step.iteration)
             for name, value in step.losses.items():
@@ -314,7 +350,7 @@ class Log:
 
     def record(self, row: dict[str, Any]) -> None:
         """After every epoch."""
-        seconds = time.perf_counter() - self._clock
+        seconds = self._now() - self._clock
         self.left_out(row.get("skipped", ()))  # those of other processes are not told before
         row = {key: _rounded(value) for key, value in row.items()} | {"seconds": round(seconds, 1)}
         if self._skipped:

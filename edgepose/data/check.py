@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from edgepose.data.memory import Budget
 from edgepose.data.people import People
+from edgepose.data.pictures import Pictures
 from edgepose.data.read import recognised
 from edgepose.oks import oks
 from edgepose.skeleton import SYNONYMS
@@ -169,8 +171,7 @@ def overlap(reports: Iterable[Report]) -> list[str]:
 def _look_at_pictures(people: People, found: dict[str, list[Any]], progress: Callable[[int, int], None]) -> np.ndarray:
     """(M, 2) sizes of the pictures as they are, where they can be read, else as stated."""
     sizes = people.sizes.copy()
-    source = people.pictures[0]
-    source.keep = 0
+    source = Pictures(people.pictures[0].source, Budget(0))
     missing = set(source.missing(name for _, name in people.files))
     for i, (_, name) in enumerate(people.files):
         if name in missing:

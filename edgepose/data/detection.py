@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from edgepose.data.augment import jitter_hsv
+from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.data.pictures import ON_BAD, Pictures
 from edgepose.geometry import area, clip_boxes, compose, iou
 
@@ -99,15 +100,16 @@ def _corners(boxes: Sequence[Sequence[float]]) -> np.ndarray:
 class Detections:
     """Augmented samples of `size` x `size` pixels; the same (seed, row, stage) always gives the same sample.
 
-    A picture is decoded once and kept, reduced where its longer side exceeds twice the size: 4,000 of 320 pixels take
-    0.9 GB. A record that is listed several times is kept once. Call `load` before worker processes fork, and they share
-    that memory.
+    A picture is decoded once and kept while there is room, reduced where its longer side exceeds twice the size: 4,000
+    of 320 pixels take 0.9 GB. A record that is listed several times is kept once. Call `load` before worker processes
+    fork, and they share that memory.
 
     Args:
         ratio: range of the random resize (published: nano .5-1.5, tiny and s .5-2, m, l and x .1-2).
         mixup: probability of blending two mosaics in stage 1 (published: nano 0, tiny .5, else 1).
         on_bad: "refuse" raises when a picture is missing or cannot be read; "skip" takes the next one instead, and
             names the bad pictures of a batch in its targets ("skipped").
+        budget: what kept pictures may take, by default that of all data sets of the process together.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Detections:
         ratio: tuple[float, float] = (0.5, 1.5),
         mixup: float = 0.0,
         on_bad: str = "refuse",
+        budget: Budget = PROCESS,
     ) -> None:
         if size <= 0 or size % 32:
             raise ValueError(f"size is {size}, expected a multiple of 32, the detector's greatest stride")
@@ -126,10 +129,10 @@ class Detections:
         self.size, self.ratio, self.mixup, self.on_bad = size, ratio, mixup, on_bad
         self._bad: dict[int, str] = {}  # rows that cannot be read, by why
         self._skipped: list[str] = []  # in the batch being made
-        self._sources = {path: Pictures(path, keep=0) for path in {record.images for record in self.records}}
+        self._sources = {path: Pictures(path, Budget(0)) for path in {record.images for record in self.records}}
         first: dict[int, int] = {}
         self._first = [first.setdefault(id(record), row) for row, record in enumerate(self.records)]
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._kept: Kept[tuple[np.ndarray, np.ndarray]] = Kept(budget)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -142,7 +145,8 @@ class Detections:
     def picture(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Picture (H, W, 3) uint8 BGR, never to be written into, its boxes (N, 4) and ignore (N,)."""
         record, row = self.records[row], self._first[row]
-        if row not in self._kept and row not in self._bad:
+        kept = self._kept.get(row)
+        if kept is None and row not in self._bad:
             try:
                 image = self._sources[record.images].read(record.name)
             except (OSError, ValueError) as error:
@@ -154,9 +158,10 @@ class Detections:
             if len(self._bad) == len(set(self._first)):
                 raise ValueError(f"not one of the {len(self._bad)} pictures can be read: {self._bad[row]}")
             return self.picture((row + 1) % len(self))
-        if row not in self._kept:
-            self._kept[row] = _reduced(image, clip_boxes(record.boxes, (image.shape[1], image.shape[0])), 2 * self.size)
-        return *self._kept[row], record.ignore
+        if kept is None:
+            kept = _reduced(image, clip_boxes(record.boxes, (image.shape[1], image.shape[0])), 2 * self.size)
+            self._kept.put(row, kept, kept[0].nbytes)
+        return *kept, record.ignore
 
     def batch(
         self, seed: Sequence[int], rows: Sequence[int] | np.ndarray, stage: int

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.runtime.pictures import read_image
 
 ON_BAD = ("refuse", "skip")  # what to do with pictures that are missing or cannot be read
@@ -20,17 +21,15 @@ class Pictures:
 
     Args:
         source: folder or zip.
-        keep: decoded pictures to keep in memory, in bytes; later ones are decoded anew each time. Worker processes
-            forked after `load` share what is kept.
+        budget: what decoded pictures may take, by default that of all data sets of the process together. Those that
+            no longer fit are decoded anew each time. Worker processes forked after `load` share what is kept.
     """
 
-    def __init__(self, source: str | Path, keep: float = 6e9) -> None:
+    def __init__(self, source: str | Path, budget: Budget = PROCESS) -> None:
         self.source = Path(source)
         if not self.source.exists():
             raise FileNotFoundError(f"{self.source} does not exist: expected a folder or a zip of pictures")
-        self.keep = keep
-        self._kept: dict[str, np.ndarray] = {}
-        self._bytes = 0
+        self._kept: Kept[np.ndarray] = Kept(budget)
         self._zip: zipfile.ZipFile | None = None
         self._members: dict[str, list[str]] = {}
         if self.source.is_file() and not zipfile.is_zipfile(self.source):
@@ -38,15 +37,14 @@ class Pictures:
 
     def read(self, name: str) -> np.ndarray:
         """The picture (H, W, 3) uint8 BGR; never to be written into. OSError or ValueError where it is bad."""
-        if name in self._kept:
-            return self._kept[name]
+        kept = self._kept.get(name)
+        if kept is not None:
+            return kept
         try:
             image = read_image(self.data(name))
         except ValueError as error:
             raise ValueError(f"{name} of {self.source}: {error}") from error
-        if self._bytes + image.nbytes <= self.keep:
-            self._kept[name] = image
-            self._bytes += image.nbytes
+        self._kept.put(name, image, image.nbytes)
         return image
 
     def data(self, name: str) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepose.data.memory import Budget
 from edgepose.data.pictures import Pictures
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
 from edgepose.geometry import crop_matrices
@@ -77,7 +78,7 @@ def run(
         progress: called with pictures done and pictures in all.
     """
     labels = read_labels(annotations, image_ids)
-    pictures = Pictures(images, keep=0)
+    pictures = Pictures(images, Budget(0))
     per_person = estimator.spec.per_person and str(boxes) != "detector"
     skeleton = row_skeleton(labels, estimator.spec.keypoints) if len(estimator.spec.keypoints) else None
     given = _boxes(labels, boxes) if per_person else None

@@ -3,12 +3,16 @@
 Batch i of a run depends on (seed, i) alone, and so does what a network draws by chance while it learns from it: a run
 killed after i batches and resumed is the run that was never killed. Under `torchrun` each process takes its share of
 every batch.
+
+A checkpoint may lie anywhere in an epoch; it has the sums of that epoch's losses too. One that has them and lies at the
+end was written before the epoch was validated and logged, which a resumed run does first.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -29,9 +33,11 @@ from edgepose.models.supernet import handed_down
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
+from edgepose.train.means import Sums, add, means, merged
 from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Recipe
+from edgepose.train.stopping import Stop, deaf, stopped
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
@@ -113,8 +119,11 @@ def train(
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     report: Callable[[Step], None] = lambda step: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,
+    stop: Stop | None = None,
 ) -> Path:
     """Train `network`, resuming what `folder` holds; returns the path of the last checkpoint.
+
+    A checkpoint is written when an epoch ends, before it is validated, and every `recipe.save_every` seconds.
 
     Args:
         loss_of: (outputs, targets) -> {name: scalar}; the sum is minimised.
@@ -122,7 +131,10 @@ def train(
         order: rows of an epoch from a generator and the number of rows.
         validate: figures of a network, called every `recipe.validate_every` epochs and at the end.
         report: called after every iteration, in every process with its own step. record: called with every row of the
-            log, in the first; `skipped` in it names the pictures that no process could read so far.
+            log, in the first: means of the losses over the epoch's images, of all processes; `skipped` in it names the
+            pictures that no process could read so far.
+        stop: once a signal came to it in any process, all save after the step they are in and raise KeyboardInterrupt
+            for SIGINT, InterruptedError for SIGTERM.
     """
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     plan = Plan(samples, recipe, process, processes, order)
@@ -141,26 +153,51 @@ def train(
         if recipe.optimiser == "sgd"
         else adamw(learner, recipe.lr, recipe.weight_decay)
     )
-    average = Average(network) if recipe.average else None
+    average = _average(network, recipe)
     path = folder / "last.safetensors"
-    start = _resume(path, recipe, learner, optimiser, average) if path.is_file() else 0
+    before = _resume(path, recipe, learner, optimiser, average) if path.is_file() else {}
+    start = int(before.get("iteration", 0))
     if start == 0 and recipe.init:
         initialise(network, recipe.init, extra, recipe.model)
-        average = Average(network) if recipe.average else None
+        average = _average(network, recipe)
     # what learns beside the network may rest at first, as SASD's large pass does
     model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner
     normalise = Normalise(spec).to(device)
     forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
-    clock = time.perf_counter()
     learner.train()
     frozen.eval()
-    bad: list[str] = []  # pictures that this process could not read
+    stop = stop or Stop()
+    sums = merged(before.get("sums", [])[process::processes])  # of this process's losses in the epoch so far
+    bad: list[str] = before.get("skipped", [])  # pictures that this process could not read
+
+    def save(done: int, parts: list[Sums], names: list[str]) -> None:
+        if process == 0:
+            _save(path, recipe, spec, learner, optimiser, average, done, parts, names)
+
+    def close(done: int, parts: list[Sums], names: list[str]) -> None:
+        """The end of an epoch, in the first process: validated and logged; until then its checkpoint has the sums."""
+        epoch = done // plan.per_epoch
+        row: dict[str, Any] = {"iteration": done, "epoch": epoch, "lr": _rate(plan, done - 1), **means(merged(parts))}
+        row |= {"skipped": names} if names else {}
+        if validate is not None and (epoch % recipe.validate_every == 0 or done == len(plan)):
+            save(done, parts, names)
+            try:
+                with stop.at_once():
+                    row |= validate(average.network if average is not None else network)
+            except KeyboardInterrupt:
+                raise stopped(stop.number, done, len(plan), path) from None
+            learner.train()
+            frozen.eval()
+        record(row)
+        save(done, [], names)
+
+    if start and start % plan.per_epoch == 0 and before.get("sums"):
+        if process == 0:
+            close(start, before["sums"], bad)
+        sums = {}
+    saved = clock = time.perf_counter()
     for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
-        warmup = min(recipe.warmup + recipe.warmup_epochs * plan.per_epoch, len(plan) // 4)
-        if recipe.drops:
-            rate = recipe.lr * drop_factor(iteration, len(plan), recipe.drops, warmup)
-        else:
-            rate = recipe.lr * lr_factor(iteration, len(plan), warmup, recipe.flat)
+        rate = _rate(plan, iteration)
         for group in optimiser.param_groups:
             group["lr"] = rate
         torch.manual_seed(_seed(recipe.seed, iteration, process))  # dropout, blocks to skip
@@ -171,8 +208,9 @@ def train(
             outputs = model(inputs)
         losses = loss_of(outputs, _moved(targets, device))
         total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            values = {name: value.item() for name, value in losses.items()}
+        *each, whole = torch.stack([*losses.values(), total]).detach().tolist()
+        values = dict(zip(losses, each, strict=True))
+        if not math.isfinite(whole):
             raise ValueError(f"the loss at iteration {iteration} is not finite ({values}): lower lr or set clip")
         optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -183,24 +221,38 @@ def train(
             average.update(network)
         done, epoch = iteration + 1, iteration // plan.per_epoch
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
-        values = {name: value.item() for name, value in losses.items()}
+        add(sums, values, len(images))
         report(Step(done, len(plan), epoch, rate, values, len(images) * processes / seconds, tuple(skipped)))
         bad += [name for name in skipped if name not in bad]
-        if done % plan.per_epoch:
+        late = recipe.save_every > 0 and time.perf_counter() - saved >= recipe.save_every
+        number, due = _agreed((stop.number, int(late)), processes, device)
+        if not (number or due or done % plan.per_epoch == 0):
             continue
-        everywhere = _gathered(bad, processes)
-        if process == 0:
-            row: dict[str, Any] = {"iteration": done, "epoch": epoch + 1, "lr": rate, **values}
-            row |= {"skipped": everywhere} if everywhere else {}
-            last = done == len(plan)
-            if validate is not None and ((epoch + 1) % recipe.validate_every == 0 or last):
-                row |= validate(average.network if average is not None else network)
-                learner.train()
-                frozen.eval()
-            record(row)
-            _save(path, recipe, spec, learner, optimiser, average, done)
-            clock = time.perf_counter()
+        parts, names = _gathered(sums, bad, processes)
+        if number or done % plan.per_epoch:
+            save(done, parts, names)
+        elif process == 0:
+            close(done, parts, names)
+        if number:
+            if processes > 1:
+                dist.barrier()  # torchrun ends all as soon as one has gone
+            raise stopped(number, done, len(plan), path)
+        sums = sums if done % plan.per_epoch else {}
+        saved = clock = time.perf_counter()
     return path
+
+
+def _rate(plan: Plan, iteration: int) -> float:
+    """The learning rate of an iteration."""
+    recipe, total = plan.recipe, len(plan)
+    warmup = min(recipe.warmup + recipe.warmup_epochs * plan.per_epoch, total // 4)
+    if recipe.drops:
+        return recipe.lr * drop_factor(iteration, total, recipe.drops, warmup)
+    return recipe.lr * lr_factor(iteration, total, warmup, recipe.flat)
+
+
+def _average(network: nn.Module, recipe: Recipe) -> Average | None:
+    return Average(network, recipe.average_momentum, recipe.average_gamma) if recipe.average else None
 
 
 def _seed(*numbers: int) -> int:
@@ -288,19 +340,31 @@ def processes_of_torchrun(device: str) -> Iterator[str]:
         dist.destroy_process_group()
 
 
-def _gathered(names: list[str], processes: int) -> list[str]:
-    """The names of all processes, each once."""
-    parts: list[Any] = [names] * processes
+def _agreed(numbers: tuple[int, ...], processes: int, device: str) -> list[int]:
+    """The largest of every process, the same in all. It is asked after every step, so that nobody waits in vain."""
+    if processes == 1:
+        return list(numbers)
+    largest = torch.tensor(numbers, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return [int(number) for number in largest.tolist()]
+
+
+def _gathered(sums: Sums, names: list[str], processes: int) -> tuple[list[Sums], list[str]]:
+    """The sums of every process in their order, and the names of all, each once."""
+    parts: list[Any] = [(sums, names)] * processes
     if processes > 1:
-        dist.all_gather_object(parts, names)
-    return list(dict.fromkeys(name for part in parts for name in part))
+        dist.all_gather_object(parts, (sums, names))
+    return [own for own, _ in parts], list(dict.fromkeys(name for _, some in parts for name in some))
 
 
 def _batches(plan: Plan, start: int) -> Iterator[Batch]:
     numbers = range(start, len(plan))
     if plan.recipe.workers == 0:
         return (plan[number] for number in numbers)
-    return iter(DataLoader(plan, batch_size=None, sampler=numbers, num_workers=plan.recipe.workers, prefetch_factor=4))
+    loader = DataLoader(
+        plan, batch_size=None, sampler=numbers, num_workers=plan.recipe.workers, prefetch_factor=4, worker_init_fn=deaf
+    )
+    return iter(loader)
 
 
 def _save(
@@ -311,24 +375,31 @@ def _save(
     optimiser: torch.optim.Optimizer,
     average: Average | None,
     done: int,
+    sums: list[Sums],
+    skipped: list[str],
 ) -> None:
+    """sums: of every process, in the epoch that has not been logged yet."""
     parts = {"network": learner.network.state_dict(), "optimiser": checkpoint.optimiser_state(optimiser)}
     if learner.extra is not None:
         parts["extra"] = learner.extra.state_dict()
     if average is not None:
         parts["average"] = average.network.state_dict()
     updates = average.updates if average is not None else 0
-    facts = {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates}
+    facts = {
+        "recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates,
+        "sums": sums, "skipped": skipped,
+    }  # fmt: skip
     checkpoint.save(path, parts, facts)
 
 
 def _resume(
     path: Path, recipe: Recipe, learner: Learner, optimiser: torch.optim.Optimizer, average: Average | None
-) -> int:
+) -> dict[str, Any]:
+    """Put back what a checkpoint holds; returns its facts."""
     parts, facts = checkpoint.load(path)
     now = checkpoint.plain(dataclasses.asdict(recipe))
     then = checkpoint.plain(dataclasses.asdict(Recipe("", 1, 1, 1.0))) | facts["recipe"]  # newer settings had no effect
-    free = ("threads", "workers", "validate_every")  # change nothing but the speed
+    free = ("threads", "workers", "memory", "validate_every", "save_every")  # change nothing but the speed
     changed = [name for name in now if name not in free and now[name] != then.get(name)]
     if changed:
         raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same")
@@ -339,7 +410,7 @@ def _resume(
     if average is not None:
         average.network.load_state_dict(parts["average"])
         average.updates = facts["updates"]
-    return int(facts["iteration"])
+    return facts
 
 
 def _tensors(targets: dict[str, Any]) -> dict[str, Any]:

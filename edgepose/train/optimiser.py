@@ -71,10 +71,11 @@ class Average:
     """Exponential moving average of a network's weights and buffers, quick at first (mmpose's ExpMomentumEMA).
 
     The first update copies; later ones use m = (1 - momentum) * exp(-(1 + t) / gamma) + momentum with t updates done.
-    Integer buffers are copied then and never changed.
+    Integer buffers are copied then and never changed. In the end the average looks back on about 1 / momentum updates,
+    and it takes about gamma * log(1 / momentum) of them until it does: short runs want less gamma, more momentum.
     """
 
-    def __init__(self, network: nn.Module, momentum: float = 2e-4, gamma: int = 2000) -> None:
+    def __init__(self, network: nn.Module, momentum: float = 2e-4, gamma: float = 2000) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.momentum, self.gamma, self.updates = momentum, gamma, 0
 

@@ -7,6 +7,7 @@ The published recipes carry the published numbers (facts 1.9 and 2.4; batch and 
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,6 +41,8 @@ class Recipe:
     mild: Strength = MILD
     views: tuple[float, float] | None = None  # a detector's random resize; the size's published range by default
     average: bool = True  # keep and validate the moving average of the weights
+    average_momentum: float = 2e-4  # share of the weights as they are in each update of it, for long runs
+    average_gamma: float = 2000  # updates in which that share falls from 1 by a factor of e
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
     mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
     sampling: str = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
@@ -68,7 +71,9 @@ class Recipe:
     channels_last: bool = True
     threads: int = 0  # torch threads, 0 = all cores
     workers: int = 0  # processes that load and augment
+    memory: float = 0.0  # GB of decoded pictures to keep, over all sets and processes; 0 = a quarter of what is free
     validate_every: int = 10  # epochs
+    save_every: float = 300.0  # seconds between checkpoints within an epoch, 0 = only when an epoch ends
     overfit: int = 0  # > 0: this many samples only, without augmentation, to check that a network can learn
 
     def __post_init__(self) -> None:
@@ -103,6 +108,18 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: momentum={self.momentum}, expected a share from 0 to below 1")
         if self.momentum != 0.937 and self.optimiser != "sgd":
             raise ValueError(f"recipe {self.model}: momentum={self.momentum} is for optimiser=sgd, leave it out")
+        if not 0 < self.average_momentum <= 1:
+            raise ValueError(
+                f"recipe {self.model}: average_momentum={self.average_momentum}, expected a share above 0, up to 1"
+            )
+        if not 1 <= self.average_gamma < math.inf:
+            raise ValueError(f"recipe {self.model}: average_gamma={self.average_gamma}, expected at least 1 update")
+        for name, default in (("average_momentum", 2e-4), ("average_gamma", 2000)):
+            if getattr(self, name) != default and not self.average:
+                raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)} is for average=true, leave it out")
+        for name, unit in (("memory", "GB"), ("save_every", "seconds")):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected 0 or more {unit}")
         if self.warmup_epochs < 0:
             raise ValueError(f"recipe {self.model}: warmup_epochs={self.warmup_epochs}, expected 0 or more")
         if not 0 <= self.frozen_stages <= 5:

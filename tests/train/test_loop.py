@@ -71,6 +71,15 @@ def run(folder: Path, chosen: Recipe, stop_after: int = 0) -> list[Step]:
     return steps
 
 
+def same(one: Path, other: Path) -> bool:
+    """Whether the checkpoints of two runs have the same tensors, bit for bit."""
+    whole, killed = (checkpoint.load(folder / "last.safetensors")[0] for folder in (one, other))
+    assert whole.keys() == killed.keys() == {"network", "optimiser", "average"}
+    return all(
+        torch.equal(value, killed[part][name]) for part, tensors in whole.items() for name, value in tensors.items()
+    )
+
+
 def test_it_learns(tmp_path: Path) -> None:
     steps = run(tmp_path / "a", recipe(epochs=40))
     assert steps[-1].losses["square"] < steps[0].losses["square"] / 10
@@ -82,11 +91,7 @@ def test_a_killed_run_resumes_to_exactly_the_same_weights(tmp_path: Path) -> Non
         run(tmp_path / "killed", recipe(), stop_after=8)  # in the middle of the third epoch
     resumed = run(tmp_path / "killed", recipe())
     assert resumed[0].iteration == 7, "the run goes on after the last whole epoch"
-    whole, killed = (checkpoint.load(tmp_path / name / "last.safetensors")[0] for name in ("whole", "killed"))
-    assert whole.keys() == killed.keys() == {"network", "optimiser", "average"}
-    for part, tensors in whole.items():
-        for name, value in tensors.items():
-            assert torch.equal(value, killed[part][name]), f"{part}/{name}"
+    assert same(tmp_path / "whole", tmp_path / "killed")
 
 
 class Staged(nn.Module):
@@ -244,11 +249,13 @@ def test_damaged_checkpoints_are_refused_in_one_sentence(tmp_path: Path) -> None
 def test_every_process_is_asked_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each name once, those of the first process first."""
 
-    def gather(parts: list[list[str]], mine: list[str]) -> None:
-        parts[:] = [mine, ["b.png", "a.png"]]
+    def gather(parts: list[Any], mine: Any) -> None:
+        parts[:] = [mine, (other, ["b.png", "a.png"])]
 
+    mine, other = {"square": [1.0, 4]}, {"square": [3.0, 2]}
     monkeypatch.setattr("torch.distributed.all_gather_object", gather)
-    assert _gathered(["a.png"], 2) == ["a.png", "b.png"] and _gathered(["a.png"], 1) == ["a.png"]
+    assert _gathered(mine, ["a.png"], 2) == ([mine, other], ["a.png", "b.png"])
+    assert _gathered(mine, ["a.png"], 1) == ([mine], ["a.png"])
 
 
 @pytest.mark.slow

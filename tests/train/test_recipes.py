@@ -76,6 +76,10 @@ def test_overrides_are_typed() -> None:
     recipe = override(RECIPES["rtmpose-t"], ["epochs=3", "lr=0.01", "average=true", "input_size=288x384", "init=a=b"])
     assert (recipe.epochs, recipe.lr, recipe.average) == (3, 0.01, True)
     assert (recipe.input_size, recipe.init) == ((288, 384), "a=b")
+    assert (recipe.save_every, recipe.memory, recipe.average_momentum, recipe.average_gamma) == (300, 0, 2e-4, 2000)
+    words = ["save_every=60", "memory=1.5", "average_momentum=0.002", "average_gamma=100"]
+    recipe = override(recipe, words)
+    assert (recipe.save_every, recipe.memory, recipe.average_momentum, recipe.average_gamma) == (60, 1.5, 0.002, 100)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +97,14 @@ def test_overrides_are_typed() -> None:
         ("flat=2", "between 0 and 1"),
         ("sampling=fair", "expected one of"),
         ("mix=body9", "body7"),
+        ("average_momentum=0", "above 0, up to 1"),
+        ("average_momentum=1.5", "above 0, up to 1"),
+        ("average_gamma=0.5", "at least 1 update"),
+        ("average_gamma=nan", "at least 1 update"),
+        ("average_gamma=10", "is for average=true"),
+        ("average_momentum=0.01", "is for average=true"),
+        ("memory=-1", "0 or more GB"),
+        ("save_every=-1", "0 or more seconds"),
     ],
 )
 def test_wrong_overrides_are_refused_in_one_sentence(word: str, message: str) -> None:
