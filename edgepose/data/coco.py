@@ -30,7 +30,7 @@ def read_coco(annotations: str | Path, pictures: str | Path | None = None, probl
     Crowds and people without labelled keypoints become `People.unlabelled`; pictures marked `near_dup_of_val`, which
     would leak the validation set, are left out. Boxes are clipped to the picture, as RTMPose's loader does, and people
     whose box is then empty are left out, as it leaves them out. Keypoints that a network labelled count as much as it
-    was sure, where annotations state that (`kp_scores`, one number from 0 to 1 for each keypoint).
+    was sure, where annotations state that (`kp_scores`, one number for each keypoint, at most 1 counts).
 
     Args:
         pictures: None to read the labels alone.
@@ -193,9 +193,9 @@ def _heads(rows: list[Row], path: str | Path) -> np.ndarray:
 
 
 def _label_weights(rows: list[Row], keypoints: int, path: str | Path) -> np.ndarray:
-    """(P, K) how sure a network was of the labels that it made (`kp_scores`, 0 to 1); 1 where a person has none.
+    """(P, K) how sure a network was of the labels that it made (`kp_scores`), at most 1; 1 where a person has none.
 
-    A list may be shorter than the skeleton, whose further keypoints then count in full: LSPET's neck and top of the
+    Peaks of regressed heat-maps exceed 1 a little. A list may be shorter than the skeleton, whose further keypoints then count in full: LSPET's neck and top of the
     head beside scores of COCO's 17.
     """
     weights = np.ones((len(rows), keypoints), np.float32)
@@ -204,11 +204,11 @@ def _label_weights(rows: list[Row], keypoints: int, path: str | Path) -> np.ndar
         if scores is None:
             continue
         fits = isinstance(scores, list) and len(scores) <= keypoints
-        if not fits or not all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in scores):
+        if not fits or not all(isinstance(score, (int, float)) and 0 <= score < np.inf for score in scores):
             raise ValueError(
-                f"{path}: `kp_scores` of annotation {row.get('id', i + 1)} must be at most {keypoints} numbers from 0 to 1"
+                f"{path}: `kp_scores` of annotation {row.get('id', i + 1)} must be at most {keypoints} numbers of 0 or more"
             )
-        weights[i, : len(scores)] = scores
+        weights[i, : len(scores)] = np.minimum(scores, 1)
     return weights
 
 

@@ -117,7 +117,7 @@ def test_a_recipe_learns_from_its_teacher(tmp_path: Path) -> None:
     np.testing.assert_array_equal(targets["images"], images)
     outputs = task.network(torch.rand(2, 3, 128, 96))
     losses = task.loss_of(outputs, {name: torch.from_numpy(value) for name, value in targets.items()})
-    assert set(losses) == {"spatial", "teacher_spatial"} and float(losses["teacher_spatial"]) > 0
+    assert set(losses) == {"spatial", "teacher_spatial"} and losses["teacher_spatial"].item() > 0
 
 
 @pytest.mark.parametrize(
