@@ -56,7 +56,7 @@ def test_maps_keep_their_places_in_the_cells_of_the_student(kind: str, stride: i
     np.testing.assert_allclose(belief.sum((2, 3)), 1, atol=1e-5)
     found = student.decode([np.log(moved + 1e-9)]).keypoints
     rounded = theirs / 2 if kind == "msra" else 0.0  # whose centres are whole cells
-    assert np.abs(found - POINTS).max() < rounded + 0.2 * stride
+    assert np.abs(found - POINTS).max() < rounded + 0.3 * stride
     assert np.abs((found - POINTS).mean((0, 1))).max() < 0.05 * stride + 0.3 * rounded
     assert (sure > 0.8).all()
 
