@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -242,17 +242,24 @@ def test_a_batch_smaller_than_the_processes_is_refused(tmp_path: Path, monkeypat
 FAMILIES = {
     "rtmpose-t": [],
     "rtmdet-nano": [],
-    "sasd-xs": [],
+    "sasd-xs": ["alone=0"],
     "litepose-xs": [],
 }
 WORDS = ["epochs=1", "batch=4", "overfit=4", "optimiser=sgd", "lr=0.001", "weight_decay=0", "warmup=0", "flat=1",
          "clip=0", "average=0", "input_size=64x64", "precision=fp32", "threads=1"]  # fmt: skip
 
 
+def in_double(module: torch.nn.Module) -> None:
+    """Compute in float64, whose rounding is not to be seen: a fresh network's norms divide by variances near 0."""
+    module.double().register_forward_pre_hook(lambda _, given: (*given[:-1], given[-1].double()))
+
+
 def one_step(name: str, folder: Path, out: Path) -> None:
     torch.manual_seed(0)
     recipe = override(RECIPES[name], [*WORDS, *FAMILIES[name]])
     task = prepare(recipe, [(folder / "labels.json", folder, 4)])
+    for module in (task.network, *([task.extra] if task.extra is not None else [])):
+        in_double(module)
     checkpoint.save(out / "before.safetensors", {"network": task.network.state_dict()}, {})
     train(recipe, task.spec, task.network, task.samples, task.loss_of, out, extra=task.extra, order=task.order)
 
@@ -263,7 +270,17 @@ def step_of_two(folder: Path, rank: int) -> None:
         one_step(name, folder, folder / f"{name}-{rank}")
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the processes have, which would otherwise wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_one_step_on_two_processes_is_one_step_on_one(tmp_path: Path) -> None:
     """The same picture four times, so that batch normalisation sees the same in every share."""
     image, poses = draw_scene((160, 120))
@@ -292,5 +309,4 @@ def test_one_step_on_two_processes_is_one_step_on_one(tmp_path: Path) -> None:
             moved.append(torch.cat([(after[key] - before[key]).flatten() for key in weights]))
         one, two = moved
         assert one.norm() > 0
-        assert (two.norm() / one.norm()).item() == pytest.approx(1, abs=5e-3), name
-        assert ((two - one).norm() / one.norm()).item() < 0.05, name
+        assert ((two - one).norm() / one.norm()).item() < 1e-3, name
