@@ -2,7 +2,8 @@
 
 All is computed in grid units, where a picture at twice the size looked at one level further on has the same targets:
 `Staggered`'s large pass is measured with them as they are. Letters: B pictures, A anchors, M cells that learn somebody.
-Every term is a mean times B, as published: learning rate and batch belong together.
+Every term is a mean times B, as published: learning rate and batch belong together. Means and B are those of the batch
+of all processes (`train.shares`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgepose.codec.anchors import BOX, Anchors
+from edgepose.train.shares import mean_over_all, over_all
 
 BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}  # of the objects' loss, level by level
 FORMS = ("code", "paper")
@@ -71,7 +73,7 @@ class AnchorLoss:
             losses |= {f"large_{name}": value for name, value in large.items()}
             if self.align:
                 apart = distance(outputs[2 * levels : 3 * levels], outputs[3 * levels :], self.norm)
-                losses["align"] = self.align * apart * len(outputs[0])
+                losses["align"] = self.align * apart * _pictures(outputs[0])
             return losses
 
     def _one_pass(self, outputs: Sequence[Tensor], truth: Truth) -> dict[str, Tensor]:
@@ -79,7 +81,7 @@ class AnchorLoss:
         for level, output in enumerate(outputs):
             for name, value in self._level(level, output.float(), truth).items():
                 sums[name].append(value)
-        pictures = len(outputs[0])
+        pictures = _pictures(outputs[0])
         return {name: gain * torch.stack(sums[name]).sum() * pictures for name, gain in self._gains().items()}
 
     def _gains(self) -> dict[str, float]:
@@ -117,7 +119,10 @@ class AnchorLoss:
         if known is not None:
             known[place] = 1
             entropy = entropy * known
-        losses = {"box": _mean(1 - fits), "object": entropy.mean() * BALANCE[len(self.codec.strides)][level]}
+        losses = {
+            "box": mean_over_all(1 - fits),
+            "object": mean_over_all(entropy) * BALANCE[len(self.codec.strides)][level],
+        }
         points = found[:, BOX:].unflatten(1, (-1, 3))  # (M, K, 3)
         labelled = truth.visible[person]  # (M, K)
         predicted = points[..., :2] * 2 - 0.5
@@ -126,7 +131,8 @@ class AnchorLoss:
         losses["keypoints"] = self._oks(predicted, goals, labelled, size)
         if self.far:
             losses["far"] = self._oks(predicted, goals, labelled, size, FAR)
-        losses["confidence"] = _mean(F.binary_cross_entropy_with_logits(points[..., 2], labelled, reduction="none"))
+        unsure = F.binary_cross_entropy_with_logits(points[..., 2], labelled, reduction="none")  # (M, K)
+        losses["confidence"] = mean_over_all(unsure)
         if self.limbs:
             losses["limbs"] = limb_loss(predicted, goals, labelled, size, self.codec.skeleton.limbs)
         return losses
@@ -137,9 +143,9 @@ class AnchorLoss:
         fall = (4 if self.oks == "code" else 8) * sigmas**2 * size[:, None]  # (M, K)
         missed = (1 - torch.exp(-(predicted - goals).square().sum(-1) / (fall + 1e-9))) * labelled
         if self.oks == "code":
-            return missed.sum() / labelled.sum().clamp(min=1)
+            return over_all(missed.sum()) / over_all(labelled.sum()).clamp(min=1)
         counts = labelled.sum(dim=1)
-        return _mean((missed.sum(dim=1) / counts.clamp(min=1))[counts > 0])
+        return mean_over_all((missed.sum(dim=1) / counts.clamp(min=1))[counts > 0])
 
 
 @dataclass(frozen=True)
@@ -188,9 +194,9 @@ def _owners(rows: Sequence[Tensor]) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(rows), device=rows[0].device), counts)
 
 
-def _mean(values: Tensor) -> Tensor:
-    """The mean, 0 of nothing; with a gradient of 0 then."""
-    return values.sum() / max(values.numel(), 1)
+def _pictures(output: Tensor) -> Tensor:
+    """B of all processes, of one map (B, ..)."""
+    return over_all(torch.tensor(float(len(output)), device=output.device))
 
 
 def limb_loss(
@@ -205,7 +211,7 @@ def limb_loss(
     lengths, wanted = (torch.linalg.vector_norm(p[:, start] - p[:, end], dim=-1) for p in (predicted, goals))  # (M, L)
     both = labelled[:, start] * labelled[:, end]
     apart = ((lengths - wanted).abs() * both).sum(dim=1)
-    return _mean(apart / size.clamp(min=1e-9).sqrt())
+    return mean_over_all(apart / size.clamp(min=1e-9).sqrt())
 
 
 def distance(students: Sequence[Tensor], teachers: Sequence[Tensor], norm: str = "l2") -> Tensor:
@@ -214,7 +220,7 @@ def distance(students: Sequence[Tensor], teachers: Sequence[Tensor], norm: str =
     for student, teacher in zip(students, teachers, strict=True):
         difference = student.float() - teacher.detach().float()
         length = torch.linalg.vector_norm(difference, dim=1) if norm == "l2" else difference.square()
-        total = total + length.mean()
+        total = total + mean_over_all(length)
     return total
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from edgepose.train.shares import mean_over_all
+
 TAG_WEIGHT = 1e-3
 
 
 def associative_loss(outputs: tuple[Tensor, ...], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Means over the batch.
+    """Means over the batch, of all processes (`train.shares`).
 
     outputs: (B, 2K, h/4, w/4) heat-maps and tags, (B, K, h/2, w/2) heat-maps
     targets: heatmaps_4, heatmaps_2 as the heat-maps; masks_4, masks_2 (B, h, w) or (B, K, h, w), 0 where nothing is
@@ -23,14 +25,14 @@ def associative_loss(outputs: tuple[Tensor, ...], targets: dict[str, Tensor]) ->
     return {
         "heat_4": masked_square(coarse[:, :k], targets["heatmaps_4"], targets["masks_4"]),
         "heat_2": masked_square(fine, targets["heatmaps_2"], targets["masks_2"]),
-        "pull": TAG_WEIGHT * pull.mean(),
-        "push": TAG_WEIGHT * push.mean(),
+        "pull": TAG_WEIGHT * mean_over_all(pull),
+        "push": TAG_WEIGHT * mean_over_all(push),
     }
 
 
 def masked_square(maps: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over every cell, those outside the mask as zeros."""
-    return ((maps - target).square() * (mask if mask.dim() == 4 else mask[:, None])).mean()
+    return mean_over_all((maps - target).square() * (mask if mask.dim() == 4 else mask[:, None]))
 
 
 def tag_losses(tags: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:

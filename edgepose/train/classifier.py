@@ -16,6 +16,7 @@ from edgepose.models.deployed import TorchNetwork
 from edgepose.models.efficientnet import SIZES, EfficientNet
 from edgepose.spec import ModelSpec
 from edgepose.train.recipes import Recipe
+from edgepose.train.shares import mean_over_all
 
 BATCH = 64  # pictures tested at once
 
@@ -41,8 +42,9 @@ def classifier_task(
 
 
 def classifier_loss(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
-    """Cross-entropy of logits (B, classes) with classes (B,)."""
-    return {"cross_entropy": F.cross_entropy(outputs[0].float(), targets["classes"])}
+    """Cross-entropy of logits (B, classes) with classes (B,); the mean over the batch of all processes."""
+    entropy = F.cross_entropy(outputs[0].float(), targets["classes"], reduction="none")  # (B,)
+    return {"cross_entropy": mean_over_all(entropy)}
 
 
 def classifier_validation(spec: ModelSpec, folder: Path) -> Callable[[nn.Module], dict[str, float]]:

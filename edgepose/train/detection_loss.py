@@ -2,7 +2,8 @@
 Rezatofighi et al., 2019), and a dense term for learning from another detector's maps.
 
 `outputs` are the network's maps, interleaved level by level: logits (B, C, h, w), then distances (B, 4, h, w) from the
-cell's point to the left, top, right and bottom side in input pixels. All is computed in float32, also under autocast.
+cell's point to the left, top, right and bottom side in input pixels. All is computed in float32, also under autocast;
+sums are those of all processes (`train.shares`).
 P cells, C classes, M positive cells.
 """
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from edgepose.codec.boxes import Boxes, priors
 from edgepose.train.assignment import assign
+from edgepose.train.shares import over_all
 
 BOX_WEIGHT = 2.0  # of the GIoU term, as published
 
@@ -40,9 +42,9 @@ def detection_loss(outputs: Sequence[Tensor], targets: Mapping[str, Any], codec:
         if weight is not None:
             weight[picture, cell] = 1
             loss = loss * weight[..., None]
-        total = iou.sum().clamp(min=1)
+        total = over_all(iou.sum()).clamp(min=1)
         apart = giou_loss(boxes[picture, cell], torch.cat(truth)[box])  # (M,)
-        return {"quality": loss.sum() / total, "box": BOX_WEIGHT * (apart * iou).sum() / total}
+        return {"quality": over_all(loss.sum()) / total, "box": BOX_WEIGHT * over_all((apart * iou).sum()) / total}
 
 
 def teacher_loss(
@@ -65,12 +67,12 @@ def teacher_loss(
         certain = quality.amax(dim=-1)  # (B, P)
         picture, cell = (certain > threshold).nonzero(as_tuple=True)
         weight = certain[picture, cell]
-        total = weight.sum().clamp(min=1)
+        total = over_all(weight.sum()).clamp(min=1)
         found, wanted = decode(distances[picture, cell], cells[cell]), decode(goals[picture, cell], cells[cell])
         apart = giou_loss(found, wanted)  # (M,)
         return {
-            "teacher_quality": quality_focal(logits, quality).sum() / total,
-            "teacher_box": BOX_WEIGHT * (apart * weight).sum() / total,
+            "teacher_quality": over_all(quality_focal(logits, quality).sum()) / total,
+            "teacher_box": BOX_WEIGHT * over_all((apart * weight).sum()) / total,
         }
 
 

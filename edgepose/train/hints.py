@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.models.rtmdet import RTMDet
+from edgepose.train.shares import over_all
 
 DEEPEST = 32  # stride
 BEFORE = (2, 4, 8, 16)  # strides of the maps on the way to the deepest
@@ -64,7 +65,7 @@ class WithHints(nn.Module):
 def hint_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """1 - Pearson's correlation of every channel over batch and places (Cao et al., PKD, 2022, section 3.2), the mean
     over channels and then over maps -> scalar. Scale and shift of a channel are the network's own affair, so that its
-    norms need not grow to the teacher's before it learns.
+    norms need not grow to the teacher's before it learns. The batch is that of all processes (`train.shares`).
 
     Both: (B, C, h, w) per map.
     """
@@ -72,14 +73,23 @@ def hint_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     for ours, theirs in zip(student, teacher, strict=True):
         if ours.shape != theirs.shape:
             raise ValueError(f"the teacher's inner map is {tuple(theirs.shape)}, the network's {tuple(ours.shape)}")
-        apart.append(1 - (_standard(ours.float()) * _standard(theirs)).mean())
+        apart.append(1 - _correlation(ours.float(), theirs).mean())
     return torch.stack(apart).mean()
 
 
-def _standard(maps: Tensor) -> Tensor:
-    """Each channel with mean 0 and variance 1; one that is constant stays 0."""
-    variance, mean = torch.var_mean(maps, dim=(0, 2, 3), correction=0, keepdim=True)
-    return (maps - mean) / (variance + 1e-6).sqrt()
+def _correlation(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Maps (B, C, h, w) twice -> (C,) of each channel, 0 where either is constant.
+
+    All comes from sums, which can be those of several processes. Means are taken off first: that changes no correlation
+    and keeps what is summed small, but a mean that was taken off is no function of the network, hence `drift`.
+    """
+    places = (0, 2, 3)
+    count = over_all(ours.new_tensor(ours.numel() // ours.shape[1]))
+    means = over_all(torch.stack([ours.detach().sum(places), theirs.sum(places)])) / count  # (2, C)
+    x, y = ours - means[0][:, None, None], theirs - means[1][:, None, None]
+    sums = over_all(torch.stack([part.sum(places) for part in (x, x.square(), x * y, y.square())]))
+    drift, square, product, square_theirs = sums / count  # (C,) each
+    return product / ((square - drift.square() + 1e-6).sqrt() * (square_theirs + 1e-6).sqrt())
 
 
 def inner_names(model: Any, strides: Sequence[int]) -> list[str]:

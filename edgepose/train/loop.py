@@ -2,7 +2,8 @@
 
 Batch i of a run depends on (seed, i) alone, and so does what a network draws by chance while it learns from it: a run
 killed after i batches and resumed is the run that was never killed. Under `torchrun` each process takes its share of
-every batch.
+every batch, and their step is that of a single process (`train.shares`), but for batch normalisation and augmentation:
+statistics are those of a share, and each process draws the views of its own.
 
 A checkpoint may lie anywhere in an epoch; it has the sums of that epoch's losses too. One that has them and lies at the
 end was written before the epoch was validated and logged, which a resumed run does first.
@@ -85,7 +86,7 @@ class Plan(Dataset[Batch]):
         recipe, (epoch, position) = self.recipe, divmod(number, self.per_epoch)
         order = self.order(np.random.default_rng((recipe.seed, epoch)), self.rows)
         rows = order[position * recipe.batch : (position + 1) * recipe.batch]
-        mine = rows[self.process :: self.processes] if len(rows) >= self.processes else rows
+        mine = rows[self.process :: self.processes]
         stage = 0 if recipe.overfit else 1 if epoch < recipe.epochs - recipe.stage2 else 2
         images, targets = self.samples.batch((recipe.seed, number, self.process), mine, stage)
         skipped = targets.pop("skipped", [])
@@ -138,6 +139,11 @@ def train(
     """
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     plan = Plan(samples, recipe, process, processes, order)
+    if processes > 1 and min(plan.rows, recipe.batch) < processes:
+        raise ValueError(
+            f"batches of {min(plan.rows, recipe.batch)} cannot be shared by {processes} processes: use a larger batch, "
+            "more samples, or fewer processes"
+        )
     if recipe.frozen_stages and not recipe.init:
         raise ValueError(f"frozen_stages={recipe.frozen_stages} needs init=CHECKPOINT, whose weights are to stay")
     network.to(device)

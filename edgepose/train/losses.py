@@ -1,6 +1,6 @@
 """Losses of the pose families: (outputs, targets) -> {name: scalar tensor}, chosen by the codec's name.
 
-All are computed in float32, also under autocast.
+All are computed in float32, also under autocast, and are those of the batch of all processes (`train.shares`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgepose.train.associative_loss import associative_loss
+from edgepose.train.shares import mean_over_all, over_all
 
 Losses = dict[str, Tensor]
 Targets = dict[str, Tensor]
@@ -29,7 +30,7 @@ def simcc_loss(outputs: tuple[Tensor, ...], targets: Targets, beta: float = 10.0
         target = F.softmax(beta * targets[name].float(), dim=-1)
         divergence = F.kl_div(log_q, target, reduction="none").mean(-1)  # (B, K)
         total = total + (divergence * targets["weights"]).sum()
-    return {"simcc": total / outputs[0].shape[1]}
+    return {"simcc": over_all(total) / outputs[0].shape[1]}
 
 
 def heatmap_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
@@ -38,7 +39,7 @@ def heatmap_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
     outputs: heatmaps (B, K, h, w); targets: heatmaps and weights (B, K).
     """
     error = (outputs[0].float() - targets["heatmaps"]).square()
-    return {"heatmap": (error * targets["weights"][..., None, None]).mean()}
+    return {"heatmap": mean_over_all(error * targets["weights"][..., None, None])}
 
 
 def spatial_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
@@ -51,7 +52,7 @@ def spatial_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
     target = target / target.sum(-1, keepdim=True).clamp(min=1e-6)
     entropy = -(target * log_p).sum(-1)  # (B, K)
     weights = targets["weights"]
-    return {"spatial": (entropy * weights).sum() / weights.sum().clamp(min=1)}
+    return {"spatial": over_all((entropy * weights).sum()) / over_all(weights.sum()).clamp(min=1)}
 
 
 # By the codec's name; a detector's loss needs its codec too and lives in detection_loss.py.
