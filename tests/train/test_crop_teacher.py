@@ -58,7 +58,7 @@ def test_maps_keep_their_places_in_the_cells_of_the_student(kind: str, stride: i
     rounded = theirs / 2 if kind == "msra" else 0.0  # whose centres are whole cells
     assert np.abs(found - POINTS).max() < rounded + 0.3 * stride
     assert np.abs((found - POINTS).mean((0, 1))).max() < 0.05 * stride + 0.3 * rounded
-    assert (sure > 0.8).all()
+    assert (sure > 0.7).all()
 
 
 def test_a_teacher_of_the_same_kind_gives_its_own_soft_max(tmp_path: Path) -> None:
