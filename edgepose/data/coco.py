@@ -195,8 +195,8 @@ def _heads(rows: list[Row], path: str | Path) -> np.ndarray:
 def _label_weights(rows: list[Row], keypoints: int, path: str | Path) -> np.ndarray:
     """(P, K) how sure a network was of the labels that it made (`kp_scores`), at most 1; 1 where a person has none.
 
-    Peaks of regressed heat-maps exceed 1 a little. A list may be shorter than the skeleton, whose further keypoints then count in full: LSPET's neck and top of the
-    head beside scores of COCO's 17.
+    Peaks of regressed heat-maps exceed 1 a little. A list may be shorter than the skeleton, whose further keypoints
+    then count in full: LSPET's neck and top of the head beside scores of COCO's 17.
     """
     weights = np.ones((len(rows), keypoints), np.float32)
     for i, row in enumerate(rows):
@@ -205,9 +205,8 @@ def _label_weights(rows: list[Row], keypoints: int, path: str | Path) -> np.ndar
             continue
         fits = isinstance(scores, list) and len(scores) <= keypoints
         if not fits or not all(isinstance(score, (int, float)) and 0 <= score < np.inf for score in scores):
-            raise ValueError(
-                f"{path}: `kp_scores` of annotation {row.get('id', i + 1)} must be at most {keypoints} numbers of 0 or more"
-            )
+            name = f"annotation {row.get('id', i + 1)}"
+            raise ValueError(f"{path}: `kp_scores` of {name} must be at most {keypoints} numbers of 0 or more")
         weights[i, : len(scores)] = np.minimum(scores, 1)
     return weights
 

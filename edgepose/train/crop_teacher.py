@@ -74,7 +74,7 @@ class CropTeacher:
 
     def _maps(self, maps: np.ndarray) -> dict[str, np.ndarray]:
         """(B, K, h, w) of the teacher -> what each of the student's cells holds of it, (B, K, h, w) of sum 1."""
-        belief, sure = beliefs(self.codec, maps[:, self.joints].astype(np.float32))
+        belief, sure = (part[:, self.joints] for part in beliefs(self.codec, maps.astype(np.float32)))
         across, down = (
             overlap((cell_edges(self.student, axis) + 0.5) * self.zoom - 0.5, cell_edges(self.codec, axis))
             for axis in (0, 1)

@@ -71,7 +71,9 @@ def test_a_teacher_of_the_same_kind_gives_its_own_soft_max(tmp_path: Path) -> No
 
     with torch.no_grad():
         logits = network(Normalise(spec)(images))[0][:, :17]
-    torch.testing.assert_close(targets["heatmaps"], logits.flatten(2).softmax(-1).reshape(logits.shape), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        targets["heatmaps"], logits.flatten(2).softmax(-1).reshape(logits.shape), atol=1e-5, rtol=1e-4
+    )
     scores = codec_of(student).decode([logits.numpy()]).scores
     np.testing.assert_allclose(targets["weights"].numpy(), scores, atol=1e-5)
 
@@ -137,7 +139,7 @@ def test_what_cannot_teach_says_why(tmp_path: Path, name: str, size: tuple[int, 
 def test_a_teacher_of_other_keypoints_says_which_are_missing(tmp_path: Path) -> None:
     path = written(tmp_path / "teacher.safetensors", "rtmpose-t")
     student: ModelSpec = build("rtmpose-t", skeleton="coco19", input_size=SIZE)[0]
-    with pytest.raises(ValueError, match="it does not know .*neck"):
+    with pytest.raises(ValueError, match=r"it does not know .*neck"):
         CropTeacher(path, student)
 
 
