@@ -32,8 +32,12 @@ def train(
 
     val=ANNOTATIONS.json:PICTURES  validate with the deployed estimator: poses in true boxes, or a detector's boxes
 
-    teacher=FILE  learn from another network's outputs too (teacher_weight=1): for a detector an ONNX file, for a
-    bottom-up network a checkpoint or an ONNX file with both its outputs
+    teacher=FILE  learn from another network's outputs too (teacher_weight=1), a checkpoint or an ONNX file with its
+    spec inside or beside it (FILE.json): a top-down network from the maps, or else the keypoints, of any other; a
+    detector from an ONNX file; a bottom-up network from one with both its outputs
+
+    Annotations may be gzipped (A.json.gz). Keypoints that a network labelled count as much as it was sure: `kp_scores`
+    of an annotation, read for top-down networks
 
     out=FOLDER  checkpoint, log.jsonl (runs/RECIPE if not said); a run found there goes on. It is saved every 300
     seconds (save_every=), and before Ctrl-C or SIGTERM stop it
