@@ -30,7 +30,7 @@ from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
 from edgepose.runtime.atomic import atomic_path, make_folder
-from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.estimator import Estimator, Options
 from edgepose.runtime.load import find, open_model
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
@@ -102,20 +102,16 @@ def prepared(
     network_at: Callable[[Size], Network] | None = None,
 ) -> Estimates:
     """The estimator as papers evaluate: detectors' boxes from a score of 0.05, one-stage people from that of their
-    codec; mirrored pictures and scales where asked for.
+    codec; mirrored pictures and scales where asked for. Everything else is as deployed, but for the suppression of
+    duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published.
 
     network_at: the model for another input size, which a bottom-up one needs for scales; see `network_of_sizes`.
     """
     if network_at is not None and tuple(scales) != (1.0,) and estimator.spec.codec == "associative":
         return MultiScale(estimator.spec, network_at, scales, flip_test)
     detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
-    return Estimator(
-        estimator.network,
-        estimator.detector,
-        min_box_score=MIN_BOX_SCORE if detects else 0.0,
-        flip_test=flip_test,
-        scales=scales,
-    )
+    least = MIN_BOX_SCORE if detects else 0.0
+    return estimator.replace(min_box_score=least, flip_test=flip_test, scales=scales, duplicate_oks=None)
 
 
 def network_of_sizes(
@@ -231,10 +227,10 @@ def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels
 def tests_of(estimator: Estimates) -> dict[str, Any]:
     """Which of the published evaluation's extras the estimator applies, where it does."""
     found: dict[str, Any] = {}
-    if getattr(estimator, "flip_test", False):
-        found["flip_test"] = True
-    if getattr(estimator, "scales", (1.0,)) != (1.0,):
-        found["scales"] = list(getattr(estimator, "scales", ()))
+    tests = estimator.options if isinstance(estimator, Estimator) else estimator
+    if isinstance(tests, (Options, MultiScale)):
+        found |= {"flip_test": True} if tests.flip_test else {}
+        found |= {"scales": list(tests.scales)} if tests.scales != (1.0,) else {}
     return found
 
 

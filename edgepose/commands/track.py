@@ -79,7 +79,7 @@ class Outputs:
         if not self._overlay or (self._folder is None and self._video is None):
             return
         trails = self._trails[frame.lane]
-        trails.update(frame.poses, frame.time or 0.0)
+        trails.update(frame.poses, frame.time or 0.0, frame.guessed)
         image = draw(trails.draw(frame.image), frame.poses, threshold=self._threshold)
         size = image.shape[:2]
         if frame.lane not in self._videos or self._videos[frame.lane][1] != size:  # live sources may change their size
@@ -139,7 +139,7 @@ def run(
         try:
             for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
                 height, width = frame.image.shape[:2]
-                result = Result(frame.source, frame.index, frame.time, width, height, frame.poses)
+                result = Result(frame.source, frame.index, frame.time, width, height, frame.poses, frame.guessed)
                 stories[frame.lane].add(result)
                 if frame.poses.ids is not None:
                     stories[frame.lane].identities.update(frame.poses.ids.tolist())
