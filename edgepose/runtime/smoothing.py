@@ -116,8 +116,8 @@ class Smoother:
         poses = smoother(poses, time=frame.time)
 
     Keypoints and boxes are filtered, scores and ids stay. A keypoint scored low, and everything of a person who was not
-    seen, keeps the place given and leaves no trace in what follows. Any frame rate, also a changing one. Not for several
-    threads at once.
+    seen, keeps the place given and leaves no trace in what follows. Any frame rate, also a changing one. Not for
+    several threads at once.
 
     preset:         "steady", "default", "quick", a Preset, or None for off, which gives back what came
     keypoint_score: keypoints scored no higher than this are left alone

@@ -8,7 +8,6 @@ every batch.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
 from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.precision import uses_bf16
-from edgepose.train.recipes import Recipe
+from edgepose.train.recipes import Recipe, from_dict, to_dict
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
@@ -318,7 +317,7 @@ def _save(
     if average is not None:
         parts["average"] = average.network.state_dict()
     updates = average.updates if average is not None else 0
-    facts = {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates}
+    facts = {"recipe": to_dict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates}
     checkpoint.save(path, parts, facts)
 
 
@@ -326,10 +325,9 @@ def _resume(
     path: Path, recipe: Recipe, learner: Learner, optimiser: torch.optim.Optimizer, average: Average | None
 ) -> int:
     parts, facts = checkpoint.load(path)
-    now = checkpoint.plain(dataclasses.asdict(recipe))
-    then = checkpoint.plain(dataclasses.asdict(Recipe("", 1, 1, 1.0))) | facts["recipe"]  # newer settings had no effect
+    now, then = to_dict(recipe), to_dict(from_dict(facts["recipe"], str(path)))  # settings newer than it had no effect
     free = ("threads", "workers", "validate_every")  # change nothing but the speed
-    changed = [name for name in now if name not in free and now[name] != then.get(name)]
+    changed = [name for name in now if name not in free and now[name] != then[name]]
     if changed:
         raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same")
     learner.network.load_state_dict(parts["network"])

@@ -7,7 +7,9 @@ The published recipes carry the published numbers (facts 1.9 and 2.4; batch and 
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -409,3 +411,37 @@ def _parse(key: str, text: str, kind: object) -> object:
     if len(sides) != 2 or not all(side.isdigit() for side in sides):
         raise ValueError(f"{key}={text}: expected width x height, such as 192x256")
     return int(sides[0]), int(sides[1])
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain JSON values, which is how checkpoints hold it; `from_dict` reads it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
+
+
+def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe that `to_dict` wrote to `source`. Fields that are not there have their defaults.
+
+    Raises ValueError for fields that this edgepose does not know, and for what a recipe refuses.
+    """
+    return typing.cast(Recipe, _read(Recipe, {"epochs": 1, "batch": 1, "lr": 1.0, **values}, f"the recipe of {source}"))
+
+
+def _read(kind: type, values: Mapping[str, Any], source: str) -> object:
+    """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold."""
+    types = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(types))
+    if unknown:
+        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(types)}: update edgepose")
+    read = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping) and dataclasses.is_dataclass(types[name])
+        read[name] = _read(types[name], value, f"{source}, {name},") if nested else _as_tuple(value)
+    try:
+        return kind(**read)
+    except TypeError as error:
+        raise ValueError(f"{source} has a field of the wrong type, or lacks one: {error}") from error
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(each) for each in value) if isinstance(value, list) else value
