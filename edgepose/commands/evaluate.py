@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS
@@ -107,7 +108,7 @@ def prepared(
 
     network_at: the model for another input size, which a bottom-up one needs for scales; see `network_of_sizes`.
     """
-    if network_at is not None and tuple(scales) != (1.0,) and estimator.spec.codec == "associative":
+    if network_at is not None and tuple(scales) != (1.0,) and isinstance(estimator.codec, Associative):
         return MultiScale(estimator.spec, network_at, scales, flip_test)
     detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
     least = MIN_BOX_SCORE if detects else 0.0

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from edgepose.codec import codec_of
+from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.commands.train import Settings, quicken_process, require_device, validation
 from edgepose.data.whole import read_whole
@@ -109,7 +110,7 @@ class Parts:
         if recipe.model != SUPERNET or not isinstance(network, LitePose):
             raise ValueError(f"{plan.supernet} holds {recipe.model}, expected a super-net: edgepose train {SUPERNET}")
         skeleton = SKELETONS[spec.skeleton]
-        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec), recipe.mosaic, recipe.whole)
+        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec, Associative), recipe.mosaic, recipe.whole)
         stage = 0 if recipe.overfit else 1  # as it has seen pictures
         calibration = Calibration(samples, plan.evolution.seed, plan.calibrate, stage)
         return Parts(plan, recipe, network.to(plan.sets.device), calibration)

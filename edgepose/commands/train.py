@@ -19,6 +19,7 @@ import cv2
 import torch
 from torch import nn
 
+from edgepose.codec import CODECS
 from edgepose.commands.screen import Screen, Task, show_json
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.data.pictures import ON_BAD
@@ -208,7 +209,7 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
     """
     if len(sets) != 1 or sets[0][2] != 1:
         raise ValueError(f"val= lists {sum(s[2] for s in sets)} data sets, expected one: their figures cannot be mixed")
-    if spec.codec == "classes":
+    if spec.codec not in CODECS:  # a classifier's outputs are no people
         from edgepose.train.classifier import classifier_validation
 
         return classifier_validation(spec, sets[0][1])

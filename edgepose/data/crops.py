@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgepose.codec import Encoder
 from edgepose.data.augment import MILD, STRONG, Strength, blur, cut_out, jitter_hsv, random_view
 from edgepose.data.listed import readable
 from edgepose.data.people import People
@@ -25,7 +26,7 @@ class Crops:
 
     people: People
     spec: ModelSpec
-    codec: Any
+    codec: Encoder
     strong: Strength = STRONG
     mild: Strength = MILD
     on_bad: str = "refuse"
@@ -33,7 +34,7 @@ class Crops:
     def __len__(self) -> int:
         return len(self.people)
 
-    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (B, h, w, 3) uint8 BGR and the codec's targets for people `rows`.
 
         Stage 1 is strong augmentation, 2 mild, 0 none.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.codec import codec_of
+from edgepose.codec import Codec, FlipMerge, Guided, Thresholded, codec_of
 from edgepose.geometry import area, clip_boxes, fixed_aspect
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
@@ -85,21 +85,21 @@ class Estimator:
     ) -> None:
         self.options = Options(min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk)
         self.network = network
-        self.codec = codec_of(network.spec)
+        self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
         self.detector = _detector(detector, network.spec, min_box_score)
         self._chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk
         self._least = min_box_score or 0.0  # person score in a whole picture
-        if flip_test and not hasattr(self.codec, "merge_flipped"):
+        self._merge = self.codec if flip_test and isinstance(self.codec, FlipMerge) else None
+        if flip_test and self._merge is None:
             raise ValueError(f"{network.spec.name} (codec {network.spec.codec}) has no flip test, expected False")
         if self.options.scales != (1.0,) and not network.spec.per_person:
             raise ValueError(
                 f"{network.spec.name} sees the whole picture and has no multi-scale test: leave scales out"
             )
-        if hasattr(self.codec, "score"):  # the codec has a threshold of its own
+        if isinstance(self.codec, Thresholded):
             self._least = MIN_BOX_SCORE if min_box_score is None else min_box_score
-            if self._least:  # low scores never win, so they need not be decoded
-                self.codec = dataclasses.replace(self.codec, score=max(self.codec.score, min(self._least, 0.99)))
+            self.codec = self.codec.at_least(self._least)  # low scores never win, so they need not be decoded
 
     @property
     def spec(self) -> ModelSpec:
@@ -195,10 +195,10 @@ class Estimator:
         parts = []
         for chunk in _even(len(sources), self._chunk):
             outputs = self._outputs(self.views.crops(sources[chunk], matrices[chunk]))
-            if expected is None or not hasattr(self.codec, "decode_near"):
-                parts.append(self.codec.decode(outputs))
-            else:
+            if expected is not None and isinstance(self.codec, Guided):
                 parts.append(self.codec.decode_near(outputs, forth(expected[chunk], matrices[chunk])))
+            else:
+                parts.append(self.codec.decode(outputs))
         keypoints = back(np.concatenate([part.keypoints for part in parts]), matrices)
         scores = np.concatenate([part.scores for part in parts])
         return keypoints, scores, np.concatenate([part.person_scores for part in parts])
@@ -217,10 +217,10 @@ class Estimator:
 
     def _outputs(self, batch: np.ndarray) -> list[np.ndarray]:
         outputs = self.network(batch)
-        if not self.options.flip_test:
+        if self._merge is None:
             return outputs
         mirrored = batch[:, :, ::-1] if self.spec.layout == "nhwc" else batch[..., ::-1]
-        return list(self.codec.merge_flipped(outputs, self.network(np.ascontiguousarray(mirrored))))
+        return self._merge.merge_flipped(outputs, self.network(np.ascontiguousarray(mirrored)))
 
     def _limited(self, poses: Poses) -> Poses:
         """At most `max_people`, the best, in their order."""

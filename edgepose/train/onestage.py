@@ -29,7 +29,7 @@ def onestage_task(
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if not isinstance(network, SASD):
         raise ValueError(f"{recipe.model} is no one-stage network")
-    codec: Anchors = codec_of(spec)
+    codec = codec_of(spec, Anchors)
     check_doubled(codec)
     samples = read_mosaics(data, SKELETONS[recipe.skeleton], codec, on_bad)
     loss_of = AnchorLoss(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.codec import codec_of
+from edgepose.codec.associative import Associative
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
 from edgepose.data.people import union
@@ -83,18 +84,18 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     if recipe.model.startswith(_CLASSES):
         return Task(*classifier_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
-    if spec.codec == "associative":
+    codec = codec_of(spec)
+    if isinstance(codec, Associative):
         return bottom_up_task(recipe, spec, network, data, on_bad)
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = recipe.sampling == "balanced"
     people, missing = union(sets, SKELETONS[recipe.skeleton], None if balanced else times).held(on_bad)
     order = Balanced(people.sets, tuple(times)) if balanced else shuffled
-    codec = codec_of(spec)
     if isinstance(codec, SimCC):
         x, y = codec.sigmas
         codec = dataclasses.replace(codec, sigma=(recipe.blur * x, recipe.blur * y))
-    if isinstance(network, RTMPose) and (recipe.heatmap_weight or recipe.inner_weight):
+    if isinstance(network, RTMPose) and isinstance(codec, SimCC) and (recipe.heatmap_weight or recipe.inner_weight):
         samples = Crops(people, spec, AuxiliaryTargets.of(spec, codec), recipe.strong, recipe.mild, on_bad)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
         return Task(spec, network, samples, loss_of, WithHeatmaps(network), order, missing=tuple(missing))
@@ -110,7 +111,9 @@ def bottom_up_task(
     on_bad: str = "refuse",
 ) -> Task:
     """A network of whole pictures, the teacher it may have, and a super-net's sampling."""
-    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, recipe.whole, on_bad)
+    whole = read_whole(
+        data, SKELETONS[recipe.skeleton], spec, codec_of(spec, Associative), recipe.mosaic, recipe.whole, on_bad
+    )
     loss_of: Loss = LOSSES[spec.codec]
     samples: Samples = whole
     if recipe.teacher and recipe.teacher_weight:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.codec.associative import STRIDES
+from edgepose.codec import codec_of
+from edgepose.codec.associative import STRIDES, Associative
 from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session
 from edgepose.skeleton import Skeleton, shared
@@ -43,7 +44,7 @@ class MapTeacher:
             spec = source.spec
         else:
             spec, source = checkpoint.network_of(path)
-        if spec.codec != "associative":
+        if not isinstance(codec_of(spec), Associative):
             raise ValueError(
                 f"{path} cannot teach: expected a bottom-up network's heat-maps and tags, got {spec.codec}"
             )
