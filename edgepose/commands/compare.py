@@ -24,7 +24,7 @@ from edgepose.evaluate.run import run
 from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.load import backend_of, find
+from edgepose.runtime.load import Backend, backend_of, find
 from edgepose.runtime.scene import draw_scene
 from edgepose.spec import ModelSpec
 
@@ -56,7 +56,7 @@ class Plan:
     seconds: float = 0.5
     watts: float | None = None
     memory: bool = True
-    backend: str | None = None
+    backend: Backend | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
-from edgepose.evaluate.coco import PROTOCOLS
+from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
+from edgepose.evaluate.keypoints import Size as PersonSize
 from edgepose.evaluate.keypoints import keypoint_metrics
 from edgepose.evaluate.labels import (
     PARTS,
@@ -32,7 +33,7 @@ from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
 from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.estimator import Estimator, Options
-from edgepose.runtime.load import find, open_model
+from edgepose.runtime.load import Backend, find, open_model
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
 from edgepose.spec import ModelSpec
@@ -54,8 +55,8 @@ class Measures:
         spoiled: the report also has the figures on spoiled pictures: the data set is run 21 more times.
     """
 
-    protocol: str | None = None
-    pck: str | None = None
+    protocol: Protocol | None = None
+    pck: PersonSize | None = None
     bootstrap: int | None = None
     report: Path | None = None
     spoiled: bool = False
@@ -116,7 +117,7 @@ def prepared(
 
 
 def network_of_sizes(
-    model: str, spec: ModelSpec, backend: str | None, threads: int | None
+    model: str, spec: ModelSpec, backend: Backend | None, threads: int | None
 ) -> Callable[[Size], Network]:
     """The file of a model, by name or path, as a network for any input size (w, h)."""
 

@@ -22,7 +22,7 @@ from torch import nn
 from edgepose.codec import CODECS
 from edgepose.commands.screen import Screen, Task, show_json
 from edgepose.data.mixes import MIXES, mixed
-from edgepose.data.pictures import ON_BAD
+from edgepose.data.pictures import ON_BAD, OnBad
 from edgepose.runtime.atomic import make_folder
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
@@ -48,7 +48,7 @@ class Settings:
     device: str = "cpu"
     tensorboard: bool = False
     names: list[str] = field(default_factory=list)  # of the training sets, "" where one has none
-    on_bad: str = "refuse"
+    on_bad: OnBad = "refuse"
 
 
 def planned(name: str, words: list[str]) -> tuple[Recipe, Settings]:

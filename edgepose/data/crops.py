@@ -12,6 +12,7 @@ from edgepose.codec import Encoder
 from edgepose.data.augment import MILD, STRONG, Strength, blur, cut_out, jitter_hsv, random_view
 from edgepose.data.listed import readable
 from edgepose.data.people import People
+from edgepose.data.pictures import OnBad
 from edgepose.geometry import crop_matrices, transform
 from edgepose.spec import ModelSpec
 
@@ -29,7 +30,7 @@ class Crops:
     codec: Encoder
     strong: Strength = STRONG
     mild: Strength = MILD
-    on_bad: str = "refuse"
+    on_bad: OnBad = "refuse"
 
     def __len__(self) -> int:
         return len(self.people)

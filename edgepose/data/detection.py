@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from edgepose.data.augment import jitter_hsv
-from edgepose.data.pictures import ON_BAD, Pictures
+from edgepose.data.pictures import ON_BAD, OnBad, Pictures
 from edgepose.geometry import area, clip_boxes, compose, iou
 
 POSITIVE = 0.5  # machine boxes of at least this score are people, the others regions to ignore
@@ -116,7 +116,7 @@ class Detections:
         size: int,
         ratio: tuple[float, float] = (0.5, 1.5),
         mixup: float = 0.0,
-        on_bad: str = "refuse",
+        on_bad: OnBad = "refuse",
     ) -> None:
         if size <= 0 or size % 32:
             raise ValueError(f"size is {size}, expected a multiple of 32, the detector's greatest stride")

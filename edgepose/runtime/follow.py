@@ -9,7 +9,7 @@ from __future__ import annotations
 import time as clocks
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from edgepose.runtime.candidates import BOX_TIME, MARGIN_TIME, Candidates, blend
 from edgepose.runtime.cuts import Cuts
 from edgepose.runtime.estimator import Estimator, distinct
 from edgepose.runtime.load import DUPLICATE_OKS
-from edgepose.runtime.schedule import Schedule
+from edgepose.runtime.schedule import Every, Schedule
 from edgepose.runtime.smoothing import Smoother
 from edgepose.runtime.tracker import Tracker
 
@@ -33,6 +33,7 @@ USUAL_TIME = 0.3  # seconds over which the usual score is averaged
 # again so many seconds later: its slips last for a few alike frames, and a pose of nobody scores low.
 SURE_BOX, SURE_POSE = 0.5, 0.7
 DOUBTED = 0.15
+BudgetEvent = Literal["behind", "caught up"]
 EXPECTED_SCORE = 0.2  # last score above which a keypoint's expected place counts when the next pose is read
 
 
@@ -83,12 +84,12 @@ class Follower:
         self,
         estimator: Estimator,
         *,
-        detect_every: int | str = 5,
+        detect_every: Every = 5,
         tracker: Tracker | None = None,
         smoother: Smoother | None = None,
         max_latency: float | None = None,
         fps: float | None = None,
-        report: Callable[[str, str, dict[str, Any]], None] | None = None,
+        report: Callable[[BudgetEvent, str, dict[str, Any]], None] | None = None,
         clock: Callable[[], float] = clocks.perf_counter,
     ) -> None:
         self.estimator = estimator

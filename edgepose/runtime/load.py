@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast, get_args
 
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.fetch import PUBLISHED, cached
@@ -19,12 +19,19 @@ DEFAULT_DETECTOR = "default-detector"
 # Two poses of one person, from two boxes around parts of them. On coco_mini train AP is .120 without suppression and
 # .121 from 0.8 down to 0.5, while the people listed fall from 177 to 146; mmdeploy's tracker has 0.5 too.
 DUPLICATE_OKS = 0.5
-BACKENDS = {  # module and class of the session; what is not onnxruntime is an extra of the same name
+Backend = Literal["onnxruntime", "openvino", "ncnn"]
+BACKENDS: dict[
+    Backend, tuple[str, str]
+] = {  # module and class of the session; what is not onnxruntime is an extra of the same name
     "onnxruntime": ("edgepose.runtime.session", "Session"),
     "openvino": ("edgepose.runtime.session_openvino", "OpenVinoSession"),
     "ncnn": ("edgepose.runtime.session_ncnn", "NcnnSession"),
 }
-SUFFIXES = {".onnx": "onnxruntime", ".xml": "openvino", ".param": "ncnn"}  # what runs a file unless it is said
+SUFFIXES: dict[str, Backend] = {
+    ".onnx": "onnxruntime",
+    ".xml": "openvino",
+    ".param": "ncnn",
+}  # what runs a file unless it is said
 
 
 def load(
@@ -32,7 +39,7 @@ def load(
     *,
     detector: str | Path | Detector | None = "default",
     spec: ModelSpec | None = None,
-    backend: str | None = None,
+    backend: Backend | None = None,
     threads: int | None = None,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
@@ -65,7 +72,7 @@ def load(
 def open_model(
     model: str | Path | bytes | None,
     spec: ModelSpec | None = None,
-    backend: str | None = None,
+    backend: Backend | None = None,
     threads: int | None = None,
     default: str = DEFAULT_POSE,
 ) -> Network:
@@ -94,13 +101,13 @@ def open_model(
     return cast(Network, make(source, spec, threads=threads))
 
 
-def backend_of(model: str | Path | bytes | None, backend: str | None = None) -> str:
+def backend_of(model: str | Path | bytes | None, backend: Backend | None = None) -> Backend:
     """What runs a model: `backend`, or what its file is for."""
     if backend is None:
         suffix = Path(model).suffix if isinstance(model, (str, Path)) else ""
         return SUFFIXES.get(suffix, "onnxruntime")
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}, expected one of {list(BACKENDS)}")
+    if backend not in get_args(Backend):
+        raise ValueError(f"unknown backend {backend!r}, expected one of {list(get_args(Backend))}")
     return backend
 
 

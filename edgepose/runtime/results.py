@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO, get_args
 
 import numpy as np
 
@@ -236,7 +236,8 @@ class OpenPose:
 
 
 # Format -> (the writer, what it is called in the output folder).
-FORMATS: dict[str, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[OpenPose], str]] = {
+Format = Literal["jsonl", "coco", "csv", "openpose"]
+FORMATS: dict[Format, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[OpenPose], str]] = {
     "jsonl": (JsonLines, "results.jsonl"),
     "coco": (CocoResults, "results.json"),
     "csv": (Csv, "results.csv"),
@@ -244,10 +245,10 @@ FORMATS: dict[str, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[
 }
 
 
-def writer(kind: str, folder: str | Path) -> tuple[Writer, Path]:
+def writer(kind: Format, folder: str | Path) -> tuple[Writer, Path]:
     """The writer of a format, and the file (or, for OpenPose, the folder) inside `folder` that it makes."""
-    if kind not in FORMATS:
-        raise ValueError(f"unknown format {kind!r}, expected one of {list(FORMATS)}")
+    if kind not in get_args(Format):
+        raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
     make, name = FORMATS[kind]
     path = Path(folder) / name
     return make(path), path

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class Preset:
             raise ValueError(f"a preset needs a cutoff above 0 and an opening of at least 0 Hz, got {self}")
 
 
-PRESETS = {
+PresetName = Literal["steady", "default", "quick"]
+PRESETS: dict[PresetName, Preset] = {
     "steady": Preset(cutoff=0.2, opening=10.0),
     "default": Preset(cutoff=0.5, opening=25.0),
     "quick": Preset(cutoff=1.5, opening=40.0),
@@ -127,15 +129,17 @@ class Smoother:
 
     def __init__(
         self,
-        preset: str | Preset | None = "default",
+        preset: PresetName | Preset | None = "default",
         *,
         keypoint_score: float = 0.2,
         forget: float = 1.0,
         interval: float = 1 / 30,
     ) -> None:
         if isinstance(preset, str):
-            if preset not in PRESETS:
-                raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(PRESETS)}, a Preset or None")
+            if preset not in get_args(PresetName):
+                raise ValueError(
+                    f"unknown preset {preset!r}, expected one of {sorted(get_args(PresetName))}, a Preset or None"
+                )
             preset = PRESETS[preset]
         for name, value in (("forget", forget), ("interval", interval)):
             if not (value > 0 and math.isfinite(value)):

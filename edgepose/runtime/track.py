@@ -23,11 +23,11 @@ from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.follow import Follower
 from edgepose.runtime.lanes import End, Lanes
-from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, Feed, feed_of, read_live, read_recorded
+from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
 from edgepose.runtime.load import load
 from edgepose.runtime.pictures import read_image
-from edgepose.runtime.schedule import Schedule
-from edgepose.runtime.smoothing import Smoother
+from edgepose.runtime.schedule import Every, Schedule
+from edgepose.runtime.smoothing import PresetName, Smoother
 from edgepose.runtime.sources import Source, expand
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.video import Frame
@@ -62,8 +62,8 @@ def track(
     source: str | Path | int | Feed | Sequence[str | Path | int | Feed],
     model: Estimator | str | Path | None = None,
     *,
-    detect_every: int | str = 5,
-    smooth: str | None = "default",
+    detect_every: Every = 5,
+    smooth: PresetName | None = "default",
     follow: int | None = None,
     hold: float = 0.0,
     max_latency: float | None = None,
@@ -210,10 +210,10 @@ class _Run:
         finally:
             self._close(threads)
 
-    def reporter(self, feed: Feed) -> Callable[[str, str, dict[str, Any]], None]:
+    def reporter(self, feed: Feed) -> Callable[[EventKind, str, dict[str, Any]], None]:
         """How the follower of a feed reports."""
 
-        def report(kind: str, message: str, facts: dict[str, Any]) -> None:
+        def report(kind: EventKind, message: str, facts: dict[str, Any]) -> None:
             self._events.append(Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts))
 
         return report
@@ -276,7 +276,7 @@ class _Run:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _tell_now(self, lane: int, kind: str, message: str, **facts: Any) -> None:
+    def _tell_now(self, lane: int, kind: EventKind, message: str, **facts: Any) -> None:
         name = self.feeds[lane].name
         self._tell(Event(kind, name, f"{name}: {message}", time.monotonic(), facts))
 

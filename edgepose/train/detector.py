@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgepose.codec import codec_of
 from edgepose.codec.boxes import Boxes
 from edgepose.data.detection import Detections, read_boxes
+from edgepose.data.pictures import OnBad
 from edgepose.models import build
 from edgepose.models.rtmdet import RTMDet
 from edgepose.runtime.people import Views
@@ -40,7 +41,7 @@ DETECTOR_VIEWS = {
 
 
 def detector_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse"
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse"
 ) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss, nn.Module | None]:
     """Spec, network, samples and loss of a detector's recipe, and what learns beside it.
 

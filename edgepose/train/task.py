@@ -20,6 +20,7 @@ from edgepose.codec.associative import Associative
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
 from edgepose.data.people import union
+from edgepose.data.pictures import OnBad
 from edgepose.data.read import read
 from edgepose.data.sampling import Balanced, Order, shuffled
 from edgepose.data.whole import read_whole
@@ -63,7 +64,7 @@ def recipe_of(name: str) -> Recipe:
     return RECIPES[name] if name in RECIPES else dataclasses.replace(RECIPES["litepose-xs"], model=name)
 
 
-def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse") -> Task:
+def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse") -> Task:
     """Build a recipe's network and data.
 
     data: (annotations in any known format, folder or zip of pictures, how often the set is listed, or its weight
@@ -108,7 +109,7 @@ def bottom_up_task(
     spec: ModelSpec,
     network: nn.Module,
     data: Sequence[tuple[Path, Path, int]],
-    on_bad: str = "refuse",
+    on_bad: OnBad = "refuse",
 ) -> Task:
     """A network of whole pictures, the teacher it may have, and a super-net's sampling."""
     whole = read_whole(

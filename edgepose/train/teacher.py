@@ -21,6 +21,7 @@ from edgepose.train import checkpoint
 from edgepose.train.associative_loss import masked_square
 from edgepose.train.loop import Normalise
 from edgepose.train.precision import uses_bf16
+from edgepose.train.recipes import Precision
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 Maps = tuple[Tensor, Tensor]  # heat-maps (B, K, h/4, w/4) and (B, K, h/2, w/2)
@@ -37,7 +38,9 @@ class MapTeacher:
         threads: of onnxruntime; by default as many as help.
     """
 
-    def __init__(self, path: Path, student: ModelSpec, precision: str = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, student: ModelSpec, precision: Precision = "fp32", threads: int | None = None
+    ) -> None:
         source: Session | nn.Module
         if path.suffix == ".onnx":
             source = Session(path, threads=threads)
@@ -86,7 +89,7 @@ def taught(loss_of: Loss, teacher: Callable[[Tensor], Maps], weight: float) -> L
     return with_teacher
 
 
-def _of_network(spec: ModelSpec, network: nn.Module, precision: str) -> Callable[[Tensor], Maps]:
+def _of_network(spec: ModelSpec, network: nn.Module, precision: Precision) -> Callable[[Tensor], Maps]:
     normalise, k = Normalise(spec), len(spec.keypoints)
 
     @torch.no_grad()
