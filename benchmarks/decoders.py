@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.associative import SETTINGS
+from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.labels import read_labels
@@ -36,8 +37,7 @@ class Timed:
 
     def __init__(self, path: Path, changes: dict[str, Any]) -> None:
         self.spec: ModelSpec = Session(path).spec
-        if self.spec.codec != "associative":
-            raise ValueError(f"{path} holds {self.spec.codec}: expected a bottom-up network")
+        codec_of(self.spec, Associative)  # or it is no bottom-up network
         self.spec = dataclasses.replace(self.spec, codec_args={**self.spec.codec_args, **changes})
         self.estimator = Estimator(Session(path, self.spec), min_box_score=0.0)
         self.seconds = 0.0

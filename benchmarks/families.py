@@ -24,7 +24,6 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from associative import crowd, scene
@@ -32,6 +31,8 @@ from sasd_speed import maps_of
 
 import edgepose
 from edgepose.codec import codec_of
+from edgepose.codec.anchors import Anchors
+from edgepose.codec.associative import Associative
 from edgepose.export import export_onnx, random_views
 from edgepose.models import build
 from edgepose.runtime.atomic import atomic_path
@@ -140,12 +141,13 @@ def anywhere(people: int) -> np.ndarray:
 
 def crowded(session: Network, people: int) -> list[np.ndarray]:
     """What a good network would give for so many people."""
-    codec: Any = codec_of(session.spec)
-    if session.spec.codec == "anchors":
+    codec = codec_of(session.spec)
+    if isinstance(codec, Anchors):
         cells = side_by_side(people, codec.input_size)
         inset = 0.15 * (cells[:, 2:] - cells[:, :2])  # apart, so that suppression leaves everybody
         return maps_of(codec, people, cells + np.concatenate([inset, -inset], axis=1))
     rng = np.random.default_rng(0)
+    codec = codec_of(session.spec, Associative)
     return scene(codec, crowd(people, codec.input_size[0], rng), np.ones((people, 17)), rng, NOISE)
 
 

@@ -70,7 +70,7 @@ class Crowd:
 
     def __init__(self, network: Network, count: int) -> None:
         self.network, self.spec = network, network.spec
-        self.maps = maps_of(codec_of(network.spec), count)
+        self.maps = maps_of(codec_of(network.spec, Anchors), count)
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         self.network(batch)
@@ -163,7 +163,7 @@ def show(rows: list[dict[str, Any]], decoded: list[dict[str, Any]], people: list
 def decoding(side: int, people: list[int], repeats: int = 30) -> dict[str, Any]:
     """Median CPU milliseconds of this thread to decode maps with so many people."""
     spec: ModelSpec = build("sasd-xs", input_size=(side, side))[0]
-    codec: Anchors = dataclasses.replace(codec_of(spec), score=MIN_BOX_SCORE)
+    codec: Anchors = dataclasses.replace(codec_of(spec, Anchors), score=MIN_BOX_SCORE)
     medians = []
     for count in people:
         outputs, times = maps_of(codec, count), []

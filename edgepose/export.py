@@ -15,20 +15,15 @@ import torch
 from torch import nn
 
 from edgepose.codec import codec_of
-from edgepose.codec.associative import sampled
-from edgepose.codec.grouping import quarters
-from edgepose.models.associative import Peaks
 from edgepose.models.deployed import Deployed, TorchNetwork, deployed_spec
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.network import Network
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
-from edgepose.train.detection_loss import decode, flatten
 
 OPSET = 18
 TOLERANCE = 0.1  # mean distance of decoded keypoints, peaks or box corners, in pixels of the network's input
 SCORE_TOLERANCE = 0.01  # mean difference of their scores
-CELLS = 300  # of a detector or a bottom-up network and a view: the ones that torch scores best
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ def _write(module: Deployed, spec: ModelSpec, path: Path, half: bool) -> None:
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["images"],
-                output_names=output_names(spec),
+                output_names=list(codec_of(spec).output_names),
                 dynamic_shapes=dynamic,
                 verbose=False,
             )
@@ -132,21 +127,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def output_names(spec: ModelSpec) -> list[str]:
-    """Names of the graph's outputs, in the network's order."""
-    if spec.codec == "boxes":
-        return [f"{kind}_{stride}" for stride in spec.codec_args["strides"] for kind in ("logits", "distances")]
-    if spec.codec == "anchors":
-        return [f"anchors_{stride}" for stride in spec.codec_args["strides"]]
-    names = {
-        "simcc": ["simcc_x", "simcc_y"],
-        "heatmap": ["heatmaps"],
-        "distribution": ["heatmaps"],
-        "associative": ["heatmaps", "tags", "peak_scores", "peak_cells"],
-    }
-    return names[spec.codec]
-
-
 def slim(graph: Any) -> None:
     """Drop what only the exporter needed: source lines of every node and shapes of every inner tensor."""
     del graph.value_info[:]
@@ -174,12 +154,10 @@ def store_half(graph: Any) -> None:
 
 def compared(reference: TorchNetwork, session: Network, views: np.ndarray, out: Path, half: bool) -> Report:
     """How far the results of a file that is to become `out` are from torch's; ValueError where they are too far."""
-    if session.spec.per_person:  # all at once, since the batch is free
-        distances, scores = _people_apart(codec_of(session.spec), reference(views), session(views))
-    else:
-        apart = {"associative": _peaks_apart, "anchors": _anchors_apart}.get(session.spec.codec, _boxes_apart)
-        pairs = [apart(codec_of(session.spec), reference(view[None]), session(view[None])) for view in views]
-        distances, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    codec = codec_of(session.spec)
+    batches = [views] if session.spec.per_person else [view[None] for view in views]  # a crop's batch is free
+    pairs = [codec.apart(reference(batch), session(batch)) for batch in batches]
+    distances, scores = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     mean, largest = float(distances.mean()), float(distances.max())
     report = Report(out, len(views), len(distances), mean, largest, float(scores.mean()))
     if not (report.mean <= TOLERANCE and report.scores <= SCORE_TOLERANCE):  # NaN is refused too
@@ -189,63 +167,3 @@ def compared(reference: TorchNetwork, session: Network, views: np.ndarray, out: 
             f"{'keep float32 weights' if half else 'look at the weights, or report the model'}"
         )
     return report
-
-
-def _people_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of keypoints in pixels, differences of their scores."""
-    a, b = codec.decode(ours), codec.decode(theirs)
-    apart = np.linalg.norm(a.keypoints.astype(np.float64) - b.keypoints, axis=-1)
-    return apart.ravel(), np.abs(a.scores - b.scores).ravel()
-
-
-def _boxes_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of box corners in pixels, differences of scores, cell by cell before suppression.
-
-    After it, the last digit would decide which of two equally good boxes of one person there is to compare.
-    """
-    (logits, distances, cells), (other_logits, other_distances, _) = (
-        flatten([torch.from_numpy(output) for output in outputs], codec) for outputs in (ours, theirs)
-    )
-    scores, other_scores = (values[0, :, codec.person].sigmoid() for values in (logits, other_logits))
-    best = scores.topk(min(CELLS, len(cells))).indices
-    boxes, other = (decode(values[0, best], cells[best]) for values in (distances, other_distances))  # (n, 4) each
-    apart = (boxes - other).reshape(-1, 2).norm(dim=-1)
-    return apart.numpy(), (scores - other_scores)[best].abs().numpy()
-
-
-def _peaks_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of keypoints in pixels at torch's peaks, and differences of heat, of tags and of the scores of peaks.
-
-    Before grouping: after it, the last digit would decide which of two equally good people a keypoint belongs to.
-    """
-    (heat, tags), (other_heat, other_tags) = codec.maps(ours), codec.maps(theirs)
-    if len(theirs) == 2:  # of a graph that leaves the peaks to the codec
-        maps = [torch.from_numpy(output) for output in theirs]
-        theirs = [output.numpy() for output in Peaks(codec.people, codec.window)(*maps)]
-    k, (height, width) = len(heat), heat.shape[1:]
-    best = np.argsort(-ours[2].ravel(), kind="stable")[:CELLS]
-    joint, cells = np.divmod(best, ours[2].shape[2])[0], ours[3].reshape(-1)[best].astype(np.int64)
-    y, x = np.divmod(cells, width)
-    moved = quarters(heat, joint, x, y) - quarters(other_heat, joint, x, y)  # (n, 2) cells
-    apart = np.linalg.norm(moved, axis=-1) * codec.input_size[0] / width
-    found, other_found = (
-        sampled(planes, x[None].repeat(k, 0), y[None].repeat(k, 0), (height, width)) for planes in (tags, other_tags)
-    )
-    own = joint, np.arange(len(best))
-    differences = (
-        np.abs(heat[joint, y, x] - other_heat[joint, y, x]),
-        np.abs(found[own] - other_found[own]).ravel(),
-        np.abs(np.sort(ours[2].ravel()) - np.sort(theirs[2].ravel())),  # equal ones may change places
-    )
-    return apart, np.concatenate(differences)
-
-
-def _anchors_apart(codec: Any, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of keypoints and box corners in pixels, differences of scores, cell by cell before suppression."""
-    a, b = codec.everywhere(ours), codec.everywhere(theirs)
-    best = np.argsort(-a.person_scores, kind="stable")[:CELLS]
-    a, b = a[best], b[best]
-    points, others = (np.concatenate([p.keypoints, p.boxes.reshape(-1, 2, 2)], axis=1) for p in (a, b))
-    apart = np.linalg.norm(points.astype(np.float64) - others, axis=-1)
-    sure, other = (np.concatenate([p.scores, p.person_scores[:, None]], axis=1) for p in (a, b))
-    return apart.ravel(), np.abs(sure - other).ravel()

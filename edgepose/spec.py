@@ -7,14 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from edgepose.skeleton import SKELETONS, Skeleton
 
 FORMAT = 1  # raised when a field changes its meaning, so that an old runtime refuses a newer file
-WARPS = ("box", "udp", "letterbox", "middle")
-LAYOUTS = ("nhwc", "nchw")
-COLOURS = ("bgr", "rgb")
+Warp = Literal["box", "udp", "letterbox", "middle"]
+Layout = Literal["nhwc", "nchw"]
+Colour = Literal["bgr", "rgb"]
+WARPS: tuple[Warp, ...] = get_args(Warp)
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+COLOURS: tuple[Colour, ...] = get_args(Colour)
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class ModelSpec:
     skeleton: str = "coco"  # key of SKELETONS; "box" for a detector
     codec_args: Mapping[str, Any] = field(default_factory=dict)
     per_person: bool = False  # True: the network sees one crop per person, False: the whole picture
-    warp: str = "box"  # box: RTMPose's crop, udp: unbiased crop; whole, letterbox: top-left, middle: in the middle
+    warp: Warp = "box"  # box: RTMPose's crop, udp: unbiased crop; whole, letterbox: top-left, middle: in the middle
     padding: float = 1.25  # crop side / box side (per_person)
     border: int = 0  # grey level outside the picture
-    layout: str = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalised by the runtime
-    colour: str = "bgr"  # order the network wants
+    layout: Layout = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalised by the runtime
+    colour: Colour = "bgr"  # order the network wants
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted, in the order of `colour`
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # divided by, in the order of `colour`
     licence: str = ""

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -262,6 +263,20 @@ def test_choices_are_those_that_exist() -> None:
     }
     for choices, values in known.items():
         assert {choice.value for choice in choices} == set(values), choices
+
+
+def test_tables_have_an_entry_for_every_word_of_their_type() -> None:
+    from edgepose.evaluate import coco, robustness
+    from edgepose.runtime import load, results, smoothing
+
+    for table, words in (
+        (coco.PROTOCOLS, coco.Protocol),
+        (robustness.KINDS, robustness.Spoiling),
+        (load.BACKENDS, load.Backend),
+        (results.FORMATS, results.Format),
+        (smoothing.PRESETS, smoothing.PresetName),
+    ):
+        assert tuple(table) == get_args(words)
 
 
 @pytest.mark.torch

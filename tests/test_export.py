@@ -19,7 +19,7 @@ from torch import Tensor, nn  # noqa: E402
 import edgepose  # noqa: E402
 from edgepose import export as exporting  # noqa: E402
 from edgepose.codec import codec_of  # noqa: E402
-from edgepose.export import export_onnx, output_names, random_views  # noqa: E402
+from edgepose.export import export_onnx, random_views  # noqa: E402
 from edgepose.models import build, load_reference  # noqa: E402
 from edgepose.models.deployed import TorchNetwork, deployed_spec  # noqa: E402
 from edgepose.runtime.session import Session  # noqa: E402
@@ -83,7 +83,7 @@ def test_the_file_tells_what_it_is(exported: Path) -> None:
     shape = [side.dim_value or side.dim_param for side in images.type.tensor_type.shape.dim]
     assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert isinstance(shape[0], str) and shape[1:] == [64, 48, 3]
-    assert [output.name for output in model.graph.output] == output_names(SPEC) == ["simcc_x", "simcc_y"]
+    assert [output.name for output in model.graph.output] == ["simcc_x", "simcc_y"] == list(codec_of(SPEC).output_names)
     assert not model.graph.value_info and not any(node.metadata_props for node in model.graph.node)
     kinds = {node.op_type for node in model.graph.node}
     assert not kinds & {"Gather", "Range", "Shape"}, "pooling is exported as pooling"
@@ -210,7 +210,7 @@ def test_published_networks(name: str, case: str, tmp_path: Path) -> None:
     session = Session(tmp_path / "whole.onnx")
     assert session.spec == deployed_spec(spec)
     model = onnx.load(str(tmp_path / "whole.onnx"))
-    assert [output.name for output in model.graph.output] == output_names(spec)
+    assert [output.name for output in model.graph.output] == list(codec_of(spec).output_names)
     for view in random_views(spec, 2):
         ours, theirs = (codec_of(spec).decode(run(view[None])) for run in (TorchNetwork(spec, network), session))
         assert len(ours) == len(theirs) > 0
@@ -243,7 +243,11 @@ def test_a_one_stage_network_finds_the_same_people(tmp_path: Path) -> None:
     report = export_onnx(spec, network, tmp_path / "sasd.onnx", views)
     assert report.points == 3 * 300 * (14 + 2) and report.mean <= 0.01 and report.scores < 1e-3
     session = Session(tmp_path / "sasd.onnx")
-    assert session.spec == deployed_spec(spec) and output_names(spec) == ["anchors_8", "anchors_16", "anchors_32"]
+    assert session.spec == deployed_spec(spec) and codec_of(spec).output_names == (
+        "anchors_8",
+        "anchors_16",
+        "anchors_32",
+    )
     ours, theirs = (edgepose.Estimator(n)(views[0]) for n in (TorchNetwork(spec, network), session))
     assert len(ours) == len(theirs) > 0 and (ours.person_scores >= 0.3).all()
     np.testing.assert_allclose(theirs.keypoints, ours.keypoints, rtol=1e-3, atol=0.05)
@@ -263,12 +267,12 @@ def test_one_stage_outputs_are_compared_cell_by_cell() -> None:
     codec = codec_of(ModelSpec("mine", "anchors", (64, 64)))
     rng = np.random.default_rng(0)
     ours = [rng.standard_normal((1, 171, h, w)).astype(np.float32) for w, h in codec.grids]
-    distances, scores = exporting._anchors_apart(codec, ours, ours)
+    distances, scores = codec.apart(ours, ours)
     assert len(distances) == 252 * 19 and len(scores) == 252 * 18 and not distances.any() and not scores.any()
     theirs = [level.copy() for level in ours]
     theirs[0].reshape(3, 57, -1)[:, 6] += 0.5  # a keypoint's x by 2 * 0.5 cells of 8 pixels
-    distances, _ = exporting._anchors_apart(codec, ours, theirs)
+    distances, _ = codec.apart(ours, theirs)
     np.testing.assert_allclose(np.unique(np.round(distances, 3)), [0, 8], atol=1e-2)
     theirs[1].reshape(3, 57, -1)[:, 8] += 1
-    _, scores = exporting._anchors_apart(codec, ours, theirs)
+    _, scores = codec.apart(ours, theirs)
     assert (scores > 0).sum() == 3 * 16

@@ -256,8 +256,8 @@ def test_real_pictures_through_the_whole_pipeline(trained: dict[str, tuple[Any, 
     for name, pair in trained.items():
         export_ncnn(*pair, tmp_path / f"{name}.ncnn.param")
     ours = edgepose.load(tmp_path / "pose.ncnn.param", detector=tmp_path / "detector.ncnn.param")
-    networks = [TorchNetwork(*trained[name]) for name in ("pose", "detector")]
-    theirs = edgepose.Estimator(*networks, duplicate_oks=ours.duplicate_oks)
+    pose, detector = (TorchNetwork(*trained[name]) for name in ("pose", "detector"))
+    theirs = edgepose.Estimator(pose, edgepose.Estimator(detector), duplicate_oks=ours.options.duplicate_oks)
     apart = []
     for path in sorted(shared("coco_mini", "train2017").glob("*.jpg"))[:6]:
         image = cv2.imread(str(path))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.codec import codec_of
+from edgepose.codec.associative import Associative
 from edgepose.commands.train import parse, validation
 from edgepose.data.whole import read_whole
 from edgepose.models.associative import associative_spec
@@ -51,7 +52,7 @@ def measure_parts(found: Path, supernet: Path, data: str, out: Path) -> None:
     spec, network = checkpoint.network_of(supernet)
     if not isinstance(network, LitePose):
         raise ValueError(f"{supernet} holds {spec.name}, expected a super-net")
-    samples = read_whole(sets, SKELETONS[spec.skeleton], spec, codec_of(spec), 0.0)
+    samples = read_whole(sets, SKELETONS[spec.skeleton], spec, codec_of(spec, Associative), 0.0)
     ordered = copy.deepcopy(network)
     ordered.load_state_dict(by_importance(dict(network.state_dict())))
     result = json.loads(found.read_text(encoding="utf-8"))

@@ -93,7 +93,7 @@ def evaluate(
     estimators = {}
     for name in model or []:
         estimator = load_estimator(name, detector, backend, threads)
-        at_size = command.network_of_sizes(name, estimator.spec, backend and backend.value, threads)
+        at_size = command.network_of_sizes(name, estimator.spec, None if backend is None else backend.value, threads)
         estimators[name] = command.prepared(estimator, flip_test, factors, at_size)
     unreadable = command.evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json)
     if unreadable:
@@ -123,7 +123,9 @@ def bench(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--people") from None
     estimators = {name: load_estimator(name, detector, backend, threads) for name in names}
-    command.bench_models(estimators, counts, seconds=seconds, backend=backend and backend.value, as_json=as_json)
+    command.bench_models(
+        estimators, counts, seconds=seconds, backend=None if backend is None else backend.value, as_json=as_json
+    )
 
 
 def compare(
@@ -163,8 +165,19 @@ def compare(
 
     if watts is not None and not watts > 0:
         raise typer.BadParameter(f"{watts} is no power: expected a positive number", param_hint="--watts")
-    runner = None if backend is None else backend.value
-    plan = command.Plan(data, images, boxes, detector, people, rounds, seconds, watts, memory, runner, threads)
+    plan = command.Plan(
+        data,
+        images,
+        boxes,
+        detector,
+        people,
+        rounds,
+        seconds,
+        watts,
+        memory,
+        None if backend is None else backend.value,
+        threads,
+    )
     with Screen() as screen:
         rows = command.compare(names, lambda name: load_estimator(name, detector, backend, threads), plan, screen)
         for row in rows:

@@ -89,9 +89,7 @@ Threshold = Annotated[float, typer.Option("--threshold", help="Least score of th
 
 
 def load_estimator(model: str | None, detector: str, backend: Backend | None, threads: int | None) -> Estimator:
-    """`edgepose.load`, with words for its None: "default" models, and "none" for no detector."""
+    """`edgepose.load` with the words of the command line, which are its own."""
     from edgepose.runtime.load import load
 
-    name = None if model == "default" else model
-    finder = None if detector == "none" else detector
-    return load(name, detector=finder, backend=None if backend is None else backend.value, threads=threads)
+    return load(model, detector=detector, backend=None if backend is None else backend.value, threads=threads)

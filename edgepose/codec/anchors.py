@@ -7,17 +7,19 @@ a pixel less.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from edgepose.codec.comparison import candidates_apart
 from edgepose.geometry import nms
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
 BOX = 6  # x, y, w, h, object, class; then x, y, confidence of each keypoint
+HIGHEST = 0.99  # threshold that is set for callers; above it they choose themselves
 RATIO = 4.0  # an anchor learns boxes whose sides are less than so many times, and more than 1/so many times its own
 
 
@@ -60,6 +62,11 @@ class Anchors:
     def grids(self) -> list[tuple[int, int]]:
         """Columns and rows of each level."""
         return [(self.input_size[0] // stride, self.input_size[1] // stride) for stride in self.strides]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file."""
+        return tuple(f"anchors_{stride}" for stride in self.strides)
 
     @cached_property
     def _cells(self) -> np.ndarray:
@@ -132,6 +139,14 @@ class Anchors:
         maps = self._maps(outputs)
         every = np.arange(self._cells.shape[1])
         return self._people(maps, every, *self._boxes(maps, every))
+
+    def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of keypoints and box corners in pixels, differences of scores; see `Codec.apart`."""
+        return candidates_apart(self.everywhere(ours), self.everywhere(theirs))
+
+    def at_least(self, score: float) -> Anchors:
+        """The same with a threshold that is not below `score`."""
+        return replace(self, score=max(self.score, min(score, HIGHEST)))
 
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Raw maps that decode, cell by cell, to the mean of what a picture's and its mirror image's decode to.

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from edgepose.codec import grouping
-from edgepose.codec.grouping import Peaks
+from edgepose.codec.comparison import BEST
+from edgepose.codec.grouping import Peaks, quarters
 from edgepose.geometry import boxes_of
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
-GROUPINGS = ("fast", "published")
+Grouping = Literal["fast", "published"]
+GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 STRIDES = (4, 2)
 
 
@@ -42,7 +45,7 @@ class Associative:
     window: int = 5
     threshold: float = 0.1
     tag_threshold: float = 1.0
-    grouping: str = "fast"
+    grouping: Grouping = "fast"
     project: bool = False
     refine: bool = True
 
@@ -58,6 +61,11 @@ class Associative:
                 f"expected sigma > 0, threshold >= 0 and tag_threshold > 0, got {self.sigma}, {self.threshold} and "
                 f"{self.tag_threshold}"
             )
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file, which finds the peaks itself; ncnn's has the network's two outputs."""
+        return "heatmaps", "tags", "peak_scores", "peak_cells"
 
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """People (N, K, 2) of one picture in input pixels, visible (N, K) -> targets of both scales.
@@ -91,9 +99,7 @@ class Associative:
         """
         heat, tags = self.maps(outputs)
         inside = len(outputs) == 4 and not self.project  # the graph has found the peaks
-        if inside:
-            return self.decode_maps(heat, tags, (outputs[2][0].astype(np.float32), outputs[3][0].astype(np.int64)))
-        return self.decode_maps(heat, tags)
+        return self.decode_maps(heat, tags, self._peaks(outputs, heat) if inside else None)
 
     def decode_maps(
         self, heat: np.ndarray, tags: np.ndarray, found: tuple[np.ndarray, np.ndarray] | None = None
@@ -153,6 +159,36 @@ class Associative:
         other, more = (planes[..., self.skeleton.flip, :, ::-1] for planes in self.maps(flipped))
         both = np.concatenate([tags, more])  # (2, K, h/4, w/4)
         return [((heat + other) / 2)[None], both.reshape(1, -1, *both.shape[2:])]
+
+    def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of keypoints in pixels at the best peaks of `ours`, and differences of heat, of tags and of the
+        scores of peaks; see `Codec.apart`.
+        """
+        (heat, tags), (other_heat, other_tags) = self.maps(ours), self.maps(theirs)
+        (values, cells), (other_values, _) = self._peaks(ours, heat), self._peaks(theirs, other_heat)
+        k, (height, width) = len(heat), heat.shape[1:]
+        best = np.argsort(-values.ravel(), kind="stable")[:BEST]
+        joint, cell = best // values.shape[1], cells.reshape(-1)[best]
+        y, x = np.divmod(cell, width)
+        moved = quarters(heat, joint, x, y) - quarters(other_heat, joint, x, y)  # (n, 2) cells
+        distances = np.linalg.norm(moved, axis=-1) * self.input_size[0] / width
+        found, other_found = (
+            sampled(planes, x[None].repeat(k, 0), y[None].repeat(k, 0), (height, width))
+            for planes in (tags, other_tags)
+        )
+        own = joint, np.arange(len(best))
+        differences = (
+            np.abs(heat[joint, y, x] - other_heat[joint, y, x]),
+            np.abs(found[own] - other_found[own]).ravel(),
+            np.abs(np.sort(values.ravel()) - np.sort(other_values.ravel())),  # equal ones may change places
+        )
+        return distances, np.concatenate(differences)
+
+    def _peaks(self, outputs: list[np.ndarray], heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and cells (K, M) of the peaks that an exported file found, or of all peaks of maps (K, H, W)."""
+        if len(outputs) == 4:
+            return outputs[2][0].astype(np.float32), outputs[3][0].astype(np.int64)
+        return grouping.find_peaks(heat, self.people, self.window, 0.0)
 
     @property
     def _fine(self) -> tuple[int, int]:

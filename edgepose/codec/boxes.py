@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
+from edgepose.codec.comparison import candidates_apart
 from edgepose.geometry import nms
 from edgepose.poses import Poses
 from edgepose.skeleton import BOX, Skeleton
 
-FORMATS = ("rtmdet", "rtmdet-nhwc", "yolox", "detections")
+Format = Literal["rtmdet", "rtmdet-nhwc", "yolox", "detections"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+HIGHEST = 0.99  # threshold that is set for callers; above it they choose themselves
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Boxes:
 
     input_size: tuple[int, int]  # w, h
     skeleton: Skeleton = BOX
-    format: str = "rtmdet"
+    format: Format = "rtmdet"
     strides: tuple[int, ...] = (8, 16, 32)
     classes: int = 1
     person: int = 0
@@ -47,6 +51,16 @@ class Boxes:
             raise ValueError(f"Boxes finds no keypoints: state the skeleton 'box' instead of {self.skeleton.name!r}")
         object.__setattr__(self, "strides", tuple(self.strides))
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file, which is of format rtmdet, and of other files."""
+        if self.format == "detections":
+            return "detections", "labels"
+        if self.format == "yolox":
+            return ("cells",)
+        kinds = ("logits", "distances") if self.format == "rtmdet" else ("cells",)
+        return tuple(f"{kind}_{stride}" for stride in self.strides for kind in kinds)
+
     def encode(self, boxes: np.ndarray, crowd: np.ndarray) -> dict[str, np.ndarray]:
         """(N, 4) input pixels and (N,) -> boxes (N, 4), ignore (N,) float32.
 
@@ -61,17 +75,32 @@ class Boxes:
         if self.format != "detections":
             keep = nms(boxes, scores, self.iou)[: self.limit]
             boxes, scores = boxes[keep], scores[keep]
+        return self._people(boxes, scores)
+
+    def everywhere(self, outputs: list[np.ndarray]) -> Poses:
+        """What every cell says, by level, row and column, nothing suppressed (of `detections`, every row)."""
+        return self._people(*self._candidates(outputs, every=True))
+
+    def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of box corners in pixels, differences of scores; see `Codec.apart`."""
+        return candidates_apart(self.everywhere(ours), self.everywhere(theirs))
+
+    def at_least(self, score: float) -> Boxes:
+        """The same with a threshold that is not below `score`."""
+        return replace(self, score=max(self.score, min(score, HIGHEST)))
+
+    def _people(self, boxes: np.ndarray, scores: np.ndarray) -> Poses:
         n = len(boxes)
         return Poses(np.zeros((n, 0, 2)), np.zeros((n, 0)), boxes, scores, self.skeleton)
 
-    def _candidates(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (N, 4) and scores (N,) of the person class above the threshold, before suppression."""
+    def _candidates(self, outputs: list[np.ndarray], every: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (N, 4) and scores (N,) of the person class, above the threshold or `every` one, before suppression."""
         if any(len(o) != 1 for o in outputs):
             raise ValueError(f"Boxes decodes one picture at a time, got batches of {[len(o) for o in outputs]}")
         if self.format == "detections":
-            return self._detections(outputs)
+            return self._detections(outputs, every)
         if self.format == "yolox":
-            return self._yolox(outputs)
+            return self._yolox(outputs, every)
         levels = len(self.strides)
         wanted = levels if self.format == "rtmdet-nhwc" else 2 * levels
         if len(outputs) != wanted:
@@ -88,14 +117,17 @@ class Boxes:
                 raise ValueError(
                     f"level {level} has {distances.shape[-1]} box numbers per cell, expected 4: check the spec"
                 )
-            parts.append(self._level(logits, distances, stride))
+            parts.append(self._level(logits, distances, stride, every))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    def _level(self, logits: np.ndarray, distances: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    def _level(
+        self, logits: np.ndarray, distances: np.ndarray, stride: int, every: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Logits (h, w) and distances (h, w, 4) of one level; thresholding the logits first makes it fast."""
         flat = logits.reshape(-1)
-        chosen = np.flatnonzero(flat > np.log(self.score / (1 - self.score)))
-        if len(chosen) > self.candidates:
+        sure = np.log(self.score / (1 - self.score))
+        chosen = np.arange(len(flat)) if every else np.flatnonzero(flat > sure)
+        if len(chosen) > self.candidates and not every:
             chosen = chosen[np.argsort(-flat[chosen], kind="stable")[: self.candidates]]
         found = distances.reshape(-1, 4)[chosen]
         width = logits.shape[1]
@@ -103,23 +135,25 @@ class Boxes:
         boxes = np.concatenate([points - found[:, :2], points + found[:, 2:]], axis=-1)
         return boxes, 1 / (1 + np.exp(-flat[chosen]))
 
-    def _yolox(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _yolox(self, outputs: list[np.ndarray], every: bool) -> tuple[np.ndarray, np.ndarray]:
         cells = priors(self.input_size, self.strides)  # (cells, 3)
         if len(outputs) != 1 or outputs[0].shape[1:] != (len(cells), 5 + self.classes):
             expected = (1, len(cells), 5 + self.classes)
             raise ValueError(f"format yolox expects one output {expected}, got {[o.shape for o in outputs]}")
         raw = outputs[0][0]
         scores = raw[:, 4] * raw[:, 5 + self.person]
-        chosen = np.flatnonzero(scores > self.score)
+        chosen = np.arange(len(scores)) if every else np.flatnonzero(scores > self.score)
         stride = cells[chosen, 2:]
         centres = raw[chosen, :2] * stride + cells[chosen, :2]
         half = np.exp(raw[chosen, 2:4]) * stride / 2
         return np.concatenate([centres - half, centres + half], axis=-1), scores[chosen]
 
-    def _detections(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _detections(self, outputs: list[np.ndarray], every: bool) -> tuple[np.ndarray, np.ndarray]:
         rows = outputs[0][0]
         if rows.ndim != 2 or rows.shape[1] != 5:
             raise ValueError(f"format detections expects (1, N, 5) rows of box and score, got {outputs[0].shape}")
+        if every:
+            return rows[:, :4], rows[:, 4]
         keep = rows[:, 4] > self.score
         if len(outputs) > 1:
             keep &= outputs[1][0] == self.person

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepose.codec.comparison import people_apart
 from edgepose.codec.simcc import confidence
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
@@ -39,6 +40,11 @@ class Distribution:
     def size(self) -> tuple[int, int]:
         """(w, h) of the maps."""
         return self.input_size[0] // self.stride, self.input_size[1] // self.stride
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file."""
+        return ("heatmaps",)
 
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) input pixels and (N, K) -> heatmaps (N, K, h, w) of sum 1, weights (N, K), float32.
@@ -105,6 +111,10 @@ class Distribution:
         keypoints = (cells + 0.5) * self.stride - 0.5
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (people, 1))
         return Poses(keypoints, scores, boxes, confidence(scores), self.skeleton)
+
+    def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of keypoints in pixels, differences of their scores; see `Codec.apart`."""
+        return people_apart(self.decode(ours), self.decode(theirs))
 
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the logits of an input and of its mirror image (flip test)."""

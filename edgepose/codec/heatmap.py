@@ -8,15 +8,18 @@ CSPNeXt-UDP pre-training of RTMPose's backbone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
+from edgepose.codec.comparison import people_apart
 from edgepose.codec.simcc import confidence
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
-KINDS = ("msra", "dark", "udp")
+Kind = Literal["msra", "dark", "udp"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Heatmap:
 
     input_size: tuple[int, int]  # w, h
     skeleton: Skeleton = COCO
-    kind: str = "udp"
+    kind: Kind = "udp"
     stride: int = 4
     sigma: float = 2.0
     blur: int = 11
@@ -46,6 +49,11 @@ class Heatmap:
         """(2,) input pixels per cell. UDP measures from the first to the last cell's centre."""
         inputs, cells = np.array(self.input_size, np.float64), np.array(self.size, np.float64)
         return (inputs - 1) / (cells - 1) if self.kind == "udp" else inputs / cells
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file."""
+        return ("heatmaps",)
 
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) input pixels and (N, K) -> heatmaps (N, K, h, w) with peak 1, weights (N, K), float32."""
@@ -88,6 +96,10 @@ class Heatmap:
             cells[b, k] = refine(maps[b, k], cells[b, k], self)
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (len(maps), 1))
         return Poses(cells * self.scale, scores, boxes, confidence(scores), self.skeleton)
+
+    def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of keypoints in pixels, differences of their scores; see `Codec.apart`."""
+        return people_apart(self.decode(ours), self.decode(theirs))
 
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the maps of an input and of its mirror image (flip test).

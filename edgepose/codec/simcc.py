@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgepose.codec.comparison import people_apart
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
@@ -44,6 +45,11 @@ class SimCC:
     def sigmas(self) -> tuple[float, float]:
         """`sigma` after the default is filled in."""
         return self.sigma if self.sigma is not None else (1.0, 1.0)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file."""
+        return "simcc_x", "simcc_y"
 
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) crop pixels and (N, K) -> simcc_x (N, K, X), simcc_y (N, K, Y), weights (N, K), all float32.
@@ -90,6 +96,10 @@ class SimCC:
         keypoints = np.where(scores[..., None] > 0, where, -1) / self.split
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (len(scores), 1))
         return Poses(keypoints, scores, boxes, confidence(scores), self.skeleton)
+
+    def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of keypoints in pixels, differences of their scores; see `Codec.apart`."""
+        return people_apart(self.decode(ours), self.decode(theirs))
 
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the outputs of a crop and of its mirror image (flip test); same shapes in and out."""

@@ -7,7 +7,7 @@ from typing import Any
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.runtime.bench import bench
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.load import backend_of
+from edgepose.runtime.load import Backend, backend_of
 from edgepose.runtime.scene import draw_scene
 
 
@@ -17,7 +17,7 @@ def bench_models(
     *,
     size: tuple[int, int] = (1280, 720),
     seconds: float = 3.0,
-    backend: str | None = None,
+    backend: Backend | None = None,
     as_json: bool = False,
 ) -> None:
     """Time every model on the drawn scene; per-person models once for each count in `people`, if there are any."""

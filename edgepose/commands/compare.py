@@ -24,7 +24,7 @@ from edgepose.evaluate.run import run
 from edgepose.runtime.atomic import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.load import DEFAULT_POSE, backend_of, find
+from edgepose.runtime.load import Backend, backend_of, find
 from edgepose.runtime.scene import draw_scene
 from edgepose.spec import ModelSpec
 
@@ -56,7 +56,7 @@ class Plan:
     seconds: float = 0.5
     watts: float | None = None
     memory: bool = True
-    backend: str | None = None
+    backend: Backend | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ def _ready(contender: _Contender, people: int, plan: Plan) -> None:
     estimator = _estimator(contender)
     per_person = estimator.spec.per_person
     if per_person and plan.boxes != "detector":
-        estimator = Estimator(estimator.network, chunk=estimator.chunk)
+        estimator = estimator.replace(detector=None, duplicate_oks=None)
     finds_them = per_person and (plan.boxes != "detector" or estimator.detector is not None)
     asked = people if finds_them or (per_person and plan.people is not None) else None  # else the picture is one person
     contender.watch = Stopwatch(estimator, [draw_scene(SIZE)[0]], people=asked)
@@ -209,7 +209,7 @@ def _timed(contender: _Contender, plan: Plan, meter: EnergyMeter) -> None:
 def _sized(contender: _Contender, people: int, plan: Plan) -> None:
     """File, arithmetic and memory of the (pose) network alone; what cannot be had is None, with the reason."""
     estimator, row = _estimator(contender), contender.row
-    path, _ = find(DEFAULT_POSE if row["model"] == "default" else row["model"])
+    path, _ = find(row["model"])
     files = [path, path.with_suffix(".bin")] if path.suffix in (".xml", ".param") else [path]
     row["file_bytes"] = sum(file.stat().st_size for file in files)
     row |= {"parameters": None, "macs": None, "macs_activations": None, "macs_conventions": None, "macs_reason": None}
@@ -223,8 +223,7 @@ def _sized(contender: _Contender, people: int, plan: Plan) -> None:
     if plan.memory:
         per_person = estimator.spec.per_person
         looked_at = people if per_person and plan.boxes != "detector" else None
-        detector = None if plan.detector == "none" else plan.detector
-        row["peak_memory_bytes"] = peak_memory(str(path), detector, plan.backend, plan.threads, looked_at)
+        row["peak_memory_bytes"] = peak_memory(str(path), plan.detector, plan.backend, plan.threads, looked_at)
 
 
 def _input_shape(spec: ModelSpec) -> tuple[int, ...]:

@@ -11,8 +11,12 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgepose.commands.screen import show_json, show_table
+
+if TYPE_CHECKING:
+    from edgepose.runtime.load import Backend
 
 NEEDED = ("numpy", "opencv-python-headless", "onnxruntime", "av", "typer", "rich")
 MODULES = {"opencv-python-headless": "cv2", "onnxruntime": "edgepose.runtime.session"}
@@ -128,9 +132,9 @@ def _models() -> list[Check]:
         else:
             wrong = "" if digest == stated else f", expected {stated[:12]}"
             checks.append(Check(f"model {name}", not wrong, detail + wrong, cure))
-    return (
-        checks if any(check.ok is False for check in checks) else [*checks, *map(_backend, ("onnxruntime", "openvino"))]
-    )
+    if any(check.ok is False for check in checks):
+        return checks
+    return [*checks, _backend("onnxruntime"), _backend("openvino")]
 
 
 def _hashes(path: Path) -> dict[str, str]:
@@ -139,7 +143,7 @@ def _hashes(path: Path) -> dict[str, str]:
     return {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
 
 
-def _backend(name: str) -> Check:
+def _backend(name: Backend) -> Check:
     """The default pipeline on the drawn scene."""
     from edgepose.runtime.load import load
     from edgepose.runtime.scene import draw_scene

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
-from edgepose.evaluate.coco import PROTOCOLS
+from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
+from edgepose.evaluate.keypoints import Size as PersonSize
 from edgepose.evaluate.keypoints import keypoint_metrics
 from edgepose.evaluate.labels import (
     PARTS,
@@ -30,8 +32,8 @@ from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
 from edgepose.runtime.atomic import atomic_path, make_folder
-from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.load import find, open_model
+from edgepose.runtime.estimator import Estimator, Options
+from edgepose.runtime.load import Backend, find, open_model
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
 from edgepose.spec import ModelSpec
@@ -53,8 +55,8 @@ class Measures:
         spoiled: the report also has the figures on spoiled pictures: the data set is run 21 more times.
     """
 
-    protocol: str | None = None
-    pck: str | None = None
+    protocol: Protocol | None = None
+    pck: PersonSize | None = None
     bootstrap: int | None = None
     report: Path | None = None
     spoiled: bool = False
@@ -102,24 +104,20 @@ def prepared(
     network_at: Callable[[Size], Network] | None = None,
 ) -> Estimates:
     """The estimator as papers evaluate: detectors' boxes from a score of 0.05, one-stage people from that of their
-    codec; mirrored pictures and scales where asked for.
+    codec; mirrored pictures and scales where asked for. Everything else is as deployed, but for the suppression of
+    duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published.
 
     network_at: the model for another input size, which a bottom-up one needs for scales; see `network_of_sizes`.
     """
-    if network_at is not None and tuple(scales) != (1.0,) and estimator.spec.codec == "associative":
+    if network_at is not None and tuple(scales) != (1.0,) and isinstance(estimator.codec, Associative):
         return MultiScale(estimator.spec, network_at, scales, flip_test)
     detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
-    return Estimator(
-        estimator.network,
-        estimator.detector,
-        min_box_score=MIN_BOX_SCORE if detects else 0.0,
-        flip_test=flip_test,
-        scales=scales,
-    )
+    least = MIN_BOX_SCORE if detects else 0.0
+    return estimator.replace(min_box_score=least, flip_test=flip_test, scales=scales, duplicate_oks=None)
 
 
 def network_of_sizes(
-    model: str, spec: ModelSpec, backend: str | None, threads: int | None
+    model: str, spec: ModelSpec, backend: Backend | None, threads: int | None
 ) -> Callable[[Size], Network]:
     """The file of a model, by name or path, as a network for any input size (w, h)."""
 
@@ -231,10 +229,10 @@ def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels
 def tests_of(estimator: Estimates) -> dict[str, Any]:
     """Which of the published evaluation's extras the estimator applies, where it does."""
     found: dict[str, Any] = {}
-    if getattr(estimator, "flip_test", False):
-        found["flip_test"] = True
-    if getattr(estimator, "scales", (1.0,)) != (1.0,):
-        found["scales"] = list(getattr(estimator, "scales", ()))
+    tests = estimator.options if isinstance(estimator, Estimator) else estimator
+    if isinstance(tests, (Options, MultiScale)):
+        found |= {"flip_test": True} if tests.flip_test else {}
+        found |= {"scales": list(tests.scales)} if tests.scales != (1.0,) else {}
     return found
 
 

@@ -9,7 +9,7 @@ from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.runtime.fetch import PUBLISHED, cached, fetch
 from edgepose.runtime.load import WEIGHTS, embedded, open_model
 from edgepose.spec import ModelSpec
-from edgepose.train.recipes import RECIPES
+from edgepose.train.recipes import RECIPES, to_dict
 
 
 def list_models(as_json: bool) -> None:
@@ -37,7 +37,7 @@ def list_models(as_json: bool) -> None:
 def show_model(name: str, as_json: bool) -> None:
     """The card of one model: what it is, what it learnt from, how well it does, under which terms."""
     if name in RECIPES and name not in PUBLISHED and name not in embedded():
-        facts = {"name": name, "recipe": dataclasses.asdict(RECIPES[name])}
+        facts = {"name": name, "recipe": to_dict(RECIPES[name])}
         _print(facts, "", as_json)
         return
     spec = PUBLISHED[name].spec if name in PUBLISHED else open_model(name).spec

@@ -18,7 +18,7 @@ from edgepose.poses import Poses
 from edgepose.runtime.atomic import make_folder
 from edgepose.runtime.draw import draw
 from edgepose.runtime.pictures import write_image
-from edgepose.runtime.results import JsonLines, Result, Writer, as_dict, unique_name, writer
+from edgepose.runtime.results import Format, JsonLines, Result, Writer, as_dict, unique_name, writer
 from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.sources import Source, expand, frames
 from edgepose.runtime.video import Frame, VideoWriter, without_password
@@ -97,7 +97,7 @@ def predict(
     screen: Screen,
     *,
     out: Path | None = None,
-    kind: str = "jsonl",
+    kind: Format = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
     threshold: float = 0.3,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from edgepose.codec import codec_of
+from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.commands.train import Settings, quicken_process, require_device, validation
 from edgepose.data.whole import read_whole
@@ -25,7 +26,7 @@ from edgepose.runtime.atomic import atomic_path
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
 from edgepose.train.evolution import Candidate, Evolution, evolve
-from edgepose.train.recipes import Recipe
+from edgepose.train.recipes import Recipe, from_dict, to_dict
 from edgepose.train.space import Space
 from edgepose.train.supernet import Calibration, stand_alone
 
@@ -105,15 +106,11 @@ class Parts:
     def of(plan: Plan) -> Parts:
         """Read the checkpoint and the training set."""
         spec, network = checkpoint.network_of(plan.supernet)
-        stored = checkpoint.load(plan.supernet)[1]["recipe"]
-        if stored["model"] != SUPERNET or not isinstance(network, LitePose):
-            raise ValueError(
-                f"{plan.supernet} holds {stored['model']}, expected a super-net: edgepose train {SUPERNET}"
-            )
-        known = {field.name for field in dataclasses.fields(Recipe)} - {"strong", "mild"}
-        recipe = Recipe(**{name: value for name, value in stored.items() if name in known})
+        recipe = from_dict(checkpoint.load(plan.supernet)[1]["recipe"], str(plan.supernet))
+        if recipe.model != SUPERNET or not isinstance(network, LitePose):
+            raise ValueError(f"{plan.supernet} holds {recipe.model}, expected a super-net: edgepose train {SUPERNET}")
         skeleton = SKELETONS[spec.skeleton]
-        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec), recipe.mosaic)
+        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec, Associative), recipe.mosaic, recipe.whole)
         stage = 0 if recipe.overfit else 1  # as it has seen pictures
         calibration = Calibration(samples, plan.evolution.seed, plan.calibrate, stage)
         return Parts(plan, recipe, network.to(plan.sets.device), calibration)
@@ -130,7 +127,7 @@ class Parts:
         recipe = dataclasses.replace(
             self.recipe, model=found.name, input_size=(found.side, found.side), sides=(), init="", teacher=""
         )
-        facts = {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": 0, "updates": 0}
+        facts = {"recipe": to_dict(recipe), "spec": spec.to_json(), "iteration": 0, "updates": 0}
         path = out / f"{found.name}.safetensors"
         checkpoint.save(path, {"network": network.state_dict()}, facts)
         return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgepose.commands.screen import Screen, show_json
+from edgepose.data.synthetic.camera import Move
 from edgepose.data.synthetic.places import read_backgrounds
 from edgepose.data.synthetic.write import write_people, write_video
 
@@ -24,7 +25,7 @@ def synthesize_people(
 
 
 def synthesize_video(
-    out: Path, people: int, seconds: float, rate: float, seed: int, size: tuple[int, int] | None, move: str | None,
+    out: Path, people: int, seconds: float, rate: float, seed: int, size: tuple[int, int] | None, move: Move | None,
     backgrounds: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a video with the truth of its frames."""

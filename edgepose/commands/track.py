@@ -17,7 +17,7 @@ from edgepose.commands.screen import Screen
 from edgepose.runtime.draw import draw
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.live import Event, Feed
-from edgepose.runtime.results import LiveJsonLines, Result, Writer, as_dict, unique_name, writer
+from edgepose.runtime.results import Format, LiveJsonLines, Result, Writer, as_dict, unique_name, writer
 from edgepose.runtime.sources import Source
 from edgepose.runtime.track import Tracked, feeds_of, track
 from edgepose.runtime.trails import Trails
@@ -43,7 +43,7 @@ class Outputs:
     out: folder for `results.*` and overlays, or the video file of the only overlay; None: nothing is written
     """
 
-    def __init__(self, feeds: list[Feed], out: Path | None, kind: str, overlay: bool, threshold: float) -> None:
+    def __init__(self, feeds: list[Feed], out: Path | None, kind: Format, overlay: bool, threshold: float) -> None:
         self._video = out if out is not None and out.suffix.lower() in WRITABLE else None
         if self._video is not None and len(feeds) > 1:
             raise ValueError(f"{out} is one video, got {len(feeds)} sources: expected a folder in --out")
@@ -79,7 +79,7 @@ class Outputs:
         if not self._overlay or (self._folder is None and self._video is None):
             return
         trails = self._trails[frame.lane]
-        trails.update(frame.poses, frame.time or 0.0)
+        trails.update(frame.poses, frame.time or 0.0, frame.guessed)
         image = draw(trails.draw(frame.image), frame.poses, threshold=self._threshold)
         size = image.shape[:2]
         if frame.lane not in self._videos or self._videos[frame.lane][1] != size:  # live sources may change their size
@@ -106,7 +106,7 @@ def run(
     screen: Screen,
     *,
     out: Path | None = None,
-    kind: str = "jsonl",
+    kind: Format = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
     threshold: float = 0.3,
@@ -139,7 +139,7 @@ def run(
         try:
             for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
                 height, width = frame.image.shape[:2]
-                result = Result(frame.source, frame.index, frame.time, width, height, frame.poses)
+                result = Result(frame.source, frame.index, frame.time, width, height, frame.poses, frame.guessed)
                 stories[frame.lane].add(result)
                 if frame.poses.ids is not None:
                     stories[frame.lane].identities.update(frame.poses.ids.tolist())

@@ -22,11 +22,12 @@ import torch
 import typer
 from torch import nn
 
+from edgepose.codec import CODECS
 from edgepose.commands.pace import Pace
 from edgepose.commands.screen import Screen, Task, show_json
 from edgepose.data import memory
 from edgepose.data.mixes import MIXES, mixed
-from edgepose.data.pictures import ON_BAD
+from edgepose.data.pictures import ON_BAD, OnBad
 from edgepose.runtime.atomic import make_folder
 from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
@@ -53,7 +54,7 @@ class Settings:
     device: str = "cpu"
     tensorboard: bool = False
     names: list[str] = field(default_factory=list)  # of the training sets, "" where one has none
-    on_bad: str = "refuse"
+    on_bad: OnBad = "refuse"
 
 
 def planned(name: str, words: list[str]) -> tuple[Recipe, Settings]:
@@ -234,7 +235,7 @@ def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[s
     """
     if len(sets) != 1 or sets[0][2] != 1:
         raise ValueError(f"val= lists {sum(s[2] for s in sets)} data sets, expected one: their figures cannot be mixed")
-    if spec.codec == "classes":
+    if spec.codec not in CODECS:  # a classifier's outputs are no people
         from edgepose.train.classifier import classifier_validation
 
         return classifier_validation(spec, sets[0][1])

@@ -8,9 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgepose.codec import Encoder
 from edgepose.data.augment import MILD, STRONG, Strength, blur, cut_out, jitter_hsv, random_view
 from edgepose.data.listed import readable
 from edgepose.data.people import People
+from edgepose.data.pictures import OnBad
 from edgepose.geometry import crop_matrices, transform
 from edgepose.spec import ModelSpec
 
@@ -25,15 +27,15 @@ class Crops:
 
     people: People
     spec: ModelSpec
-    codec: Any
+    codec: Encoder
     strong: Strength = STRONG
     mild: Strength = MILD
-    on_bad: str = "refuse"
+    on_bad: OnBad = "refuse"
 
     def __len__(self) -> int:
         return len(self.people)
 
-    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (B, h, w, 3) uint8 BGR and the codec's targets for people `rows`.
 
         Stage 1 is strong augmentation, 2 mild, 0 none.

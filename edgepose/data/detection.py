@@ -21,7 +21,7 @@ import numpy as np
 
 from edgepose.data.augment import jitter_hsv
 from edgepose.data.memory import PROCESS, Budget, Kept
-from edgepose.data.pictures import ON_BAD, Pictures
+from edgepose.data.pictures import ON_BAD, OnBad, Pictures
 from edgepose.geometry import area, clip_boxes, compose, iou
 
 POSITIVE = 0.5  # machine boxes of at least this score are people, the others regions to ignore
@@ -118,7 +118,7 @@ class Detections:
         size: int,
         ratio: tuple[float, float] = (0.5, 1.5),
         mixup: float = 0.0,
-        on_bad: str = "refuse",
+        on_bad: OnBad = "refuse",
         budget: Budget = PROCESS,
     ) -> None:
         if size <= 0 or size % 32:

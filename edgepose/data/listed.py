@@ -11,6 +11,7 @@ import numpy as np
 
 from edgepose.data.columns import Row, load_json
 from edgepose.data.people import People, union
+from edgepose.data.pictures import OnBad
 from edgepose.data.read import READERS, loaded
 from edgepose.skeleton import Skeleton
 
@@ -37,7 +38,7 @@ def read_listed(
     skeleton: Skeleton,
     regions_of: Callable[[list[Row]], Regions],
     empty: bool,
-    on_bad: str = "refuse",
+    on_bad: OnBad = "refuse",
 ) -> Listed:
     """Data sets (annotations in any known format, pictures, how often it is listed), in one skeleton by keypoint name.
 
@@ -99,7 +100,7 @@ def _unlabelled(people: People) -> list[list[Row]]:
     return found
 
 
-def readable(people: People, files: np.ndarray, row: int, on_bad: str, skipped: list[str]) -> tuple[int, np.ndarray]:
+def readable(people: People, files: np.ndarray, row: int, on_bad: OnBad, skipped: list[str]) -> tuple[int, np.ndarray]:
     """This row, or the next one whose picture can be read, and the picture; what cannot is added to `skipped`.
 
     files: (rows,) the file of `people` that each row shows. With on_bad="refuse" the first failure is raised.

@@ -20,6 +20,7 @@ from edgepose.data.columns import Row
 from edgepose.data.detection import GREY, SMALLEST, VISIBLE, paste, scaling
 from edgepose.data.listed import read_listed, readable
 from edgepose.data.people import People
+from edgepose.data.pictures import OnBad
 from edgepose.geometry import area, compose, transform
 from edgepose.skeleton import Skeleton
 
@@ -43,7 +44,7 @@ class Mosaics:
     ignored: tuple[np.ndarray, ...]
     rows: np.ndarray
     codec: Anchors
-    on_bad: str = "refuse"
+    on_bad: OnBad = "refuse"
     missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -120,7 +121,7 @@ class Mosaics:
 
 
 def read_mosaics(
-    data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, codec: Anchors, on_bad: str = "refuse"
+    data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, codec: Anchors, on_bad: OnBad = "refuse"
 ) -> Mosaics:
     """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
 

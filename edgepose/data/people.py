@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from edgepose.data.pictures import ON_BAD, Pictures
+from edgepose.data.pictures import ON_BAD, OnBad, Pictures
 from edgepose.skeleton import Skeleton, shared
 
 # Share of a box that its person fills, where no mask says it: CrowdPose's and AI Challenger's rule for OKS.
 FILLED = 0.53
+Crowding = Literal["easy", "medium", "hard"]  # of CrowdPose's pictures
 
 
 def _unset() -> np.ndarray:
@@ -114,12 +115,16 @@ class People:
         files = tuple(file for file, kept in zip(self.files, pictures, strict=True) if kept)
         return replace(self, files=files, **columns)
 
-    def crowded(self, level: str) -> People:
+    def crowded(self, level: Crowding) -> People:
         """The people on CrowdPose's easy, medium or hard pictures: crowd index below .2, below .8, the rest.
 
         The published tool splits so; its paper states .1 and .8.
         """
-        limits = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}
+        limits: dict[Crowding, tuple[float, float]] = {
+            "easy": (-np.inf, 0.2),
+            "medium": (0.2, 0.8),
+            "hard": (0.8, np.inf),
+        }
         if level not in limits:
             raise ValueError(f"unknown level {level!r}, expected one of {list(limits)}")
         if np.isnan(self.crowding).all() and len(self.files):
@@ -134,7 +139,7 @@ class People:
             raise ValueError(f"the labels of {name} were read without their pictures: give a folder or zip of them")
         return self.pictures[source].read(name)
 
-    def held(self, on_bad: str = "refuse") -> tuple[People, list[str]]:
+    def held(self, on_bad: OnBad = "refuse") -> tuple[People, list[str]]:
         """The people whose pictures are there, and the names of the pictures that are not; nothing is decoded.
 
         on_bad: "refuse" raises FileNotFoundError where pictures are missing, "skip" leaves their people out.
@@ -144,7 +149,7 @@ class People:
         gone, missing = self.lost(used, on_bad)
         return (self[~gone[self.picture]] if missing else self), missing
 
-    def lost(self, used: np.ndarray, on_bad: str = "refuse") -> tuple[np.ndarray, list[str]]:
+    def lost(self, used: np.ndarray, on_bad: OnBad = "refuse") -> tuple[np.ndarray, list[str]]:
         """Which of the files `used` (M,) are not there (M,), and their names; as `held` does it."""
         if on_bad not in ON_BAD:
             raise ValueError(f"on_bad={on_bad!r}: expected one of {list(ON_BAD)}")

@@ -7,13 +7,15 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.runtime.pictures import read_image
 
-ON_BAD = ("refuse", "skip")  # what to do with pictures that are missing or cannot be read
+OnBad = Literal["refuse", "skip"]  # what to do with pictures that are missing or cannot be read
+ON_BAD: tuple[OnBad, ...] = get_args(OnBad)
 
 
 class Pictures:

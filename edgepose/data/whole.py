@@ -19,6 +19,7 @@ from edgepose.data.augment import WHOLE, Strength
 from edgepose.data.columns import Row
 from edgepose.data.listed import read_listed, readable
 from edgepose.data.people import People
+from edgepose.data.pictures import OnBad
 from edgepose.geometry import compose, middle_matrix, mirror, transform, view_matrices
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
@@ -71,7 +72,7 @@ class Whole:
     mosaic: float = 0.0
     strength: Strength = WHOLE
     unknown: np.ndarray | None = None
-    on_bad: str = "refuse"
+    on_bad: OnBad = "refuse"
     missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -200,7 +201,7 @@ def read_whole(
     codec: Associative,
     mosaic: float,
     strength: Strength = WHOLE,
-    on_bad: str = "refuse",
+    on_bad: OnBad = "refuse",
 ) -> Whole:
     """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
 

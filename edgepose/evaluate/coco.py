@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -103,7 +103,8 @@ def wholebody_ap(
     return figures
 
 
-PROTOCOLS: dict[str, Callable[..., Figures]] = {
+Protocol = Literal["coco", "crowdpose", "wholebody"]
+PROTOCOLS: dict[Protocol, Callable[..., Figures]] = {
     "coco": coco_ap,
     "crowdpose": crowdpose_ap,
     "wholebody": wholebody_ap,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from edgepose.skeleton import MPII, SYNONYMS, Skeleton
 MPII_GROUPS = {"head": (9,), "shoulder": (12, 13), "elbow": (11, 14), "wrist": (10, 15), "hip": (2, 3), "knee": (1, 4),
                "ankle": (0, 5)}  # fmt: skip
 MPII_LEFT_OUT = (6, 7)  # pelvis and thorax
-SIZES = ("torso", "trunk", "box", "head")
+Size = Literal["torso", "trunk", "box", "head"]
+SIZES: tuple[Size, ...] = get_args(Size)
 
 
 def distances(predicted: np.ndarray, labelled: np.ndarray, mask: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -118,7 +119,7 @@ def keypoint_metrics(
     results: str | Path | Sequence[Row],
     annotations: str | Path | Labels,
     *,
-    size: str = "torso",
+    size: Size = "torso",
     threshold: float = 0.2,
     image_ids: Collection[int] | None = None,
     leave_out: Collection[str] = (),

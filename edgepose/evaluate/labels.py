@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Collection, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def read_results(
     source: str | Path | Sequence[Row],
     labels: Labels,
     image_ids: Collection[int] | None = None,
-    content: str = "keypoints",
+    content: Literal["keypoints", "bbox"] = "keypoints",
 ) -> list[Row]:
     """Rows of a COCO result file, checked; rows of pictures outside `image_ids` are left out where given.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.evaluate.coco import prepared
+from edgepose.evaluate.coco import Protocol, prepared
 from edgepose.evaluate.labels import Labels, Row, keypoints_in, read_labels, read_results, result_skeleton
 from edgepose.oks import oks
 from edgepose.skeleton import CROWDPOSE, WHOLEBODY, Skeleton
@@ -166,7 +166,7 @@ def match(
 def pictures_of(
     results: str | Path | Sequence[Row],
     annotations: str | Path | Labels,
-    protocol: str = "coco",
+    protocol: Protocol = "coco",
     *,
     image_ids: Collection[int] | None = None,
 ) -> tuple[list[Picture], Skeleton]:

@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgepose.runtime.load import Backend
 
 PICTURE = (1280, 720)
 SECONDS = 300.0
 
 
 def peak_memory(
-    model: str, detector: str | None = "default", backend: str | None = None, threads: int | None = None,
+    model: str, detector: str | None = "default", backend: Backend | None = None, threads: int | None = None,
     people: int | None = None,
 ) -> int:  # fmt: skip
     """Bytes of resident memory at the highest point, Python and libraries (about 100 MB) among them.
@@ -32,7 +35,7 @@ def peak_memory(
     return int(done.stdout.strip().splitlines()[-1])
 
 
-def _worker(model: str, detector: str | None, backend: str | None, threads: int | None, people: int | None) -> None:
+def _worker(model: str, detector: str | None, backend: Backend | None, threads: int | None, people: int | None) -> None:
     """Three pictures, then the highest memory on stdout."""
     from edgepose.runtime.bench import noise, spread
     from edgepose.runtime.load import load

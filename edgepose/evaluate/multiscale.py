@@ -10,12 +10,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgepose.codec import codec_of
-from edgepose.codec.associative import aggregate
+from edgepose.codec.associative import Associative, aggregate
 from edgepose.geometry import area, clip_boxes, middle_matrix, whole_size
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
@@ -41,12 +40,13 @@ class MultiScale:
     def __init__(
         self, spec: ModelSpec, network_at: Callable[[Size], Network], scales: Sequence[float], flip_test: bool = False
     ) -> None:
-        if spec.codec != "associative":
+        codec = codec_of(spec)
+        if not isinstance(codec, Associative):
             raise ValueError(f"{spec.name} (codec {spec.codec}) is no bottom-up model and has no multi-scale test")
         if 1.0 not in scales:
             raise ValueError(f"scales {list(scales)}: expected 1 among them, at which tags are read")
         self.spec, self.scales, self.flip_test = spec, tuple(scales), flip_test
-        self._codec: Any = codec_of(spec)
+        self._codec = codec
         self._at = lru_cache(KEPT)(network_at)
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:

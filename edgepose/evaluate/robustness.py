@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ from edgepose.poses import Poses
 from edgepose.spec import ModelSpec
 
 # kind: (what its number is, the grades)
-KINDS: dict[str, tuple[str, tuple[float, float, float]]] = {
+Spoiling = Literal["blur", "noise", "darkness", "resolution", "jpeg", "rotation", "occlusion"]
+KINDS: dict[Spoiling, tuple[str, tuple[float, float, float]]] = {
     "blur": ("standard deviation of a Gaussian, pixels", (1, 2, 4)),
     "noise": ("standard deviation of Gaussian noise, grey levels", (10, 25, 50)),
     "darkness": ("share of the light that is left, with 2 grey levels of noise", (0.5, 0.2, 0.08)),
@@ -33,7 +34,7 @@ GREY = (114, 114, 114)
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
-def spoiled(image: np.ndarray, kind: str, strength: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def spoiled(image: np.ndarray, kind: Spoiling, strength: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A spoiled copy of a picture (H, W, 3) uint8, and the map (2, 3) from the picture to it."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r} of spoiling, expected one of {list(KINDS)}")
@@ -107,7 +108,7 @@ class Spoiled:
     """An estimator that sees every picture spoiled, and answers in pixels of the picture it was given."""
 
     estimator: Estimates
-    kind: str
+    kind: Spoiling
     strength: float
     seed: int = 0
 
@@ -147,7 +148,7 @@ def robustness(
     figures_of: Callable[[Estimates], dict[str, Any]],
     plain: dict[str, Any],
     *,
-    kinds: Sequence[str] = tuple(KINDS),
+    kinds: Sequence[Spoiling] = tuple(KINDS),
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """One row per kind and grade: AP, AR, and `kept`, the share of the plain AP that is left.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from edgepose.geometry import iou
 from edgepose.oks import oks
 from edgepose.poses import Poses
 
+Likeness = Literal["iou", "oks"]
 THRESHOLD = 0.5  # similarity from which a person counts as found, for all but HOTA
 ALPHAS = np.arange(1, 20) * 0.05  # the thresholds that HOTA is the mean over
 
@@ -57,7 +59,7 @@ class _Frame:
     similarity: np.ndarray
 
 
-def evaluate_identities(truth: Sequence[Poses], found: Sequence[Poses], by: str = "iou") -> Identities:
+def evaluate_identities(truth: Sequence[Poses], found: Sequence[Poses], by: Likeness = "iou") -> Identities:
     """Figures of a tracked sequence: one Poses with ids per frame on both sides.
 
     `by` is what makes two people alike: "iou" of boxes or "oks" of keypoints (those scored above 0 in `truth`, and the
@@ -66,8 +68,8 @@ def evaluate_identities(truth: Sequence[Poses], found: Sequence[Poses], by: str 
     """
     if len(truth) != len(found):
         raise ValueError(f"expected as many frames found as true, got {len(found)} and {len(truth)}")
-    if by not in ("iou", "oks"):
-        raise ValueError(f"by must be 'iou' or 'oks', got {by!r}")
+    if by not in get_args(Likeness):
+        raise ValueError(f"by must be one of {list(get_args(Likeness))}, got {by!r}")
     true_ids, found_ids = _identities(truth, "truth"), _identities(found, "found")
     frames = []
     for a, b in zip(truth, found, strict=True):

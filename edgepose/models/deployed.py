@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgepose.codec import codec_of
+from edgepose.codec import CODECS, codec_of
+from edgepose.codec.associative import Associative
 from edgepose.models.associative import Peaks
 from edgepose.spec import ModelSpec
 
@@ -40,8 +41,8 @@ class Deployed(nn.Module):
             first.weight.copy_(weight)
         self.register_buffer("mean", mean[:, None, None])
         self.peaks: Peaks | None = None
-        if spec.codec == "associative":
-            codec = codec_of(spec)
+        codec = codec_of(spec) if spec.codec in CODECS else None  # a classifier has none
+        if isinstance(codec, Associative):
             self.peaks = Peaks(codec.people, codec.window)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgepose.models.layers import CSPNeXt, DepthwiseSeparable, normal_weights
 from edgepose.skeleton import SKELETONS
-from edgepose.spec import ModelSpec
+from edgepose.spec import ModelSpec, Warp
 
 # Width and depth of the backbone (paper, section 3.1; the published configs).
 SIZES = {"t": (0.375, 0.167), "s": (0.5, 0.33), "m": (0.75, 0.67), "l": (1.0, 1.0), "x": (1.25, 1.33)}
@@ -263,7 +263,7 @@ def build_cspnext_udp(size: str, skeleton: str, input_size: tuple[int, int] | No
 
 
 def _spec(
-    name: str, codec: str, codec_args: dict[str, Any], skeleton: str, input_size: tuple[int, int], warp: str
+    name: str, codec: str, codec_args: dict[str, Any], skeleton: str, input_size: tuple[int, int], warp: Warp
 ) -> ModelSpec:
     return ModelSpec(
         name,

@@ -158,7 +158,7 @@ def _instrumented(
 
 
 def _part(estimator: Estimator) -> str:
-    return "detect" if estimator.spec.codec == "boxes" else "pose"
+    return "detect" if len(estimator.skeleton) == 0 else "pose"
 
 
 def _split(spent: dict[str, float], total: float, part: str) -> dict[str, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from edgepose.codec import codec_of
+from edgepose.codec import Codec, FlipMerge, Guided, Thresholded, codec_of
 from edgepose.geometry import area, clip_boxes, fixed_aspect
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
@@ -26,6 +27,37 @@ MIN_BOX_SCORE = 0.3
 CHUNK = 16  # crops per run of a network that does not say what it likes best
 
 
+@dataclass(frozen=True)
+class Options:
+    """What an Estimator does besides running its networks.
+
+    min_box_score: people that a whole-picture network scores lower are dropped. It goes to the detector where that is
+        an Estimator too. None: 0.3 for detectors and one-stage networks, whose published evaluations take 0.05 and
+        0.001, and 0 for others (0 means: all that the codec decodes).
+    max_people: keep at most this many people, best first.
+    flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
+    scales: multi-scale test: look at each box at these multiples of its size, and average the keypoints, each weighed
+        by its score, and the scores; the time grows with their number. For networks that look at one person at a time.
+    duplicate_oks: of two detected people more alike than this OKS the one scored lower goes (papers take 0.9). People
+        in boxes given by the caller all stay.
+    chunk: crops per run of the network; None: what its session is fastest with.
+    """
+
+    min_box_score: float | None = None
+    max_people: int | None = None
+    flip_test: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    duplicate_oks: float | None = None
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(self.scales))
+        if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
+            raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
+        if (self.chunk is not None and self.chunk < 1) or (self.max_people is not None and self.max_people < 0):
+            raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {self.chunk} and {self.max_people}")
+
+
 class Estimator:
     """A network that finds people, or one that looks at one person at a time with something that finds them.
 
@@ -34,24 +66,15 @@ class Estimator:
 
     Args:
         network: of a detector, of a whole-picture pose family, or of a per-person family.
-        detector: for per-person networks that are called without boxes: a detector's network, an Estimator of one, or
-            anything that makes Poses of a picture. None: the whole picture is the box of one person.
-        min_box_score: people that a whole-picture network scores lower are dropped. It goes to the detector where there
-            is one. By default 0.3 for detectors and one-stage networks, whose published evaluations take 0.05 and
-            0.001 (0 means: all that the codec decodes).
-        max_people: of those found, only so many with the highest scores.
-        flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
-        scales: multi-scale test: look at each box so many times as large, and average the keypoints, each weighed by
-            its score, and the scores; the time grows with their number. For networks that look at one person at a time.
-        duplicate_oks: of two detected people more alike than this OKS the one scored lower goes (papers take 0.9).
-            People in boxes given by the caller all stay.
-        chunk: crops per run of the network; by default what its session is fastest with.
+        detector: for per-person networks that are called without boxes: an Estimator of a detector's network, or any
+            function that makes Poses of a picture. None: the whole picture is the box of one person.
+        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk: see `Options`, where they are kept.
     """
 
     def __init__(
         self,
         network: Network,
-        detector: Network | Detector | None = None,
+        detector: Detector | None = None,
         *,
         min_box_score: float | None = None,
         max_people: int | None = None,
@@ -60,29 +83,23 @@ class Estimator:
         duplicate_oks: float | None = None,
         chunk: int | None = None,
     ) -> None:
+        self.options = Options(min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk)
         self.network = network
-        self.codec = codec_of(network.spec)
+        self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
-        self.max_people, self.flip_test, self.duplicate_oks = max_people, flip_test, duplicate_oks
-        self.chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk
-        self.scales = tuple(scales)
-        self.min_box_score = min_box_score
         self.detector = _detector(detector, network.spec, min_box_score)
-        if flip_test and not hasattr(self.codec, "merge_flipped"):
+        self._chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk
+        self._least = min_box_score or 0.0  # person score in a whole picture
+        self._merge = self.codec if flip_test and isinstance(self.codec, FlipMerge) else None
+        if flip_test and self._merge is None:
             raise ValueError(f"{network.spec.name} (codec {network.spec.codec}) has no flip test, expected False")
-        if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
-            raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
-        if self.scales != (1.0,) and not network.spec.per_person:
+        if self.options.scales != (1.0,) and not network.spec.per_person:
             raise ValueError(
                 f"{network.spec.name} sees the whole picture and has no multi-scale test: leave scales out"
             )
-        if self.chunk < 1 or (max_people is not None and max_people < 0):
-            raise ValueError(f"expected chunk >= 1 and max_people >= 0 or None, got {self.chunk} and {max_people}")
-        scored = hasattr(self.codec, "score")  # the codec has a threshold of its own
-        if self.min_box_score is None and scored:
-            self.min_box_score = MIN_BOX_SCORE
-        if scored and self.min_box_score:  # low scores never win, so they need not be decoded
-            self.codec = dataclasses.replace(self.codec, score=max(self.codec.score, min(self.min_box_score, 0.99)))
+        if isinstance(self.codec, Thresholded):
+            self._least = MIN_BOX_SCORE if min_box_score is None else min_box_score
+            self.codec = self.codec.at_least(self._least)  # low scores never win, so they need not be decoded
 
     @property
     def spec(self) -> ModelSpec:
@@ -127,32 +144,18 @@ class Estimator:
         """Where the people of a picture are, for networks that look at one person at a time: boxes, no keypoints."""
         if self.detector is None:
             return _boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
-        return self._limited(self.detector(image))
+        found = self.detector(image)
+        if not isinstance(found, Poses):
+            raise TypeError(
+                f"the detector returned {type(found).__name__}, expected Poses: wrap a network as Estimator(network)"
+            )
+        return self._limited(found)
 
-    def distinct(self, poses: Poses, threshold: float | None = None) -> Poses:
-        """Without those more alike than `threshold` to one scored higher, in their order; by default `duplicate_oks`.
-
-        The published measure of size is the crop's area.
-        """
-        threshold = self.duplicate_oks if threshold is None else threshold
-        if threshold is None or len(poses) < 2:
-            return poses
-        sides = fixed_aspect((poses.boxes[:, 2:] - poses.boxes[:, :2]) * self.spec.padding, self.spec.input_size)
-        kept = oks_nms(poses.keypoints, poses.person_scores, sides.prod(-1), self.skeleton.sigmas, threshold)
-        return poses[np.sort(kept)]
-
-    def with_min_box_score(self, score: float) -> Estimator:
-        """The same estimator with another threshold; networks are shared."""
-        return Estimator(
-            self.network,
-            self.detector,
-            min_box_score=score,
-            max_people=self.max_people,
-            flip_test=self.flip_test,
-            scales=self.scales,
-            duplicate_oks=self.duplicate_oks,
-            chunk=self.chunk,
-        )
+    def replace(self, **changes: Any) -> Estimator:
+        """The same networks with other `Options`, or with another `detector`; TypeError for what is none of them."""
+        detector = changes.pop("detector", self.detector)
+        options = dataclasses.replace(self.options, **changes)
+        return Estimator(self.network, detector, **vars(options))
 
     def _estimate(
         self, images: list[np.ndarray], given: list[Poses] | None, expected: np.ndarray | None = None
@@ -162,8 +165,11 @@ class Estimator:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
             return [self._limited(self._whole(image)) for image in images]
         found = given if given is not None else [self.detect(image) for image in images]
-        people = self._persons(images, found, expected)
-        return list(people) if given is not None else [self.distinct(poses) for poses in people]
+        people = list(self._persons(images, found, expected))
+        alike = self.options.duplicate_oks
+        if given is not None or alike is None:
+            return people
+        return [poses[distinct(poses, self.spec, alike)] for poses in people]
 
     def _persons(self, images: list[np.ndarray], found: list[Poses], expected: np.ndarray | None) -> Iterator[Poses]:
         """One person per box of `found` for each picture, from as few runs as there are chunks of crops."""
@@ -172,7 +178,9 @@ class Estimator:
             yield from (Poses.nobody(self.skeleton) for _ in images)
             return
         boxes = np.concatenate([poses.boxes for poses in found])
-        views = [self._seen(sources, self.views.matrices(_scaled(boxes, scale)), expected) for scale in self.scales]
+        views = [
+            self._seen(sources, self.views.matrices(_scaled(boxes, scale)), expected) for scale in self.options.scales
+        ]
         keypoints, scores, sure = views[0] if len(views) == 1 else _averaged(views)
         start = 0
         for poses in found:
@@ -185,12 +193,12 @@ class Estimator:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keypoints (N, K, 2) in the picture, their scores (N, K) and the people's (N,) through crops (N, 2, 3)."""
         parts = []
-        for chunk in _even(len(sources), self.chunk):
+        for chunk in _even(len(sources), self._chunk):
             outputs = self._outputs(self.views.crops(sources[chunk], matrices[chunk]))
-            if expected is None or not hasattr(self.codec, "decode_near"):
-                parts.append(self.codec.decode(outputs))
-            else:
+            if expected is not None and isinstance(self.codec, Guided):
                 parts.append(self.codec.decode_near(outputs, forth(expected[chunk], matrices[chunk])))
+            else:
+                parts.append(self.codec.decode(outputs))
         keypoints = back(np.concatenate([part.keypoints for part in parts]), matrices)
         scores = np.concatenate([part.scores for part in parts])
         return keypoints, scores, np.concatenate([part.person_scores for part in parts])
@@ -203,25 +211,37 @@ class Estimator:
         # published detectors scale the edges of boxes, not the centres of pixels
         edges = matrix * [1, 1, 0] if self.spec.warp == "letterbox" else matrix
         boxes = clip_boxes(back(poses.boxes.reshape(-1, 2, 2), edges).reshape(-1, 4), size)
-        kept = (poses.person_scores >= (self.min_box_score or 0)) & (area(boxes) > 0)
+        kept = (poses.person_scores >= self._least) & (area(boxes) > 0)
         keypoints = back(poses.keypoints[kept], matrix)
         return Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
 
     def _outputs(self, batch: np.ndarray) -> list[np.ndarray]:
         outputs = self.network(batch)
-        if not self.flip_test:
+        if self._merge is None:
             return outputs
         mirrored = batch[:, :, ::-1] if self.spec.layout == "nhwc" else batch[..., ::-1]
-        return list(self.codec.merge_flipped(outputs, self.network(np.ascontiguousarray(mirrored))))
+        return self._merge.merge_flipped(outputs, self.network(np.ascontiguousarray(mirrored)))
 
     def _limited(self, poses: Poses) -> Poses:
         """At most `max_people`, the best, in their order."""
-        if self.max_people is None or len(poses) <= self.max_people:
+        most = self.options.max_people
+        if most is None or len(poses) <= most:
             return poses
-        return poses[np.sort(np.argsort(-poses.person_scores, kind="stable")[: self.max_people])]
+        return poses[np.sort(np.argsort(-poses.person_scores, kind="stable")[:most])]
 
 
-def _detector(detector: Network | Detector | None, spec: ModelSpec, min_box_score: float | None) -> Detector | None:
+def distinct(poses: Poses, spec: ModelSpec, threshold: float) -> np.ndarray:
+    """Indices (M,), rising, of the people of a per-person network who stay: without those whose OKS with somebody
+    scored higher exceeds `threshold`. The published measure of size is the crop's area.
+    """
+    if len(poses) < 2:
+        return np.arange(len(poses))
+    sides = fixed_aspect((poses.boxes[:, 2:] - poses.boxes[:, :2]) * spec.padding, spec.input_size)
+    kept = oks_nms(poses.keypoints, poses.person_scores, sides.prod(-1), poses.skeleton.sigmas, threshold)
+    return np.sort(kept)
+
+
+def _detector(detector: Detector | None, spec: ModelSpec, min_box_score: float | None) -> Detector | None:
     """What finds the people for the network of `spec`, as a function of the picture."""
     if detector is None:
         return None
@@ -229,14 +249,11 @@ def _detector(detector: Network | Detector | None, spec: ModelSpec, min_box_scor
         raise ValueError(f"{spec.name} finds people by itself, expected detector=None")
     if not callable(detector):
         raise TypeError(f"{spec.name}: expected a detector of pictures, or None, got {type(detector).__name__}")
-    inner = getattr(detector, "spec", None)
-    if not isinstance(inner, ModelSpec):
-        return cast(Detector, detector)
-    if inner.per_person:
-        raise ValueError(f"{inner.name} cannot detect: it looks at one person at a time, expected a detector")
-    if isinstance(detector, Estimator):
-        return detector if min_box_score is None else detector.with_min_box_score(min_box_score)
-    return Estimator(cast(Network, detector), min_box_score=min_box_score)
+    if not isinstance(detector, Estimator):
+        return detector
+    if detector.spec.per_person:
+        raise ValueError(f"{detector.spec.name} cannot detect: it looks at one person at a time, expected a detector")
+    return detector if min_box_score is None else detector.replace(min_box_score=min_box_score)
 
 
 def _given(boxes: np.ndarray, scores: np.ndarray | None, spec: ModelSpec) -> Poses:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time as clocks
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from edgepose.poses import Poses
 from edgepose.runtime.budget import Budget
 from edgepose.runtime.candidates import BOX_TIME, MARGIN_TIME, Candidates, blended, margins_of, merged, pose_boxes
 from edgepose.runtime.cuts import Cuts
-from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.estimator import Estimator, distinct
 from edgepose.runtime.load import DUPLICATE_OKS
-from edgepose.runtime.schedule import Schedule
+from edgepose.runtime.schedule import Every, Schedule
 from edgepose.runtime.smoothing import Smoother
 from edgepose.runtime.tracker import Tracker
 
@@ -33,6 +33,7 @@ USUAL_TIME = 0.3  # seconds over which the usual score is averaged
 # again so many seconds later: its slips last for a few alike frames, and a pose of nobody scores low.
 SURE_BOX, SURE_POSE = 0.5, 0.7
 DOUBTED = 0.15
+BudgetEvent = Literal["behind", "caught up"]
 EXPECTED_SCORE = 0.2  # last score above which a keypoint's expected place counts when the next pose is read
 
 
@@ -73,7 +74,7 @@ class Follower:
         detect_every: frames from one run of the detector to the next, or "adaptive" (`Schedule`).
         tracker, smoother: by default `Tracker()` and `Smoother()`; `Smoother(None)` changes nothing.
         max_latency, fps: limits of time (`Budget`), off by default. People who are not looked at in a frame move on as
-            the tracker expects; `guessed` says who.
+            the tracker expects; `guessed` says who. So it does of people whom the tracker holds (`Tracker(hold=...)`).
         report: called with a kind ("behind", "caught up"), a sentence and facts when the budget begins or ceases to
             cost something.
         clock: measures what things cost, in seconds.
@@ -83,12 +84,12 @@ class Follower:
         self,
         estimator: Estimator,
         *,
-        detect_every: int | str = 5,
+        detect_every: Every = 5,
         tracker: Tracker | None = None,
         smoother: Smoother | None = None,
         max_latency: float | None = None,
         fps: float | None = None,
-        report: Callable[[str, str, dict[str, Any]], None] | None = None,
+        report: Callable[[BudgetEvent, str, dict[str, Any]], None] | None = None,
         clock: Callable[[], float] = clocks.perf_counter,
     ) -> None:
         self.estimator = estimator
@@ -96,7 +97,7 @@ class Follower:
         self.smoother = Smoother() if smoother is None else smoother
         self.schedule = Schedule(detect_every)
         self.budget = Budget(max_latency=max_latency, fps=fps)
-        self.guessed = np.zeros(0, bool)  # (N,) of the last result: not looked at in that frame
+        self.guessed = np.zeros(0, bool)  # (N,) of the last result: not seen in that frame, but expected there
         self.detected = False  # whether the last frame was searched for people
         self._cuts = Cuts()
         self._shape: tuple[int, ...] | None = None  # of the last picture
@@ -106,6 +107,7 @@ class Follower:
 
     def _forget(self) -> None:
         self._standing: dict[int, Standing] = {}
+        self._held: dict[int, Standing] = {}  # of people whom the last frame did not show and the tracker holds
         self._waiting = Candidates.none()
         self._lost = False
 
@@ -119,20 +121,21 @@ class Follower:
             self.schedule.restart()
             self._forget()
         if self.estimator.spec.per_person and self.estimator.detector is not None:
-            tracked = self._followed(image, time, start)
+            tracked, held = self._followed(image, time, start)
         else:
             people = self.estimator(image)
             self.detected = True
             self.budget.spent(None, 1, self._clock() - start, 0.0)
             tracked = self.tracker.update(people, time)
-            tracked = tracked[np.argsort(_ids(tracked))]
-            self.guessed = np.zeros(len(tracked), bool)
+            order = np.argsort(_ids(tracked))
+            tracked, held = tracked[order], self.tracker.rows[order] < 0
+            self.guessed = held
             if self.budget.limited:
                 self._tell(time, "too slow" if self.budget.short() else "", 1, 1)
-        return self.smoother(tracked, time)
+        return self.smoother(tracked, time, held)
 
-    def _followed(self, image: np.ndarray, time: float, start: float) -> Poses:
-        """One frame of a network that looks at one person at a time."""
+    def _followed(self, image: np.ndarray, time: float, start: float) -> tuple[Poses, np.ndarray]:
+        """One frame of a network that looks at one person at a time; and (N,) bool, whom the tracker holds."""
         size = (image.shape[1], image.shape[0])
         expected = self.tracker.predicted(time)
         known = self._known(expected, time, size)
@@ -153,7 +156,7 @@ class Follower:
         if self.detected:
             self.schedule.detected(image, time, bool((candidates.owners == 0).any()))
         order = self._oldest_first(candidates)
-        most = self.estimator.max_people
+        most = self.estimator.options.max_people
         order = order if most is None else order[:most]
         crops = self.budget.crops(len(order), self.detected) if self.budget.limited else len(order)
         now, later = candidates[order[:crops]], candidates[order[crops:]]
@@ -165,12 +168,13 @@ class Follower:
         looking = self._clock() - before
         poses, now = self._kept(poses, now)
         held = expected[np.isin(_ids(expected), later.owners[later.owners > 0])]
-        tracked = self._tracked(poses, now, held, later[later.confirmed], time)
+        tracked, rows = self._tracked(poses, now, held, later[later.confirmed], time)
+        self.guessed = (rows < 0) | (rows >= len(poses))
         self.budget.spent(detecting, crops, looking, self._clock() - start - looking - (detecting or 0.0))
         if self.budget.limited:
             state = "too slow" if self.budget.short() else "rotating" if crops < len(order) else ""
             self._tell(time, state or ("stretched" if stretched > 1 else ""), crops, len(order))
-        return tracked
+        return tracked, rows < 0
 
     def _known(self, expected: Poses, time: float, size: tuple[int, int]) -> Candidates:
         """Boxes of the people seen in the last frame, where they are expected now."""
@@ -193,28 +197,34 @@ class Follower:
         usual = np.array([self._standing[i].usual if i in self._standing else 0.0 for i in candidates.owners.tolist()])
         gone = ~candidates.confirmed & (_sure(poses) < COLLAPSED * usual)
         rows = np.flatnonzero(~gone)
-        alone = self.estimator.distinct(replace(poses[rows], ids=rows), self.estimator.duplicate_oks or DUPLICATE_OKS)
-        rows = _ids(alone)
+        alike = self.estimator.options.duplicate_oks or DUPLICATE_OKS
+        rows = rows[distinct(poses[rows], self.estimator.spec, alike)]
         return poses[rows], candidates[rows]
 
-    def _tracked(self, poses: Poses, candidates: Candidates, held: Poses, found: Candidates, time: float) -> Poses:
-        """Identities of people looked at and of those `held` (some `found` by the detector), and what to remember.
+    def _tracked(
+        self, poses: Poses, candidates: Candidates, waiting: Poses, found: Candidates, time: float
+    ) -> tuple[Poses, np.ndarray]:
+        """Identities of people looked at and of those `waiting` (some `found` by the detector), and what to remember.
 
-        Only the detector brings somebody new: who was looked for in the place of a person and fits nobody is dropped.
+        Rows (N,): which of `poses` and then of `waiting` each person is, -1 for whom the tracker holds. Only the
+        detector brings somebody new: who was looked for in the place of a person and fits nobody is dropped.
         """
         n = len(poses)
-        everyone = poses if not len(held) else _joined(poses, held)
+        everyone = poses if not len(waiting) else _joined(poses, waiting)
         before = set(self._standing)
-        tracked = self.tracker.update(everyone, time, np.append(candidates.owners, _ids(held)))
-        rows = np.arange(len(tracked))
-        if len(tracked) != len(everyone):  # it follows one person only
-            rows = (tracked.keypoints[:, None] == everyone.keypoints[None]).all((-1, -2)).argmax(1)
+        known = self._standing | self._held
+        tracked = self.tracker.update(everyone, time, np.append(candidates.owners, _ids(waiting)))
+        rows = self.tracker.rows
         sure, margins = _sure(poses), margins_of(poses, candidates.detected)
-        standing = {}
+        standing, held = dict[int, Standing](), dict[int, Standing]()
         for row, identity in zip(rows.tolist(), _ids(tracked).tolist(), strict=True):
-            old = self._standing.get(identity) or Standing(time)
+            if row < 0:
+                if identity in known:
+                    held[identity] = known[identity]
+                continue
+            old = known.get(identity) or Standing(time)
             seen = bool(candidates.confirmed[row]) if row < n else identity in found.owners
-            if identity not in before and not seen:
+            if identity not in known and not seen:
                 continue
             new = (
                 replace(old, confirmed=time, missed=0, times=old.times + 1)
@@ -234,12 +244,12 @@ class Follower:
                     shown=shown,
                 )
             standing[identity] = new
-        self._standing = standing
+        self._standing, self._held = standing, held
         self._lost = bool(before - set(standing))
+        shown = {identity for identity, person in (standing | held).items() if person.shown}
         order = np.argsort(_ids(tracked))
-        order = order[[i in standing and standing[i].shown for i in _ids(tracked)[order].tolist()]]
-        self.guessed = (rows >= n)[order]
-        return tracked[order]
+        order = order[[identity in shown for identity in _ids(tracked)[order].tolist()]]
+        return tracked[order], rows[order]
 
     def _tell(self, time: float, state: str, crops: int, people: int) -> None:
         """Report a change of what the budget costs, at most once a second."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from edgepose.runtime.sources import Source, frames
@@ -26,6 +26,11 @@ READ_TIMEOUT = 4.0
 RECORDED = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # a URL that ends so is a file on a server
 
 
+EventKind = Literal[
+    "connected", "disconnected", "reconnecting", "gave up", "dropped", "behind", "caught up", "failed", "ended"
+]
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a source other than a frame.
@@ -36,7 +41,7 @@ class Event:
     time: time.monotonic() in seconds
     """
 
-    kind: str
+    kind: EventKind
     source: str
     message: str
     time: float
@@ -155,7 +160,7 @@ def read_live(
         wait = min(wait * WAIT_FACTOR, LONGEST_WAIT)
 
 
-def _event(kind: str, feed: Feed, message: str, **facts: Any) -> Event:
+def _event(kind: EventKind, feed: Feed, message: str, **facts: Any) -> Event:
     return Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast, get_args
 
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.fetch import PUBLISHED, cached
@@ -19,29 +19,37 @@ DEFAULT_DETECTOR = "default-detector"
 # Two poses of one person, from two boxes around parts of them. On coco_mini train AP is .120 without suppression and
 # .121 from 0.8 down to 0.5, while the people listed fall from 177 to 146; mmdeploy's tracker has 0.5 too.
 DUPLICATE_OKS = 0.5
-BACKENDS = {  # module and class of the session; what is not onnxruntime is an extra of the same name
+Backend = Literal["onnxruntime", "openvino", "ncnn"]
+BACKENDS: dict[
+    Backend, tuple[str, str]
+] = {  # module and class of the session; what is not onnxruntime is an extra of the same name
     "onnxruntime": ("edgepose.runtime.session", "Session"),
     "openvino": ("edgepose.runtime.session_openvino", "OpenVinoSession"),
     "ncnn": ("edgepose.runtime.session_ncnn", "NcnnSession"),
 }
-SUFFIXES = {".onnx": "onnxruntime", ".xml": "openvino", ".param": "ncnn"}  # what runs a file unless it is said
+SUFFIXES: dict[str, Backend] = {
+    ".onnx": "onnxruntime",
+    ".xml": "openvino",
+    ".param": "ncnn",
+}  # what runs a file unless it is said
 
 
 def load(
     model: str | Path | bytes | None = None,
     *,
-    detector: str | Path | Network | Detector | None = "default",
+    detector: str | Path | Detector | None = "default",
     spec: ModelSpec | None = None,
-    backend: str | None = None,
+    backend: Backend | None = None,
     threads: int | None = None,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
 
     Args:
-        model: a name (`edgepose models` lists them), a model file or its bytes; None: the default in the package.
+        model: a name (`edgepose models` lists them), a model file or its bytes; None or "default": the default in the
+            package.
         detector: finds the people for models that look at one person at a time: "default" is the one in the package, or
-            a name, a file, an Estimator, or anything that makes Poses of a picture. None: the whole picture is one
-            person's. Models that find people by themselves need none.
+            a name, a file, an Estimator, or any function that makes Poses of a picture. None or "none": the whole
+            picture is one person's. Models that find people by themselves need none.
         spec: what the model file is, where it does not say so itself.
         backend: "onnxruntime", "openvino" (an extra; about twice as fast where the processor has bfloat16) or "ncnn"
             (an extra, for .param files). By default each file's own, which is onnxruntime for .onnx files.
@@ -50,29 +58,32 @@ def load(
     Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
     TypeError for what is neither.
     """
-    network = open_model(DEFAULT_POSE if model is None else model, spec, backend, threads)
+    network = open_model(model, spec, backend, threads)
+    detector = None if detector == "none" else detector
     if not network.spec.per_person:
         if detector is not None and detector != "default":
             raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")
         return Estimator(network)
-    if detector == "default":
-        detector = DEFAULT_DETECTOR
     if isinstance(detector, (str, Path)):
-        detector = Estimator(open_model(detector, None, backend, threads))
+        detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR))
     return Estimator(network, detector, duplicate_oks=DUPLICATE_OKS)
 
 
 def open_model(
-    model: str | Path | bytes, spec: ModelSpec | None = None, backend: str | None = None, threads: int | None = None
+    model: str | Path | bytes | None,
+    spec: ModelSpec | None = None,
+    backend: Backend | None = None,
+    threads: int | None = None,
+    default: str = DEFAULT_POSE,
 ) -> Network:
-    """The network of a name, a file or its bytes, as a session of `backend`, by default the file's own."""
-    if not isinstance(model, (str, Path, bytes)):
+    """The network of a name (see `find`), a file or its bytes, as a session of `backend`, by default the file's own."""
+    if not isinstance(model, (str, Path, bytes, type(None))):
         raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
     backend = backend_of(model, backend)
     if isinstance(model, bytes):
         source: Path | bytes = model
     else:
-        source, known = find(model)
+        source, known = find(model, default)
         spec = spec or known
         if (backend == "ncnn") != (source.suffix == ".param") and source.suffix in SUFFIXES:
             raise ValueError(
@@ -90,12 +101,13 @@ def open_model(
     return cast(Network, make(source, spec, threads=threads))
 
 
-def backend_of(model: str | Path | bytes, backend: str | None = None) -> str:
+def backend_of(model: str | Path | bytes | None, backend: Backend | None = None) -> Backend:
     """What runs a model: `backend`, or what its file is for."""
     if backend is None:
-        return "onnxruntime" if isinstance(model, bytes) else SUFFIXES.get(Path(model).suffix, "onnxruntime")
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}, expected one of {list(BACKENDS)}")
+        suffix = Path(model).suffix if isinstance(model, (str, Path)) else ""
+        return SUFFIXES.get(suffix, "onnxruntime")
+    if backend not in get_args(Backend):
+        raise ValueError(f"unknown backend {backend!r}, expected one of {list(get_args(Backend))}")
     return backend
 
 
@@ -104,8 +116,13 @@ def embedded() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
-def find(model: str | Path) -> tuple[Path, ModelSpec | None]:
-    """The file of a model name or path, and its spec where a table knows it rather than the file."""
+def find(model: str | Path | None, default: str = DEFAULT_POSE) -> tuple[Path, ModelSpec | None]:
+    """The file of a model name or path, and its spec where a table knows it rather than the file.
+
+    None and "default" mean `default`, a name in the package.
+    """
+    if model is None or model == "default":
+        model = default
     if isinstance(model, Path) or model.endswith(tuple(SUFFIXES)) or os.sep in model or "/" in model:
         return Path(model), None
     inside = embedded()

@@ -1,7 +1,8 @@
 """Results as files: JSON lines, COCO results, CSV, OpenPose; written frame by frame, and whole or not at all.
 
 Coordinates are rounded to 0.01 pixel, scores to 0.0001, times to 1 microsecond. Every number is finite: a coordinate
-that is not is written as 0, and its score too.
+that is not is written as 0, and its score too. Who was not seen in a frame, but is where a tracker expects them, is
+marked: `"guessed": true` in the person's JSON object, 1 in the last column of a CSV file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO, get_args
 
 import numpy as np
 
@@ -24,7 +25,10 @@ from edgepose.skeleton import Skeleton
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The people of one frame of a source; `time` is None for a picture."""
+    """The people of one frame of a source; `time` is None for a picture.
+
+    guessed: (N,) bool, who was not seen in this frame (`edgepose.track`); None: everybody was
+    """
 
     source: str
     frame: int
@@ -32,6 +36,7 @@ class Result:
     width: int
     height: int
     poses: Poses
+    guessed: np.ndarray | None = None
 
 
 class Writer(Protocol):
@@ -54,8 +59,8 @@ def as_dict(result: Result) -> dict[str, Any]:
         "width": result.width,
         "height": result.height,
         "people": [
-            {"id": identity, "score": score, "box": box, "keypoints": keypoints}
-            for identity, score, box, keypoints in _people(result.poses)
+            {"id": identity, "score": score, "box": box, "keypoints": keypoints} | mark
+            for (identity, score, box, keypoints), mark in zip(_people(result.poses), _marks(result), strict=True)
         ],
     }
 
@@ -137,13 +142,13 @@ class CocoResults(_TextFile):
     def write(self, result: Result) -> None:
         """Add the people of one frame."""
         image_id = self._image_id(result)
-        for _, score, (x1, y1, x2, y2), keypoints in _people(result.poses):
+        for (_, score, (x1, y1, x2, y2), keypoints), mark in zip(_people(result.poses), _marks(result), strict=True):
             entry: dict[str, Any] = {"image_id": image_id, "category_id": 1, "score": score}
             if keypoints:
                 entry["keypoints"] = [number for keypoint in keypoints for number in keypoint]
             else:
                 entry["bbox"] = [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)]
-            self._file.write(f"{self._separator}\n{json.dumps(entry, allow_nan=False)}")
+            self._file.write(f"{self._separator}\n{json.dumps(entry | mark, allow_nan=False)}")
             self._separator = ","
 
     def _image_id(self, result: Result) -> int:
@@ -163,6 +168,7 @@ class Csv(_TextFile):
     """
 
     HEADER = ("source", "frame", "time", "width", "height", "person", "id", "score", "x1", "y1", "x2", "y2")
+    LAST = "guessed"
 
     def __enter__(self) -> Csv:
         self._file = self._open()
@@ -174,7 +180,7 @@ class Csv(_TextFile):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None and self._skeleton is None:
-            self._rows.writerow(self.HEADER)
+            self._rows.writerow((*self.HEADER, self.LAST))
         super().__exit__(kind, error, trace)
 
     def write(self, result: Result) -> None:
@@ -182,7 +188,7 @@ class Csv(_TextFile):
         if self._skeleton is None:
             self._skeleton = result.poses.skeleton
             points = [f"{name}_{part}" for name in self._skeleton.names for part in ("x", "y", "score")]
-            self._rows.writerow((*self.HEADER, *points))
+            self._rows.writerow((*self.HEADER, *points, self.LAST))
         if result.poses.skeleton != self._skeleton:
             expected, found = self._skeleton.name, result.poses.skeleton.name
             raise ValueError(
@@ -190,9 +196,11 @@ class Csv(_TextFile):
             )
         time = "" if result.time is None else round(result.time, 6)
         frame = (result.source, result.frame, time, result.width, result.height)
-        for person, (identity, score, box, keypoints) in enumerate(_people(result.poses)):
+        people = zip(_people(result.poses), _marks(result), strict=True)
+        for person, ((identity, score, box, keypoints), mark) in enumerate(people):
             numbers = [number for keypoint in keypoints for number in keypoint]
-            self._rows.writerow((*frame, person, "" if identity is None else identity, score, *box, *numbers))
+            number = "" if identity is None else identity
+            self._rows.writerow((*frame, person, number, score, *box, *numbers, int(self.LAST in mark)))
 
 
 class OpenPose:
@@ -218,14 +226,18 @@ class OpenPose:
     def write(self, result: Result) -> None:
         """Add one file."""
         name = unique_name(Path(result.source).stem or "source", result.source, self._names)
-        people = [_openpose_person(result.poses.skeleton, *person) for person in _people(result.poses)]
+        people = [
+            _openpose_person(result.poses.skeleton, *person) | mark
+            for person, mark in zip(_people(result.poses), _marks(result), strict=True)
+        ]
         with atomic_path(self.folder / f"{name}_{result.frame:012d}_keypoints.json") as temporary:
             text = json.dumps({"version": 1.3, "people": people}, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
 # Format -> (the writer, what it is called in the output folder).
-FORMATS: dict[str, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[OpenPose], str]] = {
+Format = Literal["jsonl", "coco", "csv", "openpose"]
+FORMATS: dict[Format, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[OpenPose], str]] = {
     "jsonl": (JsonLines, "results.jsonl"),
     "coco": (CocoResults, "results.json"),
     "csv": (Csv, "results.csv"),
@@ -233,10 +245,10 @@ FORMATS: dict[str, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[
 }
 
 
-def writer(kind: str, folder: str | Path) -> tuple[Writer, Path]:
+def writer(kind: Format, folder: str | Path) -> tuple[Writer, Path]:
     """The writer of a format, and the file (or, for OpenPose, the folder) inside `folder` that it makes."""
-    if kind not in FORMATS:
-        raise ValueError(f"unknown format {kind!r}, expected one of {list(FORMATS)}")
+    if kind not in get_args(Format):
+        raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
     make, name = FORMATS[kind]
     path = Path(folder) / name
     return make(path), path
@@ -261,6 +273,13 @@ def _people(poses: Poses) -> Iterator[tuple[int | None, float, list[float], list
     for i in range(len(poses)):
         identity = None if poses.ids is None else int(poses.ids[i])
         yield identity, float(person_scores[i]), boxes[i].tolist(), keypoints[i].tolist()
+
+
+def _marks(result: Result) -> list[dict[str, bool]]:
+    """What the JSON object of each person says besides: who is guessed."""
+    if result.guessed is None:
+        return [{}] * len(result.poses)
+    return [{"guessed": True} if guessed else {} for guessed in result.guessed.tolist()]
 
 
 def _finite(values: np.ndarray, digits: int) -> np.ndarray:

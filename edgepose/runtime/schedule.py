@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 # Frames between detections in adaptive mode: the fewest, the first guess, the most; and seconds that none may exceed.
 SHORTEST, USUAL, QUIET, MOST_SECONDS = 2, 5, 20, 1.0
 GRID = (64, 36)  # cells in which a picture is compared
+Every = int | Literal["adaptive"]  # frames from one detection to the next
 STEP, MOVED = 20.0, 0.005  # grey levels that are a change, and the part of the cells outside people that is a movement
 
 
@@ -22,7 +24,7 @@ class Schedule:
     The first frame of a scene is always due.
     """
 
-    def __init__(self, every: int | str = 5) -> None:
+    def __init__(self, every: Every = 5) -> None:
         if every != "adaptive" and (isinstance(every, (str, bool)) or every != int(every) or every < 1):
             raise ValueError(f"detect_every is {every!r}, expected a number of frames from 1, or 'adaptive'")
         self.adaptive = every == "adaptive"

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import ncnn
 import numpy as np
@@ -17,7 +17,7 @@ from edgepose.runtime.cores import thread_count
 from edgepose.runtime.network import any_batch, as_arrays, require_file, spec_for, try_out
 from edgepose.spec import ModelSpec
 
-PRECISIONS = ("f16", "f32")
+Precision = Literal["f16", "f32"]
 CHUNK = 8  # crops at a time: they are run one by one, but cut out and decoded together
 
 
@@ -43,12 +43,14 @@ class NcnnSession:
         spec: ModelSpec | None = None,
         *,
         threads: int | None = None,
-        precision: str | None = None,
+        precision: Precision | None = None,
     ) -> None:
         if isinstance(model, bytes):
             raise ValueError("ncnn reads two files, expected the path of a .param file, not a model's bytes")
-        if precision not in (None, *PRECISIONS):
-            raise ValueError(f"precision is {precision!r}, expected 'f16', 'f32' or None for the best here")
+        if precision is not None and precision not in get_args(Precision):
+            raise ValueError(
+                f"precision is {precision!r}, expected one of {list(get_args(Precision))}, or None for the best here"
+            )
         path = Path(model)
         require_file(path)
         weights = path.with_suffix(".bin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import openvino
@@ -13,6 +13,7 @@ from edgepose.runtime.cores import thread_count
 from edgepose.runtime.network import Port, any_batch, as_arrays, fixed_batch, label, require_file, spec_for, try_out
 from edgepose.spec import ModelSpec
 
+Precision = Literal["bf16", "f32"]
 ERRORS = (RuntimeError, MemoryError, UnicodeDecodeError, TypeError)  # OpenVINO has no kinds of its own
 
 # Crops per run. Whole calls with 30 people on 2 cores, in ms, with 4, 6, 8, 10, 15 and 30 at a time: 95, 85, 88, 80,
@@ -40,13 +41,15 @@ class OpenVinoSession:
         spec: ModelSpec | None = None,
         *,
         threads: int | None = None,
-        precision: str | None = None,
+        precision: Precision | None = None,
     ) -> None:
         require_file(model)
         self._source = label(model)
         core = openvino.Core()
-        if precision not in (None, "bf16", "f32"):
-            raise ValueError(f"precision is {precision!r}, expected 'bf16', 'f32' or None for the best here")
+        if precision is not None and precision not in get_args(Precision):
+            raise ValueError(
+                f"precision is {precision!r}, expected one of {list(get_args(Precision))}, or None for the best here"
+            )
         able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bf16" if able else "f32")
         options = {

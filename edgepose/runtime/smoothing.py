@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class Preset:
             raise ValueError(f"a preset needs a cutoff above 0 and an opening of at least 0 Hz, got {self}")
 
 
-PRESETS = {
+PresetName = Literal["steady", "default", "quick"]
+PRESETS: dict[PresetName, Preset] = {
     "steady": Preset(cutoff=0.2, opening=10.0),
     "default": Preset(cutoff=0.5, opening=25.0),
     "quick": Preset(cutoff=1.5, opening=40.0),
@@ -115,8 +117,9 @@ class Smoother:
         smoother = Smoother()
         poses = smoother(poses, time=frame.time)
 
-    Keypoints and boxes are filtered, scores and ids stay. A keypoint scored low keeps the place given and leaves no
-    trace in what follows. Any frame rate, also a changing one. Not for several threads at once.
+    Keypoints and boxes are filtered, scores and ids stay. A keypoint scored low, and everything of a person who was not
+    seen, keeps the place given and leaves no trace in what follows. Any frame rate, also a changing one. Not for
+    several threads at once.
 
     preset:         "steady", "default", "quick", a Preset, or None for off, which gives back what came
     keypoint_score: keypoints scored no higher than this are left alone
@@ -126,15 +129,17 @@ class Smoother:
 
     def __init__(
         self,
-        preset: str | Preset | None = "default",
+        preset: PresetName | Preset | None = "default",
         *,
         keypoint_score: float = 0.2,
         forget: float = 1.0,
         interval: float = 1 / 30,
     ) -> None:
         if isinstance(preset, str):
-            if preset not in PRESETS:
-                raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(PRESETS)}, a Preset or None")
+            if preset not in get_args(PresetName):
+                raise ValueError(
+                    f"unknown preset {preset!r}, expected one of {sorted(get_args(PresetName))}, a Preset or None"
+                )
             preset = PRESETS[preset]
         for name, value in (("forget", forget), ("interval", interval)):
             if not (value > 0 and math.isfinite(value)):
@@ -148,8 +153,10 @@ class Smoother:
         """Forget everybody, and the time."""
         self._time, self._memory = None, None
 
-    def __call__(self, poses: Poses, time: float | None = None) -> Poses:
+    def __call__(self, poses: Poses, time: float | None = None, held: np.ndarray | None = None) -> Poses:
         """The same people, steadied; `time` in seconds must rise, without it a frame takes `interval` seconds.
+
+        held: (N,) bool, people who were not seen but are where a tracker expects them (`Tracker.rows` is -1).
 
         Raises ValueError for people without ids, for a time that does not rise, and for a person without a place.
         """
@@ -168,8 +175,15 @@ class Smoother:
             else:
                 memory = memory.taken(now - memory.dates <= self._forget)
         self._memory = memory
-        if not len(poses):
+        if held is not None and held.any():
+            return _merged(self._steadied(poses[~held], now), poses, ~held)
+        return self._steadied(poses, now)
+
+    def _steadied(self, poses: Poses, now: float) -> Poses:
+        """People who were all seen."""
+        if not len(poses) or self.preset is None:
             return poses
+        memory = self._memory
         assert poses.ids is not None
         seen = Seen.of(poses, self._keypoint_score)
         known = {} if memory is None else {identity: row for row, identity in enumerate(memory.ids.tolist())}
@@ -186,6 +200,13 @@ class Smoother:
         corners = mine.result[:, -2:]
         boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
         return replace(poses, keypoints=keypoints, boxes=boxes)
+
+
+def _merged(some: Poses, poses: Poses, rows: np.ndarray) -> Poses:
+    """`poses` with those of `rows` (N,) bool replaced by `some`."""
+    keypoints, boxes = poses.keypoints.copy(), poses.boxes.copy()
+    keypoints[rows], boxes[rows] = some.keypoints, some.boxes
+    return replace(poses, keypoints=keypoints, boxes=boxes)
 
 
 def _step(memory: _Memory, seen: Seen, now: float, preset: Preset, forget: float) -> _Memory:

@@ -23,11 +23,11 @@ from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.follow import Follower
 from edgepose.runtime.lanes import End, Lanes
-from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, Feed, feed_of, read_live, read_recorded
+from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
 from edgepose.runtime.load import load
 from edgepose.runtime.pictures import read_image
-from edgepose.runtime.schedule import Schedule
-from edgepose.runtime.smoothing import Smoother
+from edgepose.runtime.schedule import Every, Schedule
+from edgepose.runtime.smoothing import PresetName, Smoother
 from edgepose.runtime.sources import Source, expand
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.video import Frame
@@ -43,7 +43,7 @@ class Tracked(Frame):
 
     source:   as messages show it, without passwords
     lane:     number of the source, in the order given
-    guessed:  (N,) bool, who was not looked at in this frame for want of time but is where the tracker expects them
+    guessed:  (N,) bool, who was not seen in this frame (no time to look, or held) but is where the tracker expects them
     detected: whether the picture was searched for new people
     captured: time.monotonic() when the frame came; its age is the difference to now
     dropped:  frames of this source that were dropped so far
@@ -62,9 +62,10 @@ def track(
     source: str | Path | int | Feed | Sequence[str | Path | int | Feed],
     model: Estimator | str | Path | None = None,
     *,
-    detect_every: int | str = 5,
-    smooth: str | None = "default",
+    detect_every: Every = 5,
+    smooth: PresetName | None = "default",
     follow: int | None = None,
+    hold: float = 0.0,
     max_latency: float | None = None,
     fps: float | None = None,
     live: bool | None = None,
@@ -83,6 +84,8 @@ def track(
         detect_every: frames between two runs of the person detector, or "adaptive".
         smooth: preset of the smoothing, "steady", "default" or "quick"; None for none.
         follow: identity of the one person to return.
+        hold: seconds for which people who are not seen any more are returned all the same, where they are expected
+            (`guessed`).
         max_latency: seconds that the work on a frame may take; when there are too many people, detections become rarer,
             then each frame looks at some of them (`guessed`).
         fps: frames per second of each source to reach by the same means.
@@ -100,13 +103,17 @@ def track(
             raise ValueError(f"{name} is {value}, expected a positive number of seconds")
     feeds = feeds_of(source, live, timeout)
     estimator = model if isinstance(model, Estimator) else load(model)
-    Schedule(detect_every), Smoother(smooth)  # refuse wrong ones here, not at the first frame
+    (
+        Schedule(detect_every),
+        Smoother(smooth),
+        Tracker(follow=follow, hold=hold),
+    )  # refuse wrong ones here, not at the first frame
     run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up)
     run.followers = [
         Follower(
             estimator,
             detect_every=detect_every,
-            tracker=Tracker(follow=follow),
+            tracker=Tracker(follow=follow, hold=hold),
             smoother=Smoother(smooth),
             max_latency=None if max_latency is None else max_latency / len(feeds),
             fps=None if fps is None else fps * len(feeds),
@@ -203,10 +210,10 @@ class _Run:
         finally:
             self._close(threads)
 
-    def reporter(self, feed: Feed) -> Callable[[str, str, dict[str, Any]], None]:
+    def reporter(self, feed: Feed) -> Callable[[EventKind, str, dict[str, Any]], None]:
         """How the follower of a feed reports."""
 
-        def report(kind: str, message: str, facts: dict[str, Any]) -> None:
+        def report(kind: EventKind, message: str, facts: dict[str, Any]) -> None:
             self._events.append(Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts))
 
         return report
@@ -269,7 +276,7 @@ class _Run:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _tell_now(self, lane: int, kind: str, message: str, **facts: Any) -> None:
+    def _tell_now(self, lane: int, kind: EventKind, message: str, **facts: Any) -> None:
         name = self.feeds[lane].name
         self._tell(Event(kind, name, f"{name}: {message}", time.monotonic(), facts))
 

@@ -37,7 +37,8 @@ class Tracker:
     follow:         identity of the one person to return, or None for everybody
     memory:         seconds for which a person who is not seen is remembered; the followed one is for ever
     hold:           seconds for which established people who are not seen are returned all the same, after those who
-                    are, where they are expected. 0 by default: what comes back is what was given, row by row, and
+                    are, where they are expected and with the scores that they were last seen with; `rows` tells them
+                    apart. 0 by default: what comes back is what was given, row by row, and
                     nobody is shown on a guess. With a detector that misses one person in ten, IDF1 against everybody
                     in the picture cannot exceed 0.947 so; with 0.1 it is 0.99 for one person and 0.96 in a crowd, but
                     against those detected it falls from 0.99 to 0.95. `edgepose.track` needs none: it looks for known
@@ -69,6 +70,7 @@ class Tracker:
         self._skeleton = COCO
         self._tracks: Tracks | None = None
         self._followed: int | None = None
+        self._rows = np.zeros(0, np.int64)
         self.follow(follow)
 
     @property
@@ -88,8 +90,13 @@ class Tracker:
             return np.zeros(0, np.int64)
         return np.sort(self._tracks.ids[(self._tracks.states.times != self._time) & self._established()])
 
+    @property
+    def rows(self) -> np.ndarray:
+        """(N,) int64, for each person of the last result: the row of the input that it is, -1 for who is held."""
+        return self._rows
+
     def update(self, poses: Poses, time: float | None = None, owners: np.ndarray | None = None) -> Poses:
-        """The people of one frame -> the same people in the same order with `ids` (N,) int64.
+        """The people of one frame -> the same people in the same order with `ids` (N,) int64; then those held.
 
         `time` is the frame's, in seconds, and must rise from call to call; without it a frame takes `interval`
         seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise,
@@ -114,11 +121,16 @@ class Tracker:
             parts.append(Tracks.new(poses[fresh], seen[fresh], limbs[fresh], ids[fresh], now))
         self._tracks = joined(parts) if parts else None
         self._time = now
-        found = replace(poses, ids=ids)
+        found, rows = replace(poses, ids=ids), np.arange(len(poses))
         if self._hold and self._tracks is not None:
             away = now - self._tracks.states.times
-            found = _both(found, self._expected((away > 0) & (away <= self._hold) & self._established(), now))
-        return found if self._followed is None else found[found.ids == self._followed]
+            held = self._expected((away > 0) & (away <= self._hold) & self._established(), now)
+            found, rows = _both(found, held), np.append(rows, np.full(len(held), -1))
+        if self._followed is not None:
+            wanted = np.flatnonzero(found.ids == self._followed)
+            found, rows = found[wanted], rows[wanted]
+        self._rows = rows
+        return found
 
     def predicted(self, time: float) -> Poses:
         """Where the people seen by the last update are expected at `time` (seconds, not before that update).

@@ -22,13 +22,14 @@ class Trails:
         self._seconds = seconds
         self._points: dict[int, deque[tuple[float, float, float]]] = {}
 
-    def update(self, poses: Poses, time: float) -> None:
-        """Add the people of a frame, and forget what is too long ago."""
+    def update(self, poses: Poses, time: float, guessed: np.ndarray | None = None) -> None:
+        """Add the people of a frame, without those `guessed` (N,) bool, and forget what is too long ago."""
         if poses.ids is None:
             return
         hips = [i for i, name in enumerate(poses.skeleton.names) if name in ("left_hip", "right_hip")]
         middles = poses.keypoints[:, hips].mean(1) if hips else (poses.boxes[:, :2] + poses.boxes[:, 2:]) / 2
-        for identity, (x, y) in zip(poses.ids.tolist(), np.nan_to_num(middles).tolist(), strict=True):
+        seen = np.ones(len(poses), bool) if guessed is None else ~guessed
+        for identity, (x, y) in zip(poses.ids[seen].tolist(), np.nan_to_num(middles[seen]).tolist(), strict=True):
             self._points.setdefault(identity, deque(maxlen=MOST)).append((time, x, y))
         for identity, points in list(self._points.items()):
             while points and not time - self._seconds <= points[0][0] <= time:

@@ -103,10 +103,9 @@ def encode(result: Result, **more: Any) -> bytes:
 
 def model_facts(estimator: Estimator) -> dict[str, str]:
     """Names, for the metrics."""
-    detector = getattr(getattr(estimator.detector, "spec", None), "name", "")
     return {
         "model": estimator.spec.name,
-        "detector": detector,
+        "detector": estimator.detector.spec.name if isinstance(estimator.detector, Estimator) else "",
         "skeleton": estimator.skeleton.name,
         "runner": type(estimator.network).__name__,
         "version": edgepose.__version__,

@@ -11,18 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from edgepose.codec.anchors import BOX, Anchors
+from edgepose.train.recipes import Norm, OksForm
 from edgepose.train.shares import mean_over_all, over_all
 
 BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}  # of the objects' loss, level by level
-FORMS = ("code", "paper")
-NORMS = ("l2", "mse")
+FORMS: tuple[OksForm, ...] = get_args(OksForm)
+NORMS: tuple[Norm, ...] = get_args(Norm)
 FAR = 0.3  # a keypoint as far away as half a person is high is then still where the loss has a slope
 
 
@@ -40,10 +41,10 @@ class AnchorLoss:
     """
 
     codec: Anchors
-    oks: str = "code"
+    oks: OksForm = "code"
     limbs: float = 0.0
     align: float = 0.02
-    norm: str = "l2"
+    norm: Norm = "l2"
     far: float = 0.0
 
     def __post_init__(self) -> None:
@@ -214,7 +215,7 @@ def limb_loss(
     return mean_over_all(apart / size.clamp(min=1e-9).sqrt())
 
 
-def distance(students: Sequence[Tensor], teachers: Sequence[Tensor], norm: str = "l2") -> Tensor:
+def distance(students: Sequence[Tensor], teachers: Sequence[Tensor], norm: Norm = "l2") -> Tensor:
     """Features (B, C, h, w) of each level and their teachers', which learn nothing from it -> () sum over levels."""
     total = students[0].new_zeros((), dtype=torch.float32)
     for student, teacher in zip(students, teachers, strict=True):

@@ -80,8 +80,3 @@ def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: dict[str, Te
     if states and max(states) >= expected:
         raise ValueError(f"the checkpoint's optimiser has {max(states) + 1} tensors, this network has {expected}")
     optimiser.load_state_dict(whole | {"state": states})
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON gives it back (tuples become lists), to compare with what was stored."""
-    return json.loads(json.dumps(value))

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.codec import codec_of
+from edgepose.codec.boxes import Boxes
 from edgepose.data.detection import Detections, read_boxes
+from edgepose.data.pictures import OnBad
 from edgepose.models import build
 from edgepose.models.rtmdet import RTMDet
 from edgepose.runtime.people import Views
@@ -39,7 +41,7 @@ DETECTOR_VIEWS = {
 
 
 def detector_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse"
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse"
 ) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss, nn.Module | None]:
     """Spec, network, samples and loss of a detector's recipe, and what learns beside it.
 
@@ -57,7 +59,7 @@ def detector_task(
     samples = Detections(records, width, recipe.views or published, mixup, on_bad)
     if len(samples) == 0:
         raise ValueError("the training data names no picture: check the files in data=")
-    codec = codec_of(spec)
+    codec = codec_of(spec, Boxes)
     if not recipe.teacher or not recipe.teacher_weight:
         return spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec), None
     teacher = Teacher(Path(recipe.teacher), spec.input_size, recipe.threads or None, inner=recipe.hint_weight > 0)
@@ -105,10 +107,10 @@ class Teacher:
 
     def __init__(self, path: Path, size: Size, threads: int | None = None, *, inner: bool = False) -> None:
         spec = Session(path, threads=threads).spec  # which says what is wrong with the file, if anything is
-        self.codec = codec_of(spec)
-        formats = ("rtmdet", "rtmdet-nhwc")
-        if spec.codec != "boxes" or self.codec.format not in formats:
+        codec, formats = codec_of(spec), ("rtmdet", "rtmdet-nhwc")
+        if not isinstance(codec, Boxes) or codec.format not in formats:
             raise ValueError(f"{path} cannot teach: expected a detector whose outputs are RTMDet's, format {formats}")
+        self.codec = codec
         spec = dataclasses.replace(spec, input_size=size)
         self.views = Views(spec)
         try:

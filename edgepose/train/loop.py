@@ -12,7 +12,6 @@ end was written before the epoch was validated and logged, which a resumed run d
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
 import time
@@ -37,7 +36,7 @@ from edgepose.train.depthwise import quicken
 from edgepose.train.means import Sums, add, means, merged
 from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.precision import uses_bf16
-from edgepose.train.recipes import Recipe
+from edgepose.train.recipes import Recipe, from_dict, to_dict
 from edgepose.train.stopping import Stop, deaf, stopped
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
@@ -392,7 +391,7 @@ def _save(
         parts["average"] = average.network.state_dict()
     updates = average.updates if average is not None else 0
     facts = {
-        "recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates,
+        "recipe": to_dict(recipe), "spec": spec.to_json(), "iteration": done, "updates": updates,
         "sums": sums, "skipped": skipped,
     }  # fmt: skip
     checkpoint.save(path, parts, facts)
@@ -403,10 +402,9 @@ def _resume(
 ) -> dict[str, Any]:
     """Put back what a checkpoint holds; returns its facts."""
     parts, facts = checkpoint.load(path)
-    now = checkpoint.plain(dataclasses.asdict(recipe))
-    then = checkpoint.plain(dataclasses.asdict(Recipe("", 1, 1, 1.0))) | facts["recipe"]  # newer settings had no effect
+    now, then = to_dict(recipe), to_dict(from_dict(facts["recipe"], str(path)))  # settings newer than it had no effect
     free = ("threads", "workers", "memory", "validate_every", "save_every")  # change nothing but the speed
-    changed = [name for name in now if name not in free and now[name] != then.get(name)]
+    changed = [name for name in now if name not in free and now[name] != then[name]]
     if changed:
         raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same")
     learner.network.load_state_dict(parts["network"])

@@ -10,6 +10,7 @@ import numpy as np
 from edgepose.codec import codec_of
 from edgepose.codec.anchors import Anchors
 from edgepose.data.mosaics import Mosaics, read_mosaics
+from edgepose.data.pictures import OnBad
 from edgepose.models import build
 from edgepose.models.sasd import SASD, Staggered
 from edgepose.skeleton import SKELETONS
@@ -20,7 +21,7 @@ from edgepose.train.recipes import Recipe
 
 
 def onestage_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse"
+    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse"
 ) -> tuple[ModelSpec, SASD, Mosaics, AnchorLoss, Staggered | None]:
     """Spec, network, samples, loss, and what learns beside the network; None where the recipe never gets to SASD.
 
@@ -29,7 +30,7 @@ def onestage_task(
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
     if not isinstance(network, SASD):
         raise ValueError(f"{recipe.model} is no one-stage network")
-    codec: Anchors = codec_of(spec)
+    codec = codec_of(spec, Anchors)
     check_doubled(codec)
     samples = read_mosaics(data, SKELETONS[recipe.skeleton], codec, on_bad)
     loss_of = AnchorLoss(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import torch
 
+from edgepose.train.recipes import Precision
 
-def uses_bf16(precision: str, device: str) -> bool:
+
+def uses_bf16(precision: Precision, device: str) -> bool:
     """What a recipe's `precision` means on this device: auto is bf16 where it is computed in hardware."""
     if precision != "auto":
         return precision == "bf16"

@@ -7,18 +7,25 @@ The published recipes carry the published numbers (facts 1.9 and 2.4; batch and 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from edgepose.data.augment import MILD, STRONG, WHOLE, Strength
 from edgepose.data.mixes import MIXES
 
-PRECISIONS = ("auto", "bf16", "fp32")
-SAMPLINGS = ("all", "balanced")
-OPTIMISERS = ("adamw", "sgd")
+Precision = Literal["auto", "bf16", "fp32"]
+Sampling = Literal["all", "balanced"]
+Optimiser = Literal["adamw", "sgd"]
+OksForm = Literal["code", "paper"]
+Norm = Literal["l2", "mse"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
+OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Recipe:
     average_gamma: float = 2000  # updates in which that share falls from 1 by a factor of e
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
     mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
-    sampling: str = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
+    sampling: Sampling = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
     frozen_stages: int = 0  # parts of the backbone that stay as `init` has them: 1 the stem, 2 stage 1 too, and so on
     sides: tuple[int, ...] = ()  # of the square views of a super-net, one of which is drawn at every step
@@ -58,16 +65,18 @@ class Recipe:
     teacher_weight: float = 1.0  # of what is learnt from it
     hint_weight: float = 0.0  # of a detector's inner maps being like its teacher's (train/hints.py)
     hint_depth: int = 0  # learn the first so many of them and nothing else: 1 the stem's, 2 stage 1's too ...; 0: all
-    optimiser: str = "adamw"
+    optimiser: Optimiser = "adamw"
     momentum: float = 0.937  # of sgd
     alone: int = 0  # first epochs of a one-stage network without its large pass; all of them: never with it
-    oks: str = "code"  # form of a one-stage network's keypoint loss, that of YOLO-Pose's code or of the "paper"
+    oks: OksForm = "code"  # form of a one-stage network's keypoint loss, that of YOLO-Pose's code or of the "paper"
     limb_weight: float = 0.0  # of its skeleton loss
     align_weight: float = 0.0  # of the distance between the features of its two passes
-    align_norm: str = "l2"  # of that distance; or "mse"
+    align_norm: Norm = "l2"  # of that distance; or "mse"
     far_weight: float = 0.0  # of its keypoint loss with wide sigmas as well: ours, for networks that start from nothing
     seed: int = 21
-    precision: str = "auto"  # of convolutions and products: bf16 where it is quick; losses and weights stay float32
+    precision: Precision = (
+        "auto"  # of convolutions and products: bf16 where it is quick; losses and weights stay float32
+    )
     channels_last: bool = True
     threads: int = 0  # torch threads, 0 = all cores
     workers: int = 0  # processes that load and augment
@@ -410,7 +419,7 @@ def _parse(key: str, text: str, kind: object) -> object:
         except ValueError:
             wanted = "a whole number" if kind is int else "a number"
             raise ValueError(f"{key}={text}: expected {wanted}") from None
-    if kind is str:
+    if kind is str or get_origin(kind) is Literal:  # which of the words it may be, the recipe checks
         return text
     if key == "sides":
         if not all(side.isdigit() for side in text.split(",")):
@@ -426,3 +435,37 @@ def _parse(key: str, text: str, kind: object) -> object:
     if len(sides) != 2 or not all(side.isdigit() for side in sides):
         raise ValueError(f"{key}={text}: expected width x height, such as 192x256")
     return int(sides[0]), int(sides[1])
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain JSON values, which is how checkpoints hold it; `from_dict` reads it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
+
+
+def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe that `to_dict` wrote to `source`. Fields that are not there have their defaults.
+
+    Raises ValueError for fields that this edgepose does not know, and for what a recipe refuses.
+    """
+    return typing.cast(Recipe, _read(Recipe, {"epochs": 1, "batch": 1, "lr": 1.0, **values}, f"the recipe of {source}"))
+
+
+def _read(kind: type, values: Mapping[str, Any], source: str) -> object:
+    """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold."""
+    types = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(types))
+    if unknown:
+        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(types)}: update edgepose")
+    read = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping) and dataclasses.is_dataclass(types[name])
+        read[name] = _read(types[name], value, f"{source}, {name},") if nested else _as_tuple(value)
+    try:
+        return kind(**read)
+    except TypeError as error:
+        raise ValueError(f"{source} has a field of the wrong type, or lacks one: {error}") from error
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(each) for each in value) if isinstance(value, list) else value

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgepose.codec import codec_of
-from edgepose.codec.associative import STRIDES
+from edgepose.codec.associative import STRIDES, Associative
 from edgepose.data.whole import Whole
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import Architecture, LitePose
@@ -124,7 +124,7 @@ class Calibration:
     def views(self, spec: ModelSpec, device: torch.device) -> Iterator[Tensor]:
         """Batches of `spec`'s size, as `recalibrate` takes them."""
         count = min(self.count, len(self.samples))
-        sized = dataclasses.replace(self.samples, spec=spec, codec=codec_of(spec))
+        sized = dataclasses.replace(self.samples, spec=spec, codec=codec_of(spec, Associative))
         normalise = Normalise(spec).to(device)
         rows = np.random.default_rng(self.seed).permutation(len(self.samples))[:count]
         for first in range(0, count, BATCH):

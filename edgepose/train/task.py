@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.codec import codec_of
+from edgepose.codec.associative import Associative
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
 from edgepose.data.people import union
+from edgepose.data.pictures import OnBad
 from edgepose.data.read import read
 from edgepose.data.sampling import Balanced, Order, shuffled
 from edgepose.data.whole import read_whole
@@ -62,7 +64,7 @@ def recipe_of(name: str) -> Recipe:
     return RECIPES[name] if name in RECIPES else dataclasses.replace(RECIPES["litepose-xs"], model=name)
 
 
-def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str = "refuse") -> Task:
+def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse") -> Task:
     """Build a recipe's network and data.
 
     data: (annotations in any known format, folder or zip of pictures, how often the set is listed, or its weight
@@ -83,21 +85,21 @@ def prepare(recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: str 
     if recipe.model.startswith(_CLASSES):
         return Task(*classifier_task(recipe, data))
     spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
-    if spec.codec == "associative":
+    codec = codec_of(spec)
+    if isinstance(codec, Associative):
         return bottom_up_task(recipe, spec, network, data, on_bad)
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = recipe.sampling == "balanced"
     people, missing = union(sets, SKELETONS[recipe.skeleton], None if balanced else times).held(on_bad)
     order = Balanced(people.sets, tuple(times)) if balanced else shuffled
-    codec = codec_of(spec)
     if isinstance(codec, SimCC):
         x, y = codec.sigmas
         codec = dataclasses.replace(codec, sigma=(recipe.blur * x, recipe.blur * y))
     encoder: Any = codec
     loss_of: Loss = LOSSES[spec.codec]
     extra = None
-    if isinstance(network, RTMPose) and (recipe.heatmap_weight or recipe.inner_weight):
+    if isinstance(network, RTMPose) and isinstance(codec, SimCC) and (recipe.heatmap_weight or recipe.inner_weight):
         encoder, extra = AuxiliaryTargets.of(spec, codec), WithHeatmaps(network)
         loss_of = auxiliary_loss(recipe.heatmap_weight, recipe.inner_weight)
     samples: Samples = Crops(people, spec, encoder, recipe.strong, recipe.mild, on_bad)
@@ -115,10 +117,12 @@ def bottom_up_task(
     spec: ModelSpec,
     network: nn.Module,
     data: Sequence[tuple[Path, Path, int]],
-    on_bad: str = "refuse",
+    on_bad: OnBad = "refuse",
 ) -> Task:
     """A network of whole pictures, the teacher it may have, and a super-net's sampling."""
-    whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec_of(spec), recipe.mosaic, recipe.whole, on_bad)
+    whole = read_whole(
+        data, SKELETONS[recipe.skeleton], spec, codec_of(spec, Associative), recipe.mosaic, recipe.whole, on_bad
+    )
     loss_of: Loss = LOSSES[spec.codec]
     samples: Samples = whole
     if recipe.teacher and recipe.teacher_weight:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.codec.associative import STRIDES
+from edgepose.codec import codec_of
+from edgepose.codec.associative import STRIDES, Associative
 from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session
 from edgepose.skeleton import Skeleton, shared
@@ -20,6 +21,7 @@ from edgepose.train import checkpoint
 from edgepose.train.associative_loss import masked_square
 from edgepose.train.loop import Normalise
 from edgepose.train.precision import uses_bf16
+from edgepose.train.recipes import Precision
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 Maps = tuple[Tensor, Tensor]  # heat-maps (B, K, h/4, w/4) and (B, K, h/2, w/2)
@@ -36,14 +38,16 @@ class MapTeacher:
         threads: of onnxruntime; by default as many as help.
     """
 
-    def __init__(self, path: Path, student: ModelSpec, precision: str = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, student: ModelSpec, precision: Precision = "fp32", threads: int | None = None
+    ) -> None:
         source: Session | nn.Module
         if path.suffix == ".onnx":
             source = Session(path, threads=threads)
             spec = source.spec
         else:
             spec, source = checkpoint.network_of(path)
-        if spec.codec != "associative":
+        if not isinstance(codec_of(spec), Associative):
             raise ValueError(
                 f"{path} cannot teach: expected a bottom-up network's heat-maps and tags, got {spec.codec}"
             )
@@ -85,7 +89,7 @@ def taught(loss_of: Loss, teacher: Callable[[Tensor], Maps], weight: float) -> L
     return with_teacher
 
 
-def _of_network(spec: ModelSpec, network: nn.Module, precision: str) -> Callable[[Tensor], Maps]:
+def _of_network(spec: ModelSpec, network: nn.Module, precision: Precision) -> Callable[[Tensor], Maps]:
     normalise, k = Normalise(spec), len(spec.keypoints)
 
     @torch.no_grad()

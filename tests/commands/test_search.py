@@ -18,7 +18,7 @@ from edgepose.runtime.scene import draw_scene
 torch = pytest.importorskip("torch")
 pytest.importorskip("hotcoco")
 
-from edgepose.commands.search import Parts, Scores, parse_macs  # noqa: E402
+from edgepose.commands.search import Parts, Plan, Scores, parse_macs  # noqa: E402
 from edgepose.commands.train import parse  # noqa: E402
 from edgepose.models.litepose import Architecture  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
@@ -113,6 +113,22 @@ def test_the_winner_is_a_network_of_its_own(supernet: Path, data: str, tmp_path:
     _, tuned = checkpoint.network_of(tmp_path / "tuned" / "last.safetensors")
     for key, value in tuned.named_parameters():
         torch.testing.assert_close(value, network.get_parameter(key), rtol=0, atol=1e-6)
+
+
+def test_a_search_keeps_how_far_views_were_moved(supernet: Path, data: str, tmp_path: Path) -> None:
+    """Nested fields too, in what calibrates the candidates and in the winner's own checkpoint."""
+    parts, facts = checkpoint.load(supernet)
+    moved = {name: {"scale": [0.9, 1.1], "rotation": 5.0, "shift": 0.01, "cutout": 0.0, "half_body": 0.0}
+             for name in ("strong", "mild", "whole")}  # fmt: skip
+    path = tmp_path / "moved.safetensors"
+    checkpoint.save(path, parts, facts | {"recipe": facts["recipe"] | moved})
+    plan = Plan(
+        path, parse("x", [f"data={data}", f"val={data}", f"out={tmp_path}"])[0], 20e6, Evolution(population=4), 2
+    )
+    found = Parts.of(plan)
+    assert found.calibration.samples.strength == found.recipe.whole
+    for name, strength in moved.items():
+        assert dataclasses.asdict(getattr(found.recipe, name)) == strength | {"scale": (0.9, 1.1)}
 
 
 def test_a_supernet_is_validated_with_statistics_of_its_own(data: str) -> None:

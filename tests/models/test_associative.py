@@ -10,7 +10,7 @@ pytest.importorskip("onnxscript")
 import edgepose  # noqa: E402
 from edgepose.codec import codec_of  # noqa: E402
 from edgepose.codec.grouping import find_peaks  # noqa: E402
-from edgepose.export import export_onnx, output_names, random_views  # noqa: E402
+from edgepose.export import export_onnx, random_views  # noqa: E402
 from edgepose.models import build, load_reference  # noqa: E402
 from edgepose.models.associative import Peaks, associative_spec  # noqa: E402
 from edgepose.models.deployed import TorchNetwork, deployed_spec  # noqa: E402
@@ -64,7 +64,7 @@ def test_a_file_has_its_peaks_inside_and_goes_through_the_estimator(tmp_path):
     report = export_onnx(spec, network, tmp_path / "net.onnx")
     assert report.mean <= 0.1 and report.scores < 1e-3 and report.points == 8 * 300
     model = onnx.load(str(tmp_path / "net.onnx"))
-    assert [o.name for o in model.graph.output] == output_names(spec)
+    assert [o.name for o in model.graph.output] == list(codec_of(spec).output_names)
     assert {"MaxPool", "TopK"} <= {node.op_type for node in model.graph.node}
     compare(spec, network, tmp_path / "net.onnx")
 

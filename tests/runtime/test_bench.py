@@ -18,7 +18,7 @@ STAGES = ["detect pre", "detect run", "detect post", "pose pre", "pose run", "po
 
 @pytest.mark.parametrize("people", [None, 0, 1, 30])
 def test_stages_add_up(people: int | None) -> None:
-    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
     timing = bench(estimator, people=people, seconds=0.1, image_size=(320, 200))
     assert list(timing.stages) == STAGES and all(value >= 0 for value in timing.stages.values())
     assert timing.people == (2 if people is None else people) and timing.image_size == (320, 200)
@@ -46,7 +46,7 @@ def test_time_is_put_where_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
             return super().__call__(batch)
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    timing = bench(Estimator(Slow(), Session(detector_model())), people=17, seconds=0.2)
+    timing = bench(Estimator(Slow(), Estimator(Session(detector_model()))), people=17, seconds=0.2)
     assert timing.stages["pose run"] == pytest.approx(40), "seventeen people are two runs"
     assert timing.ms_median == pytest.approx(40) and timing.calls in (5, 6)
 
@@ -63,7 +63,7 @@ def test_models_of_one_stage() -> None:
 
 
 def test_the_estimator_is_left_as_it_was() -> None:
-    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
     parts = (estimator.network, estimator.views, estimator.detector)
     bench(estimator, people=5, seconds=0.01)
     assert parts == (estimator.network, estimator.views, estimator.detector) and len(estimator(picture())) == 2

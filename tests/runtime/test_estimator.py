@@ -14,7 +14,7 @@ import pytest
 from edgepose.commands.evaluate import prepared
 from edgepose.geometry import iou
 from edgepose.poses import Poses
-from edgepose.runtime.estimator import Estimator, _averaged
+from edgepose.runtime.estimator import Estimator, Options, _averaged, distinct
 from edgepose.runtime.session import Session
 from edgepose.skeleton import BOX, COCO
 from edgepose.spec import ModelSpec
@@ -81,8 +81,8 @@ def test_a_detector_alone_gives_boxes() -> None:
     np.testing.assert_allclose(poses.boxes, np.minimum(FOUND[:2, :4] * 4, [256, 128] * 2), rtol=1e-6)
     np.testing.assert_allclose(poses.person_scores, FOUND[:2, 4])
     assert len(Estimator(Session(detector_model()), min_box_score=0.1)(picture())) == 3
-    assert len(detector.with_min_box_score(0.7)(picture())) == 1
-    assert len(detector.with_min_box_score(1.0)(picture())) == 0
+    assert len(detector.replace(min_box_score=0.7)(picture())) == 1
+    assert len(detector.replace(min_box_score=1.0)(picture())) == 0
     assert len(Estimator(Session(detector_model()), max_people=1)(picture())) == 1
 
 
@@ -96,23 +96,53 @@ def test_boxes_in_the_border_are_no_people() -> None:
 def test_detector_and_pose_together() -> None:
     network, image = BrightSpot(), picture(size=(256, 256))
     for detector in (
-        Session(detector_model()),
         Estimator(Session(detector_model())),
         lambda _: Estimator(Session(detector_model()))(image),
+        Forwarding(Estimator(Session(detector_model()))),
     ):
         poses = Estimator(network, detector)(image)
         assert len(poses) == 2
         np.testing.assert_allclose(poses.boxes, FOUND[:2, :4] * 4, rtol=1e-6)
         np.testing.assert_allclose(poses.person_scores, FOUND[:2, 4] * 0.5)
-    assert len(Estimator(network, Session(detector_model()), min_box_score=0.1)(image)) == 3
+    assert len(Estimator(network, Estimator(Session(detector_model())), min_box_score=0.1)(image)) == 3
     assert len(Estimator(network, Estimator(Session(detector_model())), min_box_score=0.7)(image)) == 1
-    assert len(Estimator(network, Session(detector_model()), max_people=1)(image)) == 1
-    assert len(Estimator(network, Session(detector_model()), max_people=0)(image)) == 0
+    assert len(Estimator(network, Estimator(Session(detector_model())), max_people=1)(image)) == 1
+    assert len(Estimator(network, Estimator(Session(detector_model())), max_people=0)(image)) == 0
+
+
+class Forwarding:
+    """A function of a picture that has every attribute of something else."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+        self.calls = 0
+
+    def __call__(self, image: np.ndarray) -> Poses:
+        self.calls += 1
+        return Estimator(Session(detector_model()))(image)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("inner", [Session(detector_model()), Estimator(Session(detector_model())), BrightSpot()])
+def test_a_detector_is_a_function_whatever_attributes_it_has(inner: object) -> None:
+    detector = Forwarding(inner)
+    for min_box_score in (None, 0.7):  # which goes to Estimators alone
+        estimator = Estimator(BrightSpot(), detector, min_box_score=min_box_score)
+        assert estimator.detector is detector and len(estimator(picture(size=(256, 256)))) == 2
+    assert detector.calls == 2
+
+
+def test_a_bare_network_as_a_detector_is_one_sentence() -> None:
+    message = r"^the detector returned list, expected Poses: wrap a network as Estimator\(network\)$"
+    with pytest.raises(TypeError, match=message):
+        Estimator(BrightSpot(), lambda image: [np.zeros((1, 5))])(picture())  # type: ignore[arg-type,return-value]
 
 
 def test_empty_is_a_value() -> None:
     network = BrightSpot()
-    nobody = Estimator(network, Session(detector_model()), min_box_score=0.95)
+    nobody = Estimator(network, Estimator(Session(detector_model())), min_box_score=0.95)
     for poses in (
         nobody(picture()),
         Estimator(network)(picture(), np.zeros((0, 4))),
@@ -142,7 +172,7 @@ def test_sixty_people_go_through_in_even_chunks() -> None:
 
 
 def test_a_batch_is_what_its_pictures_are_alone() -> None:
-    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
     images = [picture(seed, (100 + 40 * seed, 150 - 10 * seed)) for seed in range(7)]
     for together, image in zip(estimator.batch(images), images, strict=True):
         alone = estimator(image)
@@ -151,12 +181,12 @@ def test_a_batch_is_what_its_pictures_are_alone() -> None:
         np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)
         assert np.array_equal(together.boxes, alone.boxes)
     network = BrightSpot()
-    Estimator(network, Session(detector_model()), chunk=10).batch(images)
+    Estimator(network, Estimator(Session(detector_model())), chunk=10).batch(images)
     assert network.batches == [7, 7], "fourteen people of seven pictures share two runs"
 
 
 def test_sixteen_threads_get_the_same_bits() -> None:
-    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
     images = [picture(seed, (90 + 37 * seed, 200 - 9 * seed)) for seed in range(16)]
     expected = [estimator(image) for image in images]
     wrong: list[int] = []
@@ -176,7 +206,7 @@ def test_sixteen_threads_get_the_same_bits() -> None:
 
 
 def test_results_outlive_the_next_call() -> None:
-    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
     first = estimator(picture(0))
     kept = first.keypoints.copy()
     estimator(picture(1))
@@ -227,7 +257,7 @@ def test_a_whole_picture_network_finds_people_by_itself() -> None:
     assert len(poses) == 1 and np.abs(poses.keypoints - (150, 100)).max() < 300 / 48 * 4
     for call in (
         lambda: estimator(spot(1, 1), boxes_at((1, 2, 3, 4))),
-        lambda: Estimator(estimator.network, Session(detector_model())),
+        lambda: Estimator(estimator.network, Estimator(Session(detector_model()))),
     ):
         with pytest.raises(ValueError, match="finds people by itself"):
             call()
@@ -269,7 +299,7 @@ def test_what_is_no_picture_is_one_sentence(image: Any, error: type[Exception]) 
 
 def test_wrong_use_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="cannot detect"):
-        Estimator(BrightSpot(), BrightSpot())
+        Estimator(BrightSpot(), Estimator(BrightSpot()))
     with pytest.raises(ValueError, match="expected chunk >= 1"):
         Estimator(BrightSpot(), chunk=0)
     with pytest.raises(ValueError, match="expected the boxes of 1 pictures, got those of 2"):
@@ -280,7 +310,7 @@ def test_wrong_use_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (5000, 3), (33000, 2)])
 def test_pictures_of_any_shape(size: tuple[int, int]) -> None:
-    estimator = Estimator(Session(pose_model()), Session(detector_model()))
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
     poses = estimator(np.full((size[1], size[0], 3), 9, np.uint8))
     assert np.isfinite(poses.keypoints).all() and (poses.boxes <= [*size, *size]).all()
 
@@ -351,17 +381,37 @@ def test_multi_scale_test_weighs_by_the_scores() -> None:
 def test_another_threshold_changes_nothing_else() -> None:
     first = Estimator(
         BrightSpot(),
-        Session(detector_model()),
+        Estimator(Session(detector_model())),
         scales=(0.5, 1),
         max_people=3,
         flip_test=True,
         duplicate_oks=0.7,
         chunk=5,
     )
-    again = first.with_min_box_score(0.5)
-    kept = ("network", "scales", "max_people", "flip_test", "duplicate_oks", "chunk")
-    assert [getattr(again, name) for name in kept] == [getattr(first, name) for name in kept]
-    assert again.min_box_score == 0.5 and isinstance(again.detector, Estimator) and again.detector.min_box_score == 0.5
+    again = first.replace(min_box_score=0.5)
+    assert first.options == Options(None, 3, True, (0.5, 1), 0.7, 5)
+    assert again.options == Options(0.5, 3, True, (0.5, 1), 0.7, 5) and again.network is first.network
+    assert isinstance(again.detector, Estimator) and again.detector.options.min_box_score == 0.5
+    assert isinstance(first.detector, Estimator) and again.detector.network is first.detector.network
+    assert again.replace(detector=None).detector is None
+    with pytest.raises(TypeError, match="max_person"):
+        first.replace(max_person=1)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_evaluation_keeps_what_it_does_not_set(flip_test: bool) -> None:
+    first = Estimator(BrightSpot(), lambda _: Poses.nobody(BOX), max_people=3, duplicate_oks=0.5, chunk=5)
+    made = prepared(first, flip_test, (0.5, 1.0))
+    assert isinstance(made, Estimator) and made.detector is first.detector
+    assert made.options == Options(0.05, 3, flip_test, (0.5, 1.0), None, 5), "suppression is the evaluation's own"
+
+
+def test_the_rows_of_those_who_stay() -> None:
+    """The second of two alike goes, whoever comes first; the others keep their order."""
+    keypoints = np.array([0.0, 100.0, 0.5, 200.0, 99.0])[:, None, None] + np.zeros((5, 17, 2))
+    poses = Poses(keypoints, np.ones((5, 17)), np.tile([0, 0, 80, 100], (5, 1)), [0.5, 0.9, 0.6, 0.1, 0.8])
+    assert distinct(poses, SIMCC, 0.9).tolist() == [1, 2, 3]
+    assert distinct(poses[:1], SIMCC, 0.9).tolist() == [0] and distinct(poses[:0], SIMCC, 0.9).tolist() == []
 
 
 def test_views_that_saw_nothing_weigh_nothing() -> None:

@@ -113,6 +113,68 @@ def test_follow_one() -> None:
     assert len(follower.guessed) == 1
 
 
+def hidden_for_a_while(follower: Follower) -> list[tuple[Poses, np.ndarray]]:
+    """Two people, of whom the first walks and is not in frames 12 to 15; and whom the follower guessed."""
+    images = [scene(*([] if 12 <= i < 16 else [w]), STAND) for i, w in enumerate(WALK)]
+    return [(follower(image, i / 30), follower.guessed) for i, image in enumerate(images)]
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("preset", [None, "default"])
+def test_who_is_held_is_not_taken_for_somebody_seen(every: int, preset: str | None) -> None:
+    whole, _, _ = estimator()
+    follower = Follower(whole, detect_every=every, tracker=Tracker(hold=0.5), smoother=Smoother(preset))
+    results = hidden_for_a_while(follower)
+    plain = hidden_for_a_while(Follower(whole, detect_every=every, smoother=Smoother(preset)))
+    for i, ((poses, guessed), (seen, _)) in enumerate(zip(results, plain, strict=True)):
+        walker = poses.ids.tolist().index(1)
+        away = 12 <= i < (16 if every == 1 else 18)  # then the detector finds them again
+        assert sorted(poses.ids.tolist()) == [1, 2], i
+        assert guessed.tolist() == [away and person == 1 for person in poses.ids.tolist()], i
+        middle = (poses.keypoints[walker].min(0) + poses.keypoints[walker].max(0)) / 2
+        assert np.abs(middle - WALK[i]).max() < 6, i
+        stood = poses.ids.tolist().index(2), seen.ids.tolist().index(2)
+        assert np.array_equal(poses.keypoints[stood[0]], seen.keypoints[stood[1]]), "the other one is as without"
+        if away:
+            before = results[11][0]
+            own = before.ids.tolist().index(1)
+            assert poses.person_scores[walker] == before.person_scores[own]
+            assert np.array_equal(poses.scores[walker], before.scores[own])
+            assert seen.ids.tolist() == [2]
+
+
+def test_who_is_held_ends_when_the_time_is_over() -> None:
+    whole, _, _ = estimator()
+    follower = Follower(whole, detect_every=2, tracker=Tracker(hold=0.2), smoother=Smoother(None))
+    results = follow(follower, [scene(STAND, (60, 60))] * 10 + [scene(STAND)] * 15)
+    assert [len(poses) for poses in results] == [2] * 16 + [1] * 9 and not follower.guessed.any()
+
+
+def test_following_one_who_is_held() -> None:
+    """With one person returned, rows of the input and of the result differ."""
+    whole, _, _ = estimator()
+    follower = Follower(whole, detect_every=1, tracker=Tracker(follow=1, hold=0.5), smoother=Smoother(None))
+    for i, (poses, guessed) in enumerate(hidden_for_a_while(follower)):
+        assert poses.ids.tolist() == [1] and guessed.tolist() == [12 <= i < 16], i
+
+
+def test_whole_picture_networks_hold_people_too() -> None:
+    spec = ModelSpec("whole", "associative", (64, 64), warp="middle")
+    known, _, _ = estimator()
+
+    class Whole(Estimator):
+        def __call__(self, image: np.ndarray, *more: Any) -> Poses:
+            return known(image)
+
+    follower = Follower(Whole(Shape(spec)), tracker=Tracker(hold=0.5), smoother=Smoother(None))
+    for i in range(12):
+        follower(scene(STAND, (60, 60)), i / 30)
+    assert not follower.guessed.any()
+    poses = follower(scene(STAND), 12 / 30)
+    missing = int(np.abs(poses.keypoints.mean(1) - (60, 60)).sum(1).argmin())
+    assert len(poses) == 2 and follower.guessed.tolist() == [row == missing for row in range(2)]
+
+
 def test_a_whole_picture_network_runs_in_every_frame() -> None:
     spec = ModelSpec("whole", "heatmap", (48, 64), codec_args={"kind": "msra"}, warp="letterbox")
 

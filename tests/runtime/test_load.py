@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import edgepose
+from edgepose.cli.options import load_estimator
 from edgepose.runtime import fetch as fetching
 from edgepose.runtime import load as loading
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.load import embedded, find, load
+from edgepose.runtime.load import backend_of, embedded, find, load, open_model
 from edgepose.runtime.session import Session
 from tests.runtime.small import DETECTOR, SIMCC, detector_model, picture, pose_model
 
@@ -43,16 +44,31 @@ def test_the_default_pair(package: Path) -> None:
     assert load("default-detector").spec == DETECTOR and len(load("default-detector")(picture())) == 2
 
 
+def test_default_is_a_name_wherever_one_is_taken(package: Path) -> None:
+    assert find("default") == find(None) == find("default-pose") == (package / "default-pose.onnx", None)
+    assert open_model("default").spec == open_model(None).spec == SIMCC
+    estimator = load("default", detector="default")
+    assert estimator.spec == SIMCC and isinstance(estimator.detector, Estimator)
+    assert estimator.detector.spec == DETECTOR and len(estimator(picture())) == 2
+    with pytest.raises(ValueError, match="cannot detect"):
+        load("default", detector="default-pose")
+    assert load_estimator("default", "none", None, None).detector is None
+    assert isinstance(load_estimator(None, "default", None, None).detector, Estimator)
+    assert backend_of("default") == backend_of(None) == "onnxruntime"
+
+
 def test_every_way_to_name_a_detector(package: Path, tmp_path: Path) -> None:
     file = tmp_path / "det.onnx"
     file.write_bytes(detector_model(found=np.array([[1, 1, 9, 9, 0.9]], np.float32)))
     ready = Estimator(Session(file))
-    for detector in ("other-detector", str(file), file, ready, ready.network, ready.__call__):
+    for detector in ("other-detector", str(file), file, ready, ready.__call__):
         assert len(load(detector=detector)(picture())) == 1, detector
     assert len(load(detector=None)(picture())) == 1
     assert (load(detector=None)(picture()).boxes == [[0, 0, 160, 120]]).all()
+    assert (load(detector="none")(picture()).boxes == [[0, 0, 160, 120]]).all()
     with pytest.raises(ValueError, match="finds people by itself"):
         load("default-detector", detector="other-detector")
+    assert load("default-detector", detector="none").detector is None
     with pytest.raises(ValueError, match="cannot detect"):
         load(detector="default-pose")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -99,7 +100,21 @@ def test_csv_has_a_row_per_person_under_names(tmp_path: Path) -> None:
     assert [row["id"] for row in rows] == ["3", "5"] and [row["person"] for row in rows] == ["0", "1"]
     assert rows[0]["source"] == 'odd,"name".jpg' and rows[0]["time"] == ""
     assert abs(float(rows[1]["left_wrist_x"]) - poses.keypoints[1, 9, 0]) < 0.0051
-    assert len(rows[0]) == 12 + 17 * 3
+    assert len(rows[0]) == 12 + 17 * 3 + 1 and [row["guessed"] for row in rows] == ["0", "0"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_who_is_guessed_is_marked_in_every_format(kind: str, tmp_path: Path) -> None:
+    """The second of two people was not seen in this frame."""
+    one = dataclasses.replace(result(people(ids=[4, 9]), "clip.mp4", 3, 0.12), guessed=np.array([False, True]))
+    path = write(kind, tmp_path, one)
+    if kind == "csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            assert [(row["id"], row["guessed"]) for row in csv.DictReader(file)] == [("4", "0"), ("9", "1")]
+        return
+    content = json.loads((path if path.is_file() else next(path.iterdir())).read_text())
+    entries = content if kind == "coco" else content["people"]
+    assert [entry.get("guessed") for entry in entries] == [None, True]
 
 
 def test_csv_refuses_a_second_skeleton(tmp_path: Path) -> None:

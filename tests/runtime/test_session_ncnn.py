@@ -94,7 +94,7 @@ def test_precision_is_said_and_can_be_told(path: Path) -> None:
         session = NcnnSession(path, threads=1, precision=precision)
         assert session.precision == precision and session._net.opt.use_fp16_storage is (precision == "f16")
         np.testing.assert_allclose(session(crops(2))[0], expected(crops(2)), atol=close)
-    with pytest.raises(ValueError, match="precision is 'bf16', expected 'f16', 'f32' or None"):
+    with pytest.raises(ValueError, match="precision is 'bf16', expected one of \\['f16', 'f32'\\], or None"):
         NcnnSession(path, precision="bf16")
 
 

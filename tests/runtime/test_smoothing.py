@@ -227,3 +227,22 @@ def test_nothing_flies_away(seed: int, frames: int) -> None:
         assert (np.abs(result.keypoints - 250) < 1500).all()
         assert (result.boxes[:, 2:] >= result.boxes[:, :2]).all()
         time += float(rng.choice([0.001, 0.03, 0.4, 2.0]))
+
+
+def test_who_is_held_keeps_the_place_given_and_leaves_no_trace() -> None:
+    """Another person stands beside, and is smoothed the same with and without."""
+    rng = np.random.default_rng(3)
+    smoother, plain = Smoother(), Smoother()
+    for i in range(30):
+        mine, other = (person(STANDING * 200 + at + rng.normal(0, 2, (17, 2)), n) for n, at in ((1, 100), (2, 500)))
+        names = ("keypoints", "scores", "boxes", "person_scores")
+        both = Poses(*(np.concatenate([getattr(p, name) for p in (mine, other)]) for name in names), ids=[1, 2])
+        if 10 <= i < 14:
+            found = smoother(replace(both, keypoints=both.keypoints + 50), i / 30, np.array([True, False]))
+            assert np.array_equal(found.keypoints[0], mine.keypoints[0] + 50) and found.ids.tolist() == [1, 2]
+            assert np.array_equal(found.boxes[0], mine.boxes[0])
+            alone = plain(replace(other, keypoints=other.keypoints + 50), i / 30)
+            assert np.array_equal(found.keypoints[1], alone.keypoints[0])
+        else:
+            found, expected = smoother(both, i / 30, np.zeros(2, bool)), plain(both, i / 30)
+            assert np.array_equal(found.keypoints, expected.keypoints) and np.array_equal(found.boxes, expected.boxes)

@@ -70,6 +70,23 @@ def test_every_frame_and_every_time(tmp_path: Path) -> None:
     assert settled(before)
 
 
+def test_who_is_held_is_told_apart_in_every_frame() -> None:
+    """Two people, of whom one is not there in frames 10 to 13."""
+    images = [scene((60 + 2 * i, 100), *([] if 10 <= i < 14 else [(250, 100)])) for i in range(20)]
+    source = Feed("frames", lambda: (Frame(image, i / 30, i) for i, image in enumerate(images)))
+    plain, held = (list(track(source, estimator()[0], detect_every=2, hold=hold)) for hold in (0.0, 0.5))
+    for i, (frame, known) in enumerate(zip(held, plain, strict=True)):
+        away = 10 <= i < 14
+        (gone,) = {1, 2} - set(plain[10].poses.ids.tolist())
+        assert frame.poses.ids.tolist() == [1, 2] and known.poses.ids.tolist() == ([3 - gone] if away else [1, 2])
+        assert frame.guessed.tolist() == [away and number == gone for number in (1, 2)]
+        assert frame.poses.person_scores[2 - gone] == known.poses.person_scores[-1 if away else 2 - gone]
+        assert frame.poses.person_scores[gone - 1] == held[min(i, 9)].poses.person_scores[gone - 1] or i >= 14
+        assert np.abs(frame.poses.keypoints[gone - 1].mean(0) - held[9].poses.keypoints[gone - 1].mean(0)).max() < 3
+    with pytest.raises(ValueError, match="hold must be a number of seconds"):
+        track(source, estimator()[0], hold=-1)
+
+
 def test_written_again_the_times_are_the_same(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4")
     with VideoWriter(tmp_path / "b.mp4") as video:

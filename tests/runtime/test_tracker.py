@@ -211,6 +211,27 @@ def test_nobody_for_a_while() -> None:
     assert tracker.lost.tolist() == []
 
 
+def test_rows_say_who_of_the_input_each_person_is() -> None:
+    """Two people; the first is away for three frames, in which the second stands in row 0 of the input."""
+    tracker = Tracker(hold=0.5)
+    assert tracker.rows.tolist() == []
+    for i in range(10):
+        tracker.update(people((100 + 3 * i, 300), (600, 300)), i / 30)
+        assert tracker.rows.tolist() == [0, 1]
+    far = replace(people((600, 300)), person_scores=np.array([0.4]), scores=np.full((1, 17), 0.45))
+    for i in range(10, 13):
+        shown = tracker.update(far, i / 30)
+        assert ids(shown) == [2, 1] and tracker.rows.tolist() == [0, -1]
+        assert shown.person_scores.tolist() == [np.float32(0.4), people((1, 1)).person_scores[0]], "each has its own"
+        assert np.abs(shown.keypoints[1] - people((100 + 3 * i, 300)).keypoints[0]).max() < 3
+    back = tracker.update(people((600, 300), (139, 300)), 13 / 30)
+    assert ids(back) == [2, 1] and tracker.rows.tolist() == [0, 1]
+    tracker.follow(1)
+    assert ids(tracker.update(people((600, 300), (142, 300)), 14 / 30)) == [1] and tracker.rows.tolist() == [1]
+    assert ids(tracker.update(far, 15 / 30)) == [1] and tracker.rows.tolist() == [-1]
+    assert ids(tracker.update(far, 2.0)) == [] and tracker.rows.tolist() == []
+
+
 def test_hold_bridges_what_the_detector_missed() -> None:
     tracker = Tracker(hold=0.2)
     for i in range(20):

@@ -39,6 +39,17 @@ def test_who_is_gone_leaves_no_trail_and_no_memory() -> None:
     assert len(trails._points) == 1
 
 
+def test_where_somebody_is_guessed_to_be_there_is_no_trail() -> None:
+    trails = Trails()
+    for i in range(5):
+        trails.update(person(20.0 + 2 * i), i / 10)
+    for i in range(5):
+        trails.update(person(100.0 + 10 * i), 0.5 + i / 100, np.array([True]))
+    assert 25 <= drawn(trails).max() <= 31
+    trails.update(person(40.0), 0.6, np.array([False]))
+    assert 40 <= drawn(trails).max() <= 43
+
+
 def test_time_that_steps_back_and_people_without_a_place() -> None:
     trails = Trails()
     trails.update(person(50.0), 10.0)

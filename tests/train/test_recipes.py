@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from edgepose.data.augment import WHOLE
 from edgepose.models import MODELS
 from edgepose.models.efficientnet import SIZES
-from edgepose.train.recipes import RECIPES, Recipe, override
+from edgepose.train.recipes import RECIPES, Recipe, from_dict, override, to_dict
 
 pytestmark = pytest.mark.torch
 
@@ -115,3 +118,37 @@ def test_wrong_overrides_are_refused_in_one_sentence(word: str, message: str) ->
 def test_the_list_of_names_is_in_the_error() -> None:
     with pytest.raises(ValueError, match="weight_decay"):
         override(Recipe("rtmpose-t", 1, 1, 1.0), ["nonsense=1"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_what_it_was_when_written_and_read(name: str) -> None:
+    """Through JSON, with everything nested: how far views are moved, sizes, sides."""
+    assert from_dict(json.loads(json.dumps(to_dict(RECIPES[name]))), "a.safetensors") == RECIPES[name]
+
+
+def test_fields_that_a_recipe_lacks_have_their_defaults() -> None:
+    stored = to_dict(RECIPES["litepose-xs-small"])
+    del stored["clip"], stored["whole"]["half_body"]
+    read = from_dict(stored, "a.safetensors")
+    assert read.clip == 0.0 and read.whole == replace(RECIPES["litepose-xs-small"].whole, half_body=0.3)
+    assert from_dict({"model": "sasd-xs"}, "a.safetensors").model == "sasd-xs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"magic": 1},
+            r"^the recipe of a\.safetensors has unknown fields \['magic'\], expected some of .*: update edge",
+        ),
+        ({"mild": {"magic": 1}}, r"^the recipe of a\.safetensors, mild, has unknown fields \['magic'\]"),
+        (
+            {"mild": {"rotation": 3}},
+            r"^the recipe of a\.safetensors, mild, has a field of the wrong type, or lacks one",
+        ),
+        ({"epochs": 0}, "epochs=0, expected at least 1"),
+    ],
+)
+def test_what_a_stored_recipe_cannot_be(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_dict(to_dict(RECIPES["rtmpose-t"]) | changes, "a.safetensors")

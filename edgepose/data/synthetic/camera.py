@@ -7,10 +7,12 @@ same camera far away with a long lens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
-MOVES = ("static", "pan", "zoom", "track", "orbit", "handheld")
+Move = Literal["static", "pan", "zoom", "track", "orbit", "handheld"]
+MOVES: tuple[Move, ...] = get_args(Move)
 NEAR = 0.12  # metres; what is nearer is not drawn
 
 
@@ -73,7 +75,7 @@ class Shot:
     position: np.ndarray
     target: np.ndarray
     roll: float = 0.0
-    move: str = "static"
+    move: Move = "static"
     amount: float = 1.0
     rate: float = 0.08  # rounds per second
     phase: float = 0.0

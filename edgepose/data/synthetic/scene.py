@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgepose.data.synthetic.actors import Actor, random_actor, things_of
-from edgepose.data.synthetic.camera import MOVES, Camera, Shot
+from edgepose.data.synthetic.camera import MOVES, Camera, Move, Shot
 from edgepose.data.synthetic.light import Light, random_light
 from edgepose.data.synthetic.places import Place, draw_place, draw_shadows, random_place, random_thing
 from edgepose.data.synthetic.render import Rendering, render
@@ -68,7 +68,7 @@ def sequence(scene: Scene, seconds: float, rate: float = 30.0, start: float = 0.
 
 
 def random_scene(
-    seed: int, people: int = 4, size: tuple[int, int] = (1280, 720), *, move: str | None = None,
+    seed: int, people: int = 4, size: tuple[int, int] = (1280, 720), *, move: Move | None = None,
     kinds: Sequence[str] = (), furniture: int | None = None, backgrounds: tuple[np.ndarray, ...] = (),
 ) -> Scene:  # fmt: skip
     """A scene of 0 to 100 people, the same for the same arguments.
@@ -97,7 +97,7 @@ def random_scene(
     height = rng.uniform(1.1, 1.9) + 0.16 * np.sqrt(people) * rng.uniform(0.4, 2.0)
     target = np.array([0.0, 0.85 - 0.03 * np.sqrt(people), 0.0])
     focal = min(0.5 * size[0] * distance / (wide + 0.6), 0.42 * size[1] * (distance - deep) / 0.95)
-    chosen = str(rng.choice(MOVES)) if move is None else move
+    chosen = MOVES[rng.choice(len(MOVES))] if move is None else move
     shot = Shot(size, float(focal), np.array([rng.uniform(-0.8, 0.8), height, distance]), target,
                 float(rng.normal(0, 1.5)), chosen, rng.uniform(0.6, 1.0), rng.uniform(0.04, 0.12),
                 rng.random())  # fmt: skip

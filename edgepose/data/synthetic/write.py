@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgepose.data.synthetic.camera import Move
 from edgepose.data.synthetic.crops import person_picture
 from edgepose.data.synthetic.scene import Frame, random_scene, sequence
 from edgepose.data.synthetic.truth import HIDDEN, OUTSIDE, Truth
@@ -84,7 +85,7 @@ def _annotation(people: Truth, row: int, identity: int, image: int) -> dict[str,
 
 def write_video(
     out: str | Path, people: int = 10, seconds: float = 12.0, rate: float = 30.0, seed: int = 0,
-    size: tuple[int, int] = (1280, 720), move: str | None = None, backgrounds: tuple[np.ndarray, ...] = (),
+    size: tuple[int, int] = (1280, 720), move: Move | None = None, backgrounds: tuple[np.ndarray, ...] = (),
     progress: Progress = lambda done: None,
 ) -> dict[str, int]:  # fmt: skip
     """A scene of `people` people as OUT/video.mp4 and OUT/truth.jsonl, one line per frame as `edgepose track` writes.
