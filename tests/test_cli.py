@@ -416,6 +416,7 @@ def test_doctor_finds_damaged_weights(damage: str, weights: Path) -> None:
 def test_the_card_of_a_model_in_the_package(weights: Path) -> None:
     assert run("models", "default-pose").stdout.startswith("# The card\n\nname: tiny\n")
     assert json.loads(run("models", "default-pose", "--json").stdout)["card"] == "# The card\n"
+    assert run("models", "default").stdout == run("models", "default-pose").stdout
 
 
 def test_demo_needs_nothing(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.runtime.fetch import PUBLISHED, cached, fetch
-from edgepose.runtime.load import WEIGHTS, embedded, open_model
+from edgepose.runtime.load import embedded, find, open_model
 from edgepose.spec import ModelSpec
 from edgepose.train.recipes import RECIPES, to_dict
 
@@ -41,8 +41,9 @@ def show_model(name: str, as_json: bool) -> None:
         _print(facts, "", as_json)
         return
     spec = PUBLISHED[name].spec if name in PUBLISHED else open_model(name).spec
-    card = WEIGHTS / f"{name}.md"
-    text = card.read_text(encoding="utf-8") if name in embedded() and card.is_file() else ""
+    file = find(name)[0] if name not in PUBLISHED else None
+    cards = [path.with_suffix(".md") for path in embedded().values() if path == file]
+    text = "".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
     _print(dataclasses.asdict(spec), text, as_json)
 
 

@@ -88,7 +88,7 @@ class Estimator:
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
         self.detector = _detector(detector, network.spec, min_box_score)
-        self._chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk
+        self.chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk  # crops per run, in force
         self._least = min_box_score or 0.0  # person score in a whole picture
         self._merge = self.codec if flip_test and isinstance(self.codec, FlipMerge) else None
         if flip_test and self._merge is None:
@@ -193,7 +193,7 @@ class Estimator:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keypoints (N, K, 2) in the picture, their scores (N, K) and the people's (N,) through crops (N, 2, 3)."""
         parts = []
-        for chunk in _even(len(sources), self._chunk):
+        for chunk in _even(len(sources), self.chunk):
             outputs = self._outputs(self.views.crops(sources[chunk], matrices[chunk]))
             if expected is not None and isinstance(self.codec, Guided):
                 parts.append(self.codec.decode_near(outputs, forth(expected[chunk], matrices[chunk])))
