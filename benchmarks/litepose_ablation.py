@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from edgepose.commands.train import parse, quicken_process, training_sets, validation
+from edgepose.commands.train import parse, quicken_process, training_sets
 from edgepose.export import export_onnx, random_views
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import SIZES, LitePose
@@ -31,6 +31,7 @@ from edgepose.runtime.session import Session
 from edgepose.train.loop import train
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
+from edgepose.train.validation import validation
 
 VARIANTS = {
     "7x7, fusion": {"kernel": 7, "fusion": True},

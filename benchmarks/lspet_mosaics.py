@@ -1,20 +1,19 @@
 """Training labels and held-out mosaics for `sasd_ablation.py`, from LSPET's training ids.
 
-python benchmarks/lspet_mosaics.py LSPET OUT [--mosaics 600] [--side 256] [--tilt 45]
+python benchmarks/lspet_mosaics.py TRAIN.json IMAGES.zip OUT [--mosaics 600] [--side 256] [--tilt 45]
 
-OUT/train holds the labels of ids below 8500; OUT/choose has mosaics of ids 8500 to 8699, on which settings are chosen,
-and OUT/heldout those of ids 8700 to 9499, which are for the final figures. Pictures that look like one of the
-validation set are in none, nor are people whose trunk leans by more than --tilt degrees: half of LSPET are acrobats in
-the air, and what a network of two cores' minutes knows of them is too little to tell one way of training from another.
-A mosaic is a view as training draws it, labels included. People with fewer than SEEN keypoints in it, and machine boxes
-of everybody but the labelled person, are regions to ignore.
+TRAIN.json is lspet/train.json of `training/prepare_data.py`, IMAGES.zip LSPET's pictures. OUT/train holds the labels of
+ids below 8500; OUT/choose has mosaics of ids 8500 to 8699, on which settings are chosen, and OUT/heldout those of ids
+8700 to 9499, which are for the final figures. People whose trunk leans by more than --tilt degrees are in none: half of
+LSPET are acrobats in the air, and what a network of two cores' minutes knows of them is too little to tell one way of
+training from another. A mosaic is a view as training draws it, labels included. People with fewer than SEEN keypoints
+in it, and everybody but the labelled person, are regions to ignore.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,43 +28,42 @@ from edgepose.skeleton import COCO
 PARTS = {"train": (0, 8500), "choose": (8500, 8700), "heldout": (8700, 9500)}  # ids, the last not included
 SEEN = 8
 TRUNK = [COCO.names.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
-BOXES = "machine_person_boxes.json"
 
 
 def main() -> None:
     """Write the three parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lspet", type=Path, help="folder with annotations_train.json and images.zip")
+    parser.add_argument("labels", type=Path, help="lspet/train.json of training/prepare_data.py")
+    parser.add_argument("pictures", type=Path, help="LSPET's pictures, images.zip")
     parser.add_argument("out", type=Path)
     parser.add_argument("--mosaics", type=int, default=600, help="in each held-out part")
     parser.add_argument("--side", type=int, default=256, help="of a mosaic, in pixels")
     parser.add_argument("--tilt", type=float, default=45.0, help="largest angle of the trunk against the vertical")
     options = parser.parse_args()
-    whole = json.loads((options.lspet / "annotations_train.json").read_text(encoding="utf-8"))
+    whole = json.loads(options.labels.read_text(encoding="utf-8"))
     for name, ids in PARTS.items():
         folder = options.out / name
         folder.mkdir(parents=True, exist_ok=True)
         part = of_ids(whole, *ids, options.tilt)
-        shutil.copyfile(options.lspet / BOXES, folder / BOXES)
         (folder / "labels.json").write_text(json.dumps(part), encoding="utf-8")
         if name != "train":
-            mosaics = draw(folder / "labels.json", options.lspet / "images.zip", folder, options.mosaics, options.side)
+            mosaics = draw(folder / "labels.json", options.pictures, folder, options.mosaics, options.side)
             (folder / "labels.json").write_text(json.dumps(mosaics), encoding="utf-8")
-            (folder / BOXES).unlink()  # of the pictures, not of the mosaics
             people = sum(a["num_keypoints"] > 0 for a in mosaics["annotations"])
             print(f"{folder}: {options.mosaics} mosaics, {people} people")
         else:
-            print(f"{folder}: labels of {len(part['annotations'])} people")
+            print(f"{folder}: labels of {len(part['images'])} people")
 
 
 def of_ids(whole: dict[str, Any], first: int, end: int, tilt: float) -> dict[str, Any]:
-    """The labels of pictures with ids from `first` to before `end`, less those like a validation picture and those of
-    people who lean by more than `tilt` degrees or whose shoulders and hips are not labelled.
+    """The labels of pictures with ids from `first` to before `end`, less those of people who lean by more than `tilt`
+    degrees or whose shoulders and hips are not labelled. One person of a picture is labelled, the others are crowds.
     """
-    fitting = {i["id"] for i in whole["images"] if first <= i["id"] < end and not i.get("near_dup_of_val")}
-    people = [a for a in whole["annotations"] if a["image_id"] in fitting and leaning(a) <= tilt]
+    fitting = {i["id"] for i in whole["images"] if first <= i["id"] < end}
+    people = [a for a in whole["annotations"] if not a["iscrowd"] and a["image_id"] in fitting and leaning(a) <= tilt]
     kept = {a["image_id"] for a in people}
-    return whole | {"images": [i for i in whole["images"] if i["id"] in kept], "annotations": people}
+    rows = [a for a in whole["annotations"] if a["image_id"] in kept]
+    return whole | {"images": [i for i in whole["images"] if i["id"] in kept], "annotations": rows}
 
 
 def leaning(annotation: dict[str, Any]) -> float:
@@ -82,7 +80,7 @@ def draw(labels: Path, pictures: Path, folder: Path, count: int, side: int) -> d
     samples = read_mosaics([(labels, pictures, 1)], COCO, Anchors((side, side)))
     images, rows = [], []
     for number in range(1, count + 1):
-        image, targets = samples.sample(np.random.default_rng(number), (number - 1) % len(samples), 1)
+        image, targets = samples.sample(np.random.default_rng(number), (number - 1) % len(samples), 1, [])
         name = f"{number:04d}.png"
         if not cv2.imwrite(str(folder / name), image):
             raise OSError(f"{folder / name} cannot be written")

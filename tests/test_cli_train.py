@@ -17,11 +17,12 @@ from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse, quicken_process, training_sets, validation
+from edgepose.commands.train import parse, quicken_process, training_sets
 from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.task import prepare
+from edgepose.train.validation import validation
 
 pytestmark = pytest.mark.torch
 

@@ -1,7 +1,8 @@
 """Keypoints for Stanford 40's people, to train on: eyes and noses of its faces, and joints of which a network is sure.
 
-    python training/label_stanford.py STANFORD_FOLDER POSE_MODEL.onnx OUT.json
+    python training/label_stanford.py BOXES.json STANFORD_FOLDER POSE_MODEL.onnx OUT.json
 
+BOXES.json is stanford40/boxes.json of `prepare_data.py`; pictures and faces are those of the data folder's stanford40/.
 Six views of a person are looked at, three sizes of the box and their mirror images. A joint counts where all six agree:
 at most `SPREAD` of the box's size away from the median place on average, with a mean score of at least `SCORE`. The
 faces (YuNet, score at least `FACE`) give both eyes and the nose to the smallest box that holds them in its upper half.
@@ -23,7 +24,6 @@ from edgepose.skeleton import COCO
 
 SIZES = (0.9, 1.0, 1.15)
 SCORE, SPREAD, FACE, SIDE = 0.6, 0.03, 0.8, 40.0
-POSITIVE = 0.5  # score of machine boxes that are people
 
 
 def agreed(estimator: edgepose.Estimator, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,17 +62,17 @@ def put_faces(points: np.ndarray, sure: np.ndarray, boxes: np.ndarray, faces: li
             sure[person, COCO.names.index(name)] = True
 
 
-def main(folder: Path, model: Path, out: Path) -> None:
-    content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+def main(boxed: Path, folder: Path, model: Path, out: Path) -> None:
+    content = json.loads(boxed.read_text(encoding="utf-8"))
     pictures = Pictures(folder / "images.zip")
     estimator = edgepose.load(model, detector=None)
     faces: dict[int, list[dict]] = {}
-    for face in content["faces"]:
+    for face in json.loads((folder / "annotations.json").read_text(encoding="utf-8"))["faces"]:
         if face["score"] >= FACE:
             faces.setdefault(face["image_id"], []).append(face)
     people: dict[int, list[list[float]]] = {}
     for row in content["annotations"]:
-        if row.get("score", 1.0) >= POSITIVE and not row.get("same_as_xml") and min(row["bbox"][2:]) >= SIDE:
+        if not row["iscrowd"] and min(row["bbox"][2:]) >= SIDE:
             people.setdefault(row["image_id"], []).append(row["bbox"])
     rows = []
     for picture in content["images"]:
@@ -103,4 +103,4 @@ def main(folder: Path, model: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    main(*map(Path, sys.argv[1:5]))

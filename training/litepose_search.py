@@ -1,10 +1,10 @@
 """Eight pictures of LSPET's training set, and what a search among networks that learnt them by heart has found.
 
-    python training/litepose_search.py data LSPET_FOLDER OUT.json     the eight pictures' labels
+    python training/litepose_search.py data TRAIN.json OUT.json     the eight pictures' labels
     python training/litepose_search.py parts OUT/search.json SUPERNET.safetensors OUT.json:PICTURES PARTS.json
 
-`parts` measures some of what was searched once more: with the statistics of the super-net as they are, and with the
-channels sorted by importance before they are cut.
+TRAIN.json is lspet/train.json of `prepare_data.py`. `parts` measures some of what was searched once more: with the
+statistics of the super-net as they are, and with the channels sorted by importance before they are cut.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
-from edgepose.commands.train import parse, validation
+from edgepose.commands.train import parse
 from edgepose.data.whole import read_whole
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import Architecture, LitePose
@@ -25,25 +25,20 @@ from edgepose.models.supernet import by_importance, cut
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
 from edgepose.train.supernet import Calibration, stand_alone
+from edgepose.train.validation import validation
 
 PICTURES = (1, 1100, 2372, 3543, 4664, 5785, 6969, 8150)  # all twelve joints, eyes and nose of one person are labelled
 
 
-def write_data(lspet: Path, out: Path) -> None:
-    """Labels of the eight pictures with COCO's keypoints, and everybody else in them as regions to ignore."""
-    whole = json.loads((lspet / "annotations_train.json").read_text(encoding="utf-8"))
-    boxes = json.loads((lspet / "machine_person_boxes.json").read_text(encoding="utf-8"))["boxes"]
-    people = [dict(a, keypoints=a["keypoints"][:51]) for a in whole["annotations"] if a["image_id"] in PICTURES]
-    for person in people:
-        person["num_keypoints"] = sum(v > 0 for v in person["keypoints"][2::3])
-    others = [
-        {"id": 10**6 + n, "image_id": i, "category_id": 1, "iscrowd": 1, "bbox": [x, y, w, h], "area": w * h,
-         "keypoints": [0] * 51, "num_keypoints": 0}
-        for n, (i, x, y, w, h, _, labelled) in enumerate(boxes) if i in PICTURES and not labelled
-    ]  # fmt: skip
+def write_data(labels: Path, out: Path) -> None:
+    """Labels of the eight pictures with COCO's keypoints, and everybody else in them as crowds, as `labels` has it."""
+    whole = json.loads(labels.read_text(encoding="utf-8"))
+    rows = [dict(a, keypoints=a["keypoints"][:51]) for a in whole["annotations"] if a["image_id"] in PICTURES]
+    for row in rows:
+        row["num_keypoints"] = sum(v > 0 for v in row["keypoints"][2::3])
     categories = [dict(c, keypoints=c["keypoints"][:17]) for c in whole["categories"]]
     images = [image for image in whole["images"] if image["id"] in PICTURES]
-    out.write_text(json.dumps({"images": images, "annotations": people + others, "categories": categories}))
+    out.write_text(json.dumps({"images": images, "annotations": rows, "categories": categories}))
 
 
 def measure_parts(found: Path, supernet: Path, data: str, out: Path) -> None:

@@ -1,12 +1,13 @@
 """LSPET for the small bottom-up runs: training labels without the last 300 pictures, and those 300 to validate on.
 
-python training/lspet_held_out.py LSPET_FOLDER OUT [FIRST FIRST_OF_MOSAICS END]
+python training/lspet_held_out.py TRAIN.json IMAGES.zip OUT [FIRST FIRST_OF_MOSAICS END]
 
-Writes OUT/train.json, to be read with LSPET_FOLDER/images.zip, and OUT/val.json with OUT/val/: the pictures of ids
-9200-9299 as they are, those of 9300-9499 as 50 mosaics of four, since a bottom-up network must tell people apart.
-Other ids are the first, the first of the mosaics and the end; training labels then end before the first too.
-Everybody but the labelled person is a region to ignore: the boxes of LSPET's machine labels, apart from unsure ones
-(below 0.5) that lie inside the labelled person and are most often its arms and legs.
+TRAIN.json is lspet/train.json of `prepare_data.py`, IMAGES.zip LSPET's pictures. Writes OUT/train.json, to be read with
+IMAGES.zip, and OUT/val.json with OUT/val/: the pictures of ids 9200-9299 as they are, those of 9300-9499 as 50 mosaics
+of four, since a bottom-up network must tell people apart. Other ids are the first, the first of the mosaics and the
+end; training labels then end before the first too. Everybody but the labelled person is a region to ignore: the crowds
+of TRAIN.json, apart from unsure ones (score below 0.5) that lie inside the labelled person and are most often its arms
+and legs.
 """
 
 from __future__ import annotations
@@ -26,18 +27,20 @@ from edgepose.runtime.atomic import atomic_path
 FIRST, FIRST_OF_MOSAICS, END, TILE = 9200, 9300, 9500, 256
 
 
-def main(folder: Path, out: Path, first: int = FIRST, of_mosaics: int = FIRST_OF_MOSAICS, end: int = END) -> None:
-    """Read LSPET's training labels in `folder`, write both sets to `out`."""
-    content = json.loads((folder / "annotations_train.json").read_text(encoding="utf-8"))
-    boxes = json.loads((folder / "machine_person_boxes.json").read_text(encoding="utf-8"))["boxes"]
-    images = {i["id"]: i for i in content["images"] if not i.get("near_dup_of_val")}
-    people = {a["image_id"]: a for a in content["annotations"] if a["image_id"] in images}
+def main(
+    labels: Path, archive: Path, out: Path, first: int = FIRST, of_mosaics: int = FIRST_OF_MOSAICS, end: int = END
+) -> None:
+    """Read LSPET's training labels and pictures, write both sets to `out`."""
+    content = json.loads(labels.read_text(encoding="utf-8"))
+    images = {i["id"]: i for i in content["images"]}
+    people = {a["image_id"]: a for a in content["annotations"] if not a["iscrowd"]}
     others: dict[int, list[list[float]]] = {identity: [] for identity in images}
-    for identity, *box, score, labelled in boxes:
-        if identity in images and not labelled and (score >= 0.5 or inside(box, people[identity]["bbox"]) < 0.5):
+    for a in content["annotations"]:
+        identity, box = a["image_id"], a["bbox"]
+        if a["iscrowd"] and (a["score"] >= 0.5 or inside(box, people[identity]["bbox"]) < 0.5):
             others[identity].append(box)
     (out / "val").mkdir(parents=True, exist_ok=True)
-    pictures = Pictures(folder / "images.zip")
+    pictures = Pictures(archive)
     training, held = [i for i in images if i < first], [i for i in images if first <= i < end]
     scenes = [[i] for i in held if i < of_mosaics]
     rest = [i for i in held if i >= of_mosaics]
@@ -103,13 +106,13 @@ def placed(box: list[float], matrix: np.ndarray) -> list[float]:
 
 def write(path: Path, content: dict[str, Any], images: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     """A COCO-style file."""
-    file = {"info": content["info"], "categories": content["categories"], "images": images, "annotations": rows}
+    file = {"categories": content["categories"], "images": images, "annotations": rows}
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(file), encoding="utf-8")
     print(f"wrote {path}: {len(images)} pictures, {sum(not row['iscrowd'] for row in rows)} people")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 6):
+    if len(sys.argv) not in (4, 7):
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6]))
+    main(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:7]))

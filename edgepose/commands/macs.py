@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from edgepose.commands.screen import show_json, show_table
-from edgepose.models import build
-from edgepose.models.macs import count, parameters, parameters_as_hrnet_counts
+from edgepose.models.macs import count, parameters, parameters_as_hrnet_counts, unstored
 
 # Where the published figure is farther than 1 % from every convention: shown below the table.
 APART = {
@@ -21,8 +18,7 @@ def show_macs(names: list[str], skeleton: str, input_size: tuple[int, int] | Non
     """One row per network; the networks are built without storage, so this takes no arithmetic."""
     rows: list[dict[str, Any]] = []
     for name in names:
-        with torch.device("meta"):
-            spec, network = build(name, skeleton=skeleton, input_size=input_size)
+        spec, network = unstored(name, skeleton, input_size)
         found = count(network, spec.input_size)
         width, height = spec.input_size
         rows.append(

@@ -9,11 +9,12 @@ from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.runtime.fetch import PUBLISHED, cached, fetch
 from edgepose.runtime.load import embedded, find, open_model
 from edgepose.spec import ModelSpec
-from edgepose.train.recipes import RECIPES, to_dict
 
 
 def list_models(as_json: bool) -> None:
     """Every name that `edgepose.load` or `edgepose train` takes."""
+    from edgepose.train.recipes import RECIPES
+
     rows = [_row(name, "in the package", open_model(name).spec, str(path)) for name, path in embedded().items()]
     for name, entry in PUBLISHED.items():
         path = cached(name)
@@ -36,6 +37,8 @@ def list_models(as_json: bool) -> None:
 
 def show_model(name: str, as_json: bool) -> None:
     """The card of one model: what it is, what it learnt from, how well it does, under which terms."""
+    from edgepose.train.recipes import RECIPES, to_dict
+
     if name in RECIPES and name not in PUBLISHED and name not in embedded():
         facts = {"name": name, "recipe": to_dict(RECIPES[name])}
         _print(facts, "", as_json)

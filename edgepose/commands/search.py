@@ -12,12 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-
 from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
-from edgepose.commands.train import Settings, quicken_process, require_device, validation
+from edgepose.commands.train import Settings, quicken_process
 from edgepose.data.whole import read_whole
 from edgepose.evaluate.pareto import Point, front
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
@@ -26,9 +24,11 @@ from edgepose.runtime.atomic import atomic_path
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
 from edgepose.train.evolution import Candidate, Evolution, evolve
+from edgepose.train.process import require_device, use_threads
 from edgepose.train.recipes import Recipe, from_dict, to_dict
 from edgepose.train.space import Space
 from edgepose.train.supernet import Calibration, stand_alone
+from edgepose.train.validation import validation
 
 Figures = dict[str, float]
 
@@ -60,7 +60,7 @@ def search(plan: Plan, threads: int | None, as_json: bool) -> None:
     """Search, write OUT/search.json and the winner, and print what was found; a search that was stopped goes on."""
     require_device(plan.sets.device)
     quicken_process()
-    torch.set_num_threads(threads or torch.get_num_threads())
+    use_threads(threads)
     parts = Parts.of(plan)
     space = Space(parts.network.widths, plan.sides or parts.recipe.sides, parts.network.keypoints)
     space.affordable(plan.budget)  # or nothing is begun

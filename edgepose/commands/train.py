@@ -18,23 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 import typer
-from torch import nn
 
-from edgepose.codec import CODECS
 from edgepose.commands.pace import Pace
 from edgepose.commands.screen import Screen, Task, show_json
 from edgepose.data import memory
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.data.pictures import ON_BAD, OnBad
 from edgepose.runtime.atomic import make_folder
-from edgepose.spec import ModelSpec
 from edgepose.train.loop import Step, processes_of_torchrun
 from edgepose.train.loop import train as run_loop
+from edgepose.train.process import is_first, process_count, require_device, tensorboard_writer, use_threads
 from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.stopping import Stop
 from edgepose.train.task import prepare, recipe_of
+from edgepose.train.validation import validation
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
 ENDINGS: dict[str, tuple[str, ...]] = {  # of the files that `edgepose export` writes, the one that is opened first
@@ -69,10 +67,10 @@ def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
     require_device(settings.device)
     make_folder(settings.out)
     quicken_process()
-    torch.set_num_threads(recipe.threads or torch.get_num_threads())
+    use_threads(recipe.threads)
     with ExitStack() as stack:
         device = stack.enter_context(processes_of_torchrun(settings.device))
-        first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        first = is_first()
         screen = stack.enter_context(Screen())
         memory.limit(recipe.memory, int(os.environ.get("LOCAL_WORLD_SIZE", 1)) * max(recipe.workers, 1))
         task = prepare(recipe, training_sets(recipe.mix, settings), settings.on_bad)
@@ -99,7 +97,7 @@ def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
 @contextmanager
 def _told(screen: Screen | None) -> Iterator[Stop]:
     """Listens to SIGTERM and Ctrl-C; says on `screen` where a run that SIGTERM stopped has left its state."""
-    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    processes = process_count()
     with Stop(processes) as stop:
         try:
             yield stop
@@ -118,12 +116,6 @@ def _next_step(model: str, checkpoint: Path) -> str:
     if model.startswith("efficientnet-"):
         return f"edgepose train {model.replace('efficientnet-b', 'efficienthrnet-h')} init={checkpoint}"
     return f"edgepose export {checkpoint} --to onnx"
-
-
-def require_device(device: str) -> None:
-    """Say so where the machine has no such device."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={device}: torch finds no CUDA device here; use device=cpu")
 
 
 def quicken_process() -> None:
@@ -228,45 +220,6 @@ def training_sets(mix: str, settings: Settings) -> list[Set]:
             mixed(mix, settings.names, settings.data)]  # fmt: skip
 
 
-def validation(spec: ModelSpec, sets: list[Set]) -> Callable[[nn.Module], dict[str, float]]:
-    """Figures of a network on labelled pictures: the runtime's own Estimator around it, on the true boxes.
-
-    A detector and a whole-picture model find everybody themselves; a detector's figures are those of boxes.
-    """
-    if len(sets) != 1 or sets[0][2] != 1:
-        raise ValueError(f"val= lists {sum(s[2] for s in sets)} data sets, expected one: their figures cannot be mixed")
-    if spec.codec not in CODECS:  # a classifier's outputs are no people
-        from edgepose.train.classifier import classifier_validation
-
-        return classifier_validation(spec, sets[0][1])
-    from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
-    from edgepose.evaluate.coco import coco_ap
-    from edgepose.evaluate.keypoints import keypoint_metrics
-    from edgepose.evaluate.labels import read_labels, without_keypoints
-    from edgepose.evaluate.run import one_category, results_of, unmeasured
-    from edgepose.models.deployed import TorchNetwork
-    from edgepose.runtime.estimator import Estimator
-
-    annotations, pictures, _ = sets[0]
-    labels = read_labels(annotations)
-    lacking = unmeasured(labels, spec.keypoints) if len(spec.keypoints) else []
-    against = labels if spec.per_person else one_category(labels)
-
-    def figures_of_boxes(network: nn.Module) -> dict[str, float]:
-        estimator = Estimator(TorchNetwork(spec, network), min_box_score=MIN_BOX_SCORE)
-        found = box_ap(results_of(estimator, labels, pictures), labels)
-        return {name: found[name] for name in ("AP", "AP50", "AP75", "AR")}
-
-    def figures(network: nn.Module) -> dict[str, float]:
-        rows = results_of(Estimator(TorchNetwork(spec, network), min_box_score=0.0), labels, pictures, "gt")
-        found = coco_ap(rows, without_keypoints(against, lacking))
-        if spec.per_person:  # whose keypoints are whose is known for given boxes alone
-            found |= keypoint_metrics(rows, against, leave_out=lacking)
-        return {name: found[name] for name in ("AP", "AP50", "AP75", "AR", "PCK") if name in found}
-
-    return figures if len(spec.keypoints) else figures_of_boxes
-
-
 def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: bool) -> None:
     """Write the network of a checkpoint in another format, if it then gives the same results."""
     if to not in ENDINGS:
@@ -312,9 +265,7 @@ class Log:
         self._stack = ExitStack()
         self._board: Any = None
         if settings.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(settings.out / "tensorboard"))
+            self._board = tensorboard_writer(settings.out / "tensorboard")
 
     def __enter__(self) -> Log:
         self._clock = self._now()

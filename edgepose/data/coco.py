@@ -27,10 +27,13 @@ def read_coco(annotations: str | Path, pictures: str | Path | None = None, probl
     """People of a COCO-style keypoint file (json) and its folder or zip of pictures.
 
     The skeleton is found by the category's keypoint names, by COCO-WholeBody's lists, or by the number of keypoints.
-    Crowds and people without labelled keypoints become `People.unlabelled`; pictures marked `near_dup_of_val`, which
-    would leak the validation set, are left out. Boxes are clipped to the picture, as RTMPose's loader does, and people
-    whose box is then empty are left out, as it leaves them out. Keypoints that a network labelled count as much as it
-    was sure, where annotations state that (`kp_scores`, one number for each keypoint, at most 1 counts).
+    Crowds and people without labelled keypoints become `People.unlabelled`. Boxes are clipped to the picture, as
+    RTMPose's loader does, and people whose box is then empty are left out, as it leaves them out.
+
+    Beside COCO's fields a category may have `machine_keypoints`, names of keypoints that a machine labelled where it
+    was sure of them: `machine_keypoints` below says what that changes. An annotation may have `kp_scores`, how sure a
+    network was that labelled it: a number for each keypoint, which counts as much in the loss of a top-down network,
+    and 1 at most.
 
     Args:
         pictures: None to read the labels alone.
@@ -45,15 +48,13 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
     images = rows_of(content, "images", path)
-    if problems is None:
-        images = [image for image in images if not image.get("near_dup_of_val")]
     image_ids = whole_numbers(images, "id", path, "image")
     index = {int(identity): i for i, identity in enumerate(image_ids)}
     if len(index) < len(image_ids):
         tell(problems, f"{path} lists {len(image_ids) - len(index)} pictures twice: their ids repeat")
     names = texts(images, "file_name", path)
     every = rows_of(content, "annotations", path)
-    rows = _of_listed_pictures(every, index, rows_of(content, "images", path), path, problems)
+    rows = _of_listed_pictures(every, index, path, problems)
     skeletons = _skeletons(content, every, path)
     skeleton = next(iter(skeletons.values()))
     rows = [row for row in rows if row.get("category_id", next(iter(skeletons))) in skeletons]
@@ -99,10 +100,8 @@ def centred_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
     return np.concatenate([centres - 1 - sides / 2, sides, sides], axis=1)
 
 
-def _of_listed_pictures(
-    rows: list[Row], index: dict[int, int], images: list[Row], path: str | Path, problems: Problems
-) -> list[Row]:
-    """Annotations of the pictures in `index`; one of a picture that the file does not list at all is told."""
+def _of_listed_pictures(rows: list[Row], index: dict[int, int], path: str | Path, problems: Problems) -> list[Row]:
+    """Annotations of the pictures in `index`; one of a picture that the file does not list is told."""
     try:
         strangers = {row["image_id"] for row in rows} - index.keys()
     except (KeyError, TypeError):
@@ -110,14 +109,30 @@ def _of_listed_pictures(
         raise
     if not strangers:
         return rows
-    strangers -= {image["id"] for image in images}
-    if strangers:
-        count = sum(row["image_id"] in strangers for row in rows)
-        tell(
-            problems,
-            f"{path}: {count} annotations name pictures that `images` lacks, such as {min(strangers, key=str)!r}",
-        )
+    count = sum(row["image_id"] in strangers for row in rows)
+    tell(
+        problems,
+        f"{path}: {count} annotations name pictures that `images` lacks, such as {min(strangers, key=str)!r}",
+    )
     return [row for row in rows if row["image_id"] in index]
+
+
+def machine_keypoints(content: Row, path: str | Path) -> frozenset[str]:
+    """Names of the keypoints that a machine labelled where it was sure, as the categories state them.
+
+    `"categories": [{"id": 1, "name": "person", "keypoints": [...], "machine_keypoints": ["nose", "left_eye"]}]`. Such a
+    keypoint is learnt like any other where it is labelled. Where it is not, it may well be in the picture: bottom-up
+    training takes it inside that person's box for neither keypoint nor background, as it does keypoints that nobody in
+    the file has (`edgepose.data.whole.unknown_keypoints`). PCK, EPE and their like do not measure it.
+    """
+    found: set[str] = set()
+    for category in content.get("categories") or ():
+        names = category.get("machine_keypoints", [])
+        known = category.get("keypoints") or ()
+        if not isinstance(names, list) or not all(name in known for name in names):
+            raise ValueError(f"{path}: `machine_keypoints` is {names!r}: expected a list of names out of `keypoints`")
+        found |= set(names)
+    return frozenset(found)
 
 
 def labelled_skeleton(names: Sequence[str], rows: Sequence[Row]) -> Skeleton | None:

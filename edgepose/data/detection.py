@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,9 +23,8 @@ import numpy as np
 from edgepose.data.augment import jitter_hsv
 from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.data.pictures import ON_BAD, OnBad, Pictures
-from edgepose.geometry import area, clip_boxes, compose, iou
+from edgepose.geometry import area, clip_boxes, compose
 
-POSITIVE = 0.5  # machine boxes of at least this score are people, the others regions to ignore
 GREY = 114
 VISIBLE = 0.1  # a box with a smaller share of its area in view is ignored: neither person nor background
 SMALLEST = 3.0  # likewise a box with a side of fewer input pixels
@@ -46,40 +46,20 @@ Rows = dict[int, list[tuple[list[float], bool]]]  # by picture: x, y, w, h and w
 def read_boxes(annotations: Path, images: Path) -> list[Record]:
     """Person boxes of an annotation file, of every picture that it names, in order of their ids.
 
-    COCO's form: people are positives with or without keypoints; crowds are regions to ignore, and so are machine boxes
-    ("score") below POSITIVE. Stanford 40's machine boxes that double an official one ("same_as_xml") are left out.
-    LSPET's rows of machine boxes ("columns") need annotations_train.json beside them for the names of the pictures;
-    only training pictures that resemble no validation picture are read.
+    COCO's form: people are positives with or without keypoints; crowds are regions to ignore.
     """
     data = _json(annotations)
-    if "columns" in data:
-        return _records(images, *_machine_rows(data, _json(annotations.with_name("annotations_train.json"))))
+    if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= set(data):
+        raise ValueError(f"{annotations} lacks `images`, `annotations` or `categories`: expected boxes in COCO's form")
     people = {c["id"] for c in data["categories"] if c["name"] == "person"}
     rows: Rows = {}
     for a in data["annotations"]:
-        if a["category_id"] in people and not a.get("same_as_xml", False):
-            ignore = bool(a.get("iscrowd", 0)) or a.get("score", 1.0) < POSITIVE
-            rows.setdefault(a["image_id"], []).append((a["bbox"], ignore))
+        if a["category_id"] in people:
+            rows.setdefault(a["image_id"], []).append((a["bbox"], bool(a.get("iscrowd", 0))))
     return _records(images, {i["id"]: i["file_name"] for i in data["images"]}, rows)
 
 
-def _machine_rows(machine: dict, labels: dict) -> tuple[dict[int, str], Rows]:
-    """File names and boxes of LSPET's training pictures. Where no sure box fits the labelled person, the extent of
-    their joints is a region to ignore.
-    """
-    names = {i["id"]: i["file_name"] for i in labels["images"] if "near_dup_of_val" not in i}
-    rows: Rows = {}
-    for image, x, y, w, h, score, _ in machine["boxes"]:
-        if image in names:
-            rows.setdefault(image, []).append(([x, y, w, h], score < POSITIVE))
-    for a in labels["annotations"]:
-        sure = [box for box, ignore in rows.get(a["image_id"], []) if not ignore]
-        if iou(_corners([a["bbox"]]), _corners(sure)).max(initial=0.0) < 0.5:
-            rows.setdefault(a["image_id"], []).append((a["bbox"], True))
-    return names, rows
-
-
-def _json(path: Path) -> dict:
+def _json(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file {path}: expected person boxes in COCO's form")
     return json.loads(path.read_text(encoding="utf-8"))

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from edgepose.data.columns import Row, load_json
+from edgepose.data.coco import machine_keypoints
+from edgepose.data.columns import Row
 from edgepose.data.people import People, union
 from edgepose.data.pictures import OnBad
 from edgepose.data.read import READERS, loaded
 from edgepose.skeleton import Skeleton
 
-MACHINE = "machine_person_boxes.json"  # LSPET's, of everybody but the labelled person; beside its annotations
 Regions = TypeVar("Regions")
 
 
@@ -23,7 +23,7 @@ Regions = TypeVar("Regions")
 class Listed:
     """people of every picture; unknown: (files,) whatever stands for those not labelled; rows: the files that are
     listed, some perhaps several times; missing: names of pictures that were left out because they are not there;
-    by_machine: per data set, the keypoints that a machine labelled, here and there.
+    by_machine: per data set, the keypoints that a machine labelled where it was sure (`coco.machine_keypoints`).
     """
 
     people: People
@@ -54,10 +54,9 @@ def read_listed(
     for labels, pictures, repeat in data:
         kind, content = loaded(labels, outlines=True)
         sets.append(READERS[kind](content, labels, pictures, None))
-        unknown += unknown_people(content, labels) if kind == "coco" else _unlabelled(sets[-1])
+        unknown += unknown_people(content) if kind == "coco" else _unlabelled(sets[-1])
         times += [repeat] * len(sets[-1].files)
-        own = content["annotations"] if kind == "coco" else ()
-        by_machine.append(frozenset(name for a in own for name in a.get("machine_labelled", ())))
+        by_machine.append(machine_keypoints(content, labels) if kind == "coco" else frozenset())
     people = union(sets, skeleton)
     wanted = np.isin(np.arange(len(people.files)), people.picture)
     if empty:
@@ -72,22 +71,12 @@ def read_listed(
     return Listed(people, regions, rows, tuple(missing), tuple(by_machine))
 
 
-def unknown_people(content: Any, labels: Path) -> list[list[Row]]:
-    """For every picture that `of_coco` lists: the annotations of crowds and of people without labelled keypoints.
-
-    LSPET's machine boxes of everybody but the labelled person, beside its annotations `labels`, are among them, as
-    outlines.
-    """
-    rows: dict[Any, list[Row]] = {i["id"]: [] for i in content["images"] if not i.get("near_dup_of_val")}
+def unknown_people(content: Any) -> list[list[Row]]:
+    """For every picture that `of_coco` lists: the annotations of crowds and of people without labelled keypoints."""
+    rows: dict[Any, list[Row]] = {i["id"]: [] for i in content["images"]}
     for a in content["annotations"]:
         if a["image_id"] in rows and (a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])):
             rows[a["image_id"]].append(a)
-    beside = Path(labels).with_name(MACHINE)
-    if beside.is_file():
-        for image, x, y, w, h, _, labelled in load_json(beside)["boxes"]:
-            if image in rows and not labelled:
-                outline = [x, y, x + w, y, x + w, y + h, x, y + h]
-                rows[image].append({"bbox": [x, y, w, h], "segmentation": [outline]})
     return list(rows.values())
 
 

@@ -218,7 +218,7 @@ def read_whole(
 def unknown_keypoints(people: People, by_machine: Sequence[frozenset[str]]) -> np.ndarray:
     """(P, K) bool: missing keypoints that nobody in a person's data set labelled by hand, which may well be there.
 
-    LSPET has no ears at all, and eyes and noses only where a face detector was sure.
+    by_machine: of each data set, keypoints of which the labelled ones are a machine's (`coco.machine_keypoints`).
     """
     unknown = np.zeros(people.visible.shape, bool)
     for i, machine in enumerate(by_machine):

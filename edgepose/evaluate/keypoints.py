@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from edgepose.data.coco import machine_keypoints
 from edgepose.evaluate.labels import (
     Labels,
     Row,
@@ -126,10 +127,10 @@ def keypoint_metrics(
 ) -> dict[str, Any]:
     """PCK at `threshold` (`PCK`, `per_joint` by name) and at 0.05, AUC over 30 pixels, EPE and NME of a set's people.
 
-    Only what people labelled counts: keypoints that an annotation lists as `machine_labelled` do not. A result belongs
-    to the annotation in its `annotation_id`, else to the one labelled person of its picture, best score first. People
-    without a result count as wrong everywhere in PCK and AUC (`missing`), and not in EPE and NME; people whose size is
-    unknown are left out of PCK and NME (`left_out`).
+    Only what people labelled counts: the categories' `machine_keypoints` (`edgepose.data.coco`) do not. A result
+    belongs to the annotation in its `annotation_id`, else to the one labelled person of its picture, best score first.
+    People without a result count as wrong everywhere in PCK and AUC (`missing`), and not in EPE and NME; people whose
+    size is unknown are left out of PCK and NME (`left_out`).
 
     Args:
         size: torso (left shoulder to right hip, as LSP's tools take it), trunk (middle of the shoulders to that of the
@@ -147,8 +148,7 @@ def keypoint_metrics(
     n, k = len(people), len(skeleton)
     points = np.array([keypoints_of(a, k) for a in people], np.float64).reshape(n, k, 3)
     labelled, mask = points[..., :2], points[..., 2] > 0
-    for person, seen in zip(people, mask, strict=True):
-        seen &= ~np.isin(skeleton.names, [*person.get("machine_labelled", ()), *leave_out])
+    mask &= ~np.isin(skeleton.names, [*machine_keypoints(labels, "the label file"), *leave_out])
     predicted = _matched(people, rows, k)  # (N, K, 2)
     found = np.isfinite(predicted).all(axis=(1, 2))
     boxes = np.array([a["bbox"] for a in people], np.float64).reshape(n, 4)

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from edgepose.models import build
+from edgepose.spec import ModelSpec
+
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.LeakyReLU)
 # Those that a counter of LitePose's time knows (ptflops); it passes over SiLU and the gates.
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU)
@@ -96,6 +99,12 @@ def macs_true(network: nn.Module, input_size: tuple[int, int]) -> int:
     transposed convolutions count up to 4 times as many. On the meta device this takes no arithmetic at all.
     """
     return count(network, input_size).true
+
+
+def unstored(name: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+    """`edgepose.models.build` on the meta device: shapes to count, and no memory for values."""
+    with torch.device("meta"):
+        return build(name, skeleton=skeleton, input_size=input_size)
 
 
 def parameters(network: nn.Module) -> int:

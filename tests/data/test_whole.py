@@ -139,7 +139,8 @@ def test_missing_keypoints_that_nobody_labels_by_hand_are_no_background(data) ->
     content = json.loads(labels.read_text())
     first, second, *_ = content["annotations"]
     nose, left_ear, left_hip = (NAMES.index(name) for name in ("nose", "left_ear", "left_hip"))
-    first |= {"machine_labelled": ["nose"], "bbox": [10, 20, 30, 20]}
+    first |= {"bbox": [10, 20, 30, 20]}
+    content["categories"][0]["machine_keypoints"] = ["nose"]
     second |= {"bbox": [50, 10, 30, 20]}
     for person, missing in ((first, [left_ear, left_hip]), (second, [left_ear, nose])):
         for k in missing:
@@ -172,12 +173,31 @@ def test_missing_keypoints_that_nobody_labels_by_hand_are_no_background(data) ->
     assert hidden == {left_ear, left_ear + 1}
 
 
-def test_machine_boxes_beside_lspet_are_ignored(data) -> None:
-    annotations, _, _ = data
+def test_a_file_means_the_same_whatever_lies_beside_it_or_annotations_state(data) -> None:
+    annotations, pictures, _ = data
+    before = read_whole([data], COCO, SPEC, codec_of(SPEC), 0.0)
     rows = {"columns": [], "boxes": [[1, 0, 0, 5, 5, 0.9, 0], [1, 50, 0, 5, 5, 0.9, 1], [7, 0, 0, 5, 5, 0.9, 0]]}
     annotations.with_name("machine_person_boxes.json").write_text(json.dumps(rows))
-    found = read_whole([data], COCO, SPEC, codec_of(SPEC), 0.0).ignored
-    assert [len(r) for r in found] == [1, 2, 0] and found[1][1].tolist() == [[0, 0], [5, 0], [5, 5], [0, 5]]
+    content = json.loads(annotations.read_text())
+    for image in content["images"]:
+        image["near_dup_of_val"] = 3
+    for person in content["annotations"]:
+        person |= {"machine_labelled": ["nose", "left_wrist"], "same_as_xml": True, "score": 0.1}
+    annotations.write_text(json.dumps(content))
+    after = read_whole([(annotations, pictures, 1)], COCO, SPEC, codec_of(SPEC), 0.0)
+    assert [len(regions) for regions in after.ignored] == [len(regions) for regions in before.ignored] == [1, 1, 0]
+    assert after.unknown is None and before.unknown is None and len(after) == len(before) > 0
+    assert len(after.people) == len(before.people) > 0
+
+
+def test_machine_keypoints_are_names_out_of_keypoints(data) -> None:
+    annotations, _, _ = data
+    content = json.loads(annotations.read_text())
+    for wrong in (["tail"], "nose"):
+        content["categories"][0]["machine_keypoints"] = wrong
+        annotations.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"`machine_keypoints` is .*expected a list of names out of `keypoints`"):
+            read_whole([data], COCO, SPEC, codec_of(SPEC), 0.0)
 
 
 def test_data_without_anybody_is_refused(tmp_path: Path) -> None:

@@ -123,8 +123,10 @@ def test_other_sizes() -> None:
 
 
 def test_only_what_people_labelled_counts() -> None:
-    people = [person(1, 1, machine_labelled=["nose", "left_eye"])]
-    figures = keypoint_metrics([result(people[0], 99, slice(0, 2))], labels(people))
+    people = [person(1, 1)]
+    content = labels(people)
+    content["categories"][0]["machine_keypoints"] = ["nose", "left_eye"]
+    figures = keypoint_metrics([result(people[0], 99, slice(0, 2))], content)
     assert figures["PCK"] == 1 and "nose" not in figures["per_joint"] and len(figures["per_joint"]) == 15
 
 

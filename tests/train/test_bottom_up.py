@@ -15,7 +15,6 @@ pytest.importorskip("hotcoco")
 from torch import Tensor, nn  # noqa: E402
 
 import edgepose  # noqa: E402
-from edgepose.commands.train import validation  # noqa: E402
 from edgepose.data.whole import Whole  # noqa: E402
 from edgepose.export import export_onnx  # noqa: E402
 from edgepose.models import POSE_NETWORKS, build  # noqa: E402
@@ -27,6 +26,7 @@ from edgepose.skeleton import COCO, CROWDPOSE, Skeleton  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.task import prepare  # noqa: E402
+from edgepose.train.validation import validation  # noqa: E402
 from tests.runtime.small import shared  # noqa: E402
 
 pytestmark = pytest.mark.torch

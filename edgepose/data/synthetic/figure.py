@@ -80,7 +80,7 @@ def _arm(make: Maker, build: Build, look: Look, size: dict[str, float], side: st
     make.limb(upper, (0, 0.0, 0), -length, radii, cloth, relief=0.9 if whole else 0)
     if 0 < covered < 1:
         end = min(covered * 1.75, 1.0)
-        make.limb(upper, (0, 0.004, 0), -length * end, tuple(r * loose * 1.06 for r in radii), look.top, relief=0.9)  # type: ignore[arg-type]
+        make.limb(upper, (0, 0.004, 0), -length * end, tuple(r * loose * 1.06 for r in radii), look.top, relief=0.9)
     make.ball(fore, (0, 0, -0.001), (0.0242 * w * wide, 0.026, 0.0245 * w * wide), cloth)
     radii = (0.0242 * w * wide, 0.0262 * w * wide, 0.0165 * w * (1.12 * wide if whole else 1))
     make.limb(fore, (0, 0, 0), -size["forearm"], radii, cloth, deep=0.95, relief=0.9 if whole else 0)
