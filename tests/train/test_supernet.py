@@ -90,8 +90,8 @@ def run(folder: Path, stop_after: int = 0, people: People | None = None, **chang
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    """Two pictures, as far as 60 steps of parts and sizes by chance go: to .34 to .41 of the first loss with three seeds,
-    in float32 and in bfloat16.
+    """Two pictures, as far as 60 steps of parts and sizes by chance go: to .34 to .41 of the first loss with three
+    seeds, in float32 and in bfloat16.
     """
     steps = run(tmp_path / "a", people=Two(), epochs=3, lr=1e-2)
     first, last = (np.mean([s.losses["heat_4"] for s in part]) for part in (steps[:6], steps[-6:]))
