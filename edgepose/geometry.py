@@ -97,8 +97,9 @@ def letterbox_size(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[
 def middle_matrix(image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """The picture scaled to fit `size`, aspect kept, in the middle -> (2, 3).
 
-    HigherHRNet's test geometry (facts 3.4): the picture's centre, rounded to a whole pixel, lands on (w/2, h/2). At
-    the size that `whole_size` gives the shorter side fits exactly and the longer one may lose part of a pixel.
+    HigherHRNet's test geometry (lib/utils/transforms.py of its code): the picture's centre, rounded to a whole pixel,
+    lands on (w/2, h/2). At the size that `whole_size` gives the shorter side fits exactly and the longer one may lose
+    part of a pixel.
     """
     factors = size[0] / image_size[0], size[1] / image_size[1]
     short = int(image_size[0] >= image_size[1])
@@ -109,7 +110,7 @@ def middle_matrix(image_size: tuple[int, int], size: tuple[int, int]) -> np.ndar
 
 
 def whole_size(image_size: tuple[int, int], side: int, scale: float = 1.0, smallest: float = 1.0) -> tuple[int, int]:
-    """(w, h) of the input in which HigherHRNet and its kin are tested on a picture (facts 3.4, 14.11).
+    """(w, h) of the input in which HigherHRNet and its kin are tested on a picture (`get_multi_scale_size`).
 
     The shorter side is `side` rounded up to a multiple of 64, the longer one what the aspect asks for, likewise; for a
     multi-scale test both then grow by scale / smallest, where `smallest` is the least scale of the test.

@@ -29,8 +29,8 @@ def oks_nms(
 ) -> np.ndarray:
     """Indices of the people kept, best first: a person goes when the OKS with a better kept one exceeds `threshold`.
 
-    Areas of a pair are averaged and no keypoint is masked, as in the published top-down evaluations (facts of mmpose
-    and HRNet).
+    Areas of a pair are averaged and no keypoint is masked, as in the published top-down evaluations (`oks_nms`
+    of HRNet and MMPose).
     """
     order = np.argsort(-person_scores, kind="stable")
     keypoints, areas = keypoints[order], np.asarray(areas)[order]

@@ -252,7 +252,7 @@ def test_a_one_stage_network_finds_the_same_people(tmp_path: Path) -> None:
     assert len(ours) == len(theirs) > 0 and (ours.person_scores >= 0.3).all()
     np.testing.assert_allclose(theirs.keypoints, ours.keypoints, rtol=1e-3, atol=0.05)
     loaded = edgepose.load(tmp_path / "sasd.onnx")(views[0])
-    assert np.array_equal(loaded.keypoints, theirs.keypoints)
+    np.testing.assert_allclose(loaded.keypoints, theirs.keypoints, atol=0.01)
     everybody = edgepose.Estimator(session, min_box_score=0.0)(views[0])
     assert len(everybody) > len(theirs) and everybody.person_scores.min() < 0.3
     flipped = edgepose.Estimator(session, flip_test=True, min_box_score=0.0)

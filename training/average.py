@@ -42,7 +42,7 @@ def main(recipe: str, data: str, out: Path, paths: list[Path]) -> None:
         for first in range(0, len(rows), BATCH):
             images, _ = task.samples.batch((0, first), rows[first : first + BATCH], 1)
             task.network(normalise(torch.from_numpy(images)))
-    checkpoint.save(out, {"network": task.network.state_dict()}, found[-1][1])
+    checkpoint.save(out, {"network": task.network.state_dict()}, checkpoint.for_others(found[-1][1]))
 
 
 if __name__ == "__main__":

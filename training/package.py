@@ -49,7 +49,7 @@ def main(name: str, source: Path, facts: Path, data: str) -> None:
         spec, network, WEIGHTS / f"{name}.onnx", real_views(spec, read(Path(labels), Path(pictures))), half=True
     )
     print(f"{report.mean:.4f} px from torch's on {report.pictures} views")
-    _, known = checkpoint.load(source)
+    known = checkpoint.for_others(checkpoint.load(source)[1])
     checkpoint.save(ROOT / "training" / f"{name}.safetensors", {"network": network.state_dict()}, known)
     files = sorted(WEIGHTS.glob("*.onnx"))
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]

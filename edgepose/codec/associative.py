@@ -1,6 +1,7 @@
 """Associative embedding: heat-maps at 1/4 and 1/2 of the input, and tags that say which keypoints belong together.
 
-Newell et al., 2017; as in HigherHRNet (Cheng et al., 2020), LitePose and EfficientHRNet (facts 3).
+Newell et al., 2017; as in HigherHRNet (Cheng et al., 2020), LitePose (Wang et al., 2022) and EfficientHRNet
+(Neff et al., 2020).
 """
 
 from __future__ import annotations

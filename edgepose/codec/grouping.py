@@ -1,4 +1,4 @@
-"""Peaks of heat-maps -> people, by tags (associative embedding; Newell et al., 2017; HigherHRNet's parser, facts 3.6).
+"""Peaks of heat-maps -> people, by tags (associative embedding; Newell et al., 2017; as in HigherHRNet).
 
 Letters here: K keypoints, M peaks of each, T tags of a cell (1, or 2 with the flip test), P people, C cells. People
 are rows (P, K, 3 + T): x and y in cells of the map, value, tags; zeros where a keypoint is missing.
@@ -74,7 +74,7 @@ def group_published(peaks: Peaks, threshold: float, tag_threshold: float, limit:
 
     Keypoint by keypoint, an assignment of all candidates to the first `limit` people is solved, and what then lies
     too far from its person begins a new one. Every candidate must go somewhere, so one new person can move a chain of
-    others, and equal costs are common: the solver then decides (here scipy's, not the original's; facts 14.2, 14.3).
+    others, and equal costs are common: the solver then decides (here scipy's, not munkres of the original).
     """
     from scipy.optimize import linear_sum_assignment  # of an extra, for its order among equals
 

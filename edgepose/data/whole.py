@@ -1,7 +1,8 @@
 """Training batches of a bottom-up network: whole pictures with everybody in them, and where nothing is known.
 
-The augmentation is HigherHRNet's (facts 3.2). Coordinates are mirrored with the pixels of the picture; the published
-code mirrors them once more at every resolution of the targets, which moves them by up to a cell.
+The augmentation is HigherHRNet's (Cheng et al., 2020; lib/dataset/transforms of its code). Coordinates are mirrored
+with the pixels of the picture; the published code mirrors them once more at every resolution of the targets, which
+moves them by up to a cell.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class GraphSize:
     by_operator: dict[str, int] = field(default_factory=dict)
 
     def conventions(self) -> dict[str, int]:
-        """What two of the published counters would print (facts 0.1). The others count normalisation and activations
+        """What two of the published counters would print. The others count normalisation and activations
         too, which an exported graph has folded together: `models/macs.py` counts those where the network can be built.
         """
         transposed = self.by_operator.get("ConvTranspose", 0)

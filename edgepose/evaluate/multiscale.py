@@ -1,4 +1,4 @@
-"""The published multi-scale test of bottom-up models (HigherHRNet's tools/valid.py; facts 3.4, 3.5 and 14.11).
+"""The published multi-scale test of bottom-up models (HigherHRNet's tools/valid.py and lib/core/inference.py).
 
 A picture keeps its aspect and is seen at several sizes, for each of which the network gets an input of its own; heat is
 averaged over sizes and mirror images, tags are those of scale 1.

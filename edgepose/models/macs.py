@@ -42,7 +42,7 @@ class Count:
         return self.products + self.transposed
 
     def conventions(self) -> dict[str, int]:
-        """What the tools behind published figures print; each paper's own is named (facts 0.1)."""
+        """What the tools behind published figures print; each paper's own is named."""
         normalised = 2 * self.normalised
         return {
             "mmengine (RTMPose)": self.true + normalised + self.matrices + self.pooled,
@@ -114,7 +114,8 @@ def parameters(network: nn.Module) -> int:
 
 def parameters_as_hrnet_counts(network: nn.Module) -> int:
     """As in the paper of EfficientHRNet, whose counter adds up layers whose class is called something with Conv,
-    BatchNorm or Linear: blocks that are called so count once more than the layers inside them (facts 0.1).
+    BatchNorm or Linear: blocks that are called so count once more than the layers inside them
+    (`get_model_summary`, which came from HRNet).
     """
     named = ("Conv", "BatchNorm", "Linear")
     return sum(

@@ -171,7 +171,7 @@ class LateralHead(nn.Module):
     """Heat-maps at stride 8 from three stages: 1x1 convolutions to one width, summed at the finest resolution.
 
     Ours, not published: the short way from stage 2 to the maps lets a backbone without pre-training leave the plateau
-    early, for almost no extra arithmetic (facts 14.20).
+    early, for almost no extra arithmetic.
     """
 
     def __init__(self, channels: tuple[int, ...], keypoints: int, hidden: int = 128) -> None:

@@ -1,4 +1,6 @@
-"""LitePose's super-network: one set of weights for every width, narrower networks being its first channels (facts 4.4).
+"""LitePose's super-network: one set of weights for every width, narrower networks being its first channels.
+
+Wang et al., 2022, and weight_transfer.py of its code.
 
 A narrower network is a `LitePose` of its own whose tensors are views of the widest one's: what holds for the views
 holds for the copy that is taken out at the end.

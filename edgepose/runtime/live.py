@@ -1,8 +1,8 @@
 """Live sources: read in a thread, joined again when they break, and never kept waiting.
 
 Tools that read a camera on demand fall minutes behind, hang for ever in a read, or make up a black frame when the
-camera drops (facts: FIELD.md 2, rows 41-45; 5). Here a frame is what a source gave, once, and everything that happens
-to the connection is an event.
+camera drops (ultralytics' issues 4211 and 11784 on GitHub, OpenCV's 22677). Here a frame is what a source gave, once,
+and everything that happens to the connection is an event.
 """
 
 from __future__ import annotations

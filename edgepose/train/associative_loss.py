@@ -1,5 +1,5 @@
 """Loss of associative embedding: masked heat-maps at two scales, and tags that pull people together and push them
-apart (Newell et al., 2017; HigherHRNet's weights, facts 3.3).
+apart (Newell et al., 2017; weights of HigherHRNet's published runs).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Auxiliary losses that let RTMPose learn from little data; nothing of them is left in the trained network.
 
-SimCC from scratch stays on the plateau of uniform predictions for long (facts 14.20). Two shorter ways for the
+SimCC from scratch stays on the plateau of uniform predictions for long. Two shorter ways for the
 gradient: heat-maps at stride 8 from stages 2 to 4 of the backbone, which it learns to see by; and the head's own maps
 at stride 32, one per keypoint, which have to hold a keypoint's place to a fraction of a cell before the classifiers
 behind them can read it.

@@ -6,7 +6,7 @@ A checkpoint is replaced in one step, so a killed run always leaves the previous
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -50,6 +50,22 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}): it is damaged or of another kind") from error
     return parts, json.loads(metadata["facts"])
+
+
+def for_others(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts as a file that others get may state them: where its recipe (`init`, `teacher`) names a place of this
+    machine, the name of the file alone.
+    """
+    return facts | {"recipe": {name: _file_name(value) for name, value in facts["recipe"].items()}}
+
+
+def _file_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if PureWindowsPath(value).drive:
+        return PureWindowsPath(value).name
+    outside = value.startswith(("/", "~", ".."))
+    return PurePosixPath(value).name if outside else value
 
 
 def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:

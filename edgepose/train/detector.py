@@ -29,7 +29,8 @@ from edgepose.train.recipes import Recipe
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 Size = tuple[int, int]  # w, h
 
-# Random resize and probability of mix-up per size, as published (facts 2.4).
+# Random resize and probability of mix-up per size, as published in MMDetection's configs/rtmdet and, for nano,
+# in MMPose's projects/rtmpose/rtmdet.
 DETECTOR_VIEWS = {
     "nano": ((0.5, 1.5), 0.0),
     "tiny": ((0.5, 2.0), 0.5),

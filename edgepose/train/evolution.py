@@ -1,4 +1,4 @@
-"""Search among the parts of a super-net by evolution, under a budget of multiply-accumulates (facts 4.4)."""
+"""Search among the parts of a super-net by evolution, under a budget of multiply-accumulates (Wang et al., 2022)."""
 
 from __future__ import annotations
 

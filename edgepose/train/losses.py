@@ -19,7 +19,7 @@ Targets = dict[str, Tensor]
 
 
 def simcc_loss(outputs: tuple[Tensor, ...], targets: Targets, beta: float = 10.0) -> Losses:
-    """Kullback-Leibler divergence per axis with a temperature on both sides (RTMPose, section 3.2.4; facts 1.8).
+    """Kullback-Leibler divergence per axis with a temperature on both sides (RTMPose, section 3.2.4).
 
     outputs: simcc_x (B, K, X), simcc_y (B, K, Y); targets: the same names and weights (B, K).
     The mean is over bins and keypoints, the sum over the batch: the loss grows with the batch, as published.

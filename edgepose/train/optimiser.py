@@ -1,6 +1,7 @@
 """AdamW and SGD without decay on norms and biases, the warm-up and flat-cosine schedule, the averaged copy of weights.
 
-Numbers and order of operations are those of the published RTMPose and RTMDet runs (facts 1.9, 2.4, 14.8, 14.9).
+Numbers and order of operations are those of the published RTMPose and RTMDet runs (MMPose's
+projects/rtmpose, MMDetection's configs/rtmdet).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether a run computes in bfloat16: the quickest where a device multiplies it in hardware, the slowest elsewhere.
 
-RTMPose-t's backbone on two cores: 101 images/s in bfloat16 and 48 in float32 with AVX-512 (design page, section 6), but
-3.5 and 25 on a processor with AVX2 alone, where torch imitates it.
+Training of RTMPose-t's backbone on two cores: 101 images/s in bfloat16 and 48 in float32 with AVX-512, but 3.5 and 25
+on a processor with AVX2 alone, where torch imitates it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Recipes: one frozen dataclass per run, overridden by strict key=value words.
 
-The published recipes carry the published numbers (facts 1.9 and 2.4; batch and learning rate belong together). The
-`default-*` recipes made the weights in the package, sized for two CPU cores; their cards state what came out.
+The published recipes carry the published numbers (MMPose's projects/rtmpose and MMDetection's configs/rtmdet; batch
+and learning rate belong together). The `default-*` recipes made the weights in the package, sized for two CPU cores;
+their cards state what came out.
 """
 
 from __future__ import annotations
@@ -286,7 +287,7 @@ RECIPES: dict[str, Recipe] = {
     },
     # LitePose: Adam without decay, 500 epochs, a tenth at 350 and 480; EfficientHRNet: 300, 200 and 260, with as many
     # pictures a step as its example configs have on one device. Each on COCO and on CrowdPose (train and validation
-    # set together, as published; facts 4.4 and 5.6).
+    # set together, as published: experiments/ of LitePose's code, Example Configs/ of EfficientHRNet's).
     **{
         f"litepose-{size}{data}": _bottom_up(f"litepose-{size}", skeleton, 500, 16, 4e-3, (0.7, 0.96))
         for size in ("xs", "s", "m", "l")

@@ -1,4 +1,4 @@
-"""What LitePose's search may choose, and what each choice costs (facts 4.4)."""
+"""What LitePose's search may choose, and what each choice costs (arch_manager.py of its code)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of LitePose's super-net, and what makes a network of its own of a part of it (facts 4.4)."""
+"""Training of LitePose's super-net, and what makes a network of its own of a part of it (Wang et al., 2022)."""
 
 from __future__ import annotations
 

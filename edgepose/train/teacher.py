@@ -1,4 +1,4 @@
-"""A larger bottom-up network whose heat-maps are a second target (LitePose's distillation, facts 4.4)."""
+"""A larger bottom-up network whose heat-maps are a second target (LitePose's distillation, Wang et al., 2022)."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_published_encoding() -> None:
 
 
 def test_the_codec_of_darkpose() -> None:
-    """Its own affine map is no warp of ours (facts 14.1): cells are compared, and targets of cells."""
+    """Its own affine map is no warp of ours ((w - 1) / 2 is its centre): cells are compared, and targets of cells."""
     for case in algorithm_cases("algo/darkpose_transform_and_decode"):
         maps, params = case.inputs["heatmaps"], case.params
         skeleton = Skeleton("golden", tuple("abcd"), (), (1.0,) * 4)

@@ -1,4 +1,4 @@
-"""Multiply-accumulates as each paper counted its own networks (facts 0.1)."""
+"""Multiply-accumulates as each paper counted its own networks."""
 
 import pytest
 

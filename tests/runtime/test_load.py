@@ -161,19 +161,20 @@ def python(script: str) -> str:
 
 
 def test_importing_is_cheap_and_lazy() -> None:
+    """Counted in modules, since seconds depend on the processor and on what else runs."""
     script = """
-import sys, time
-start = time.process_time()
+import sys
+before = set(sys.modules)
 import edgepose
-print(time.process_time() - start)
-heavy = {"torch", "cv2", "numpy", "onnxruntime", "openvino", "av"} & set(sys.modules)
-assert not heavy, heavy
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names
+assert loaded == {"edgepose"}, loaded
+print(len([name for name in sys.modules if name.partition(".")[0] == "edgepose"]))
 edgepose.load, edgepose.Estimator, edgepose.skeleton.COCO
 heavy = {"torch", "onnxruntime", "openvino", "av"} & set(sys.modules)
 assert not heavy, heavy
 assert edgepose.runtime.people.Views
 """
-    assert min(float(python(script)) for _ in range(3)) < 0.25
+    assert int(python(script)) <= 3
 
 
 def test_the_public_names() -> None:

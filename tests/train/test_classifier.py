@@ -50,8 +50,9 @@ def test_a_folder_of_drawn_pictures_is_learnt_and_starts_a_pose_network(tmp_path
     )
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["top1"] >= 0.9 and rows[-1]["top5"] == 1.0
-    assert rows[-1]["cross_entropy"] < rows[0]["cross_entropy"]
+    # of three classes; seen with two seeds in float32 and bfloat16: 0.96 to 1, and 0.02 to 0.14 of the first loss
+    assert rows[-1]["top1"] >= 0.75 and rows[-1]["top5"] == 1.0
+    assert rows[-1]["cross_entropy"] < 0.5 * rows[0]["cross_entropy"]
     assert rows[0]["lr"] < 0.02 and rows[-1]["lr"] < rows[2]["lr"]
     path = tmp_path / "run" / "last.safetensors"
     assert f"edgepose train efficienthrnet-h-4 init={path}" in result.output.replace("\n", "")

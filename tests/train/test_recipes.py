@@ -69,7 +69,7 @@ def test_drops_of_the_rate_can_be_others_or_none() -> None:
     ],
 )  # fmt: skip
 def test_published_runs(name: str, weight_decay: float, average: bool, stage2: int) -> None:
-    """What differs between the sizes (facts 1.9, 2.4 and 11.15)."""
+    """What differs between the sizes in MMPose's projects/rtmpose and MMDetection's configs/rtmdet."""
     recipe = RECIPES[name]
     assert (recipe.weight_decay, recipe.average, recipe.stage2) == (weight_decay, average, stage2)
     assert recipe.lr == 4e-3 and recipe.flat == 0.5 and recipe.warmup == 1000

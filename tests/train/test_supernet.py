@@ -56,13 +56,23 @@ class People:
         return images, targets
 
 
+class Two(People):
+    """The first two pictures, 20 times an epoch."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
+        return super().batch(seed, np.arange(len(rows)), stage)
+
+
 def recipe(**changes: Any) -> Recipe:
     values: dict[str, Any] = {"epochs": 3, "batch": 2, "lr": 2e-3, "warmup": 0, "stage2": 0, "sides": (32, 64),
                               "precision": "fp32", "average": False}  # fmt: skip
     return Recipe("litepose-supernet", **(values | changes))
 
 
-def run(folder: Path, stop_after: int = 0, **changes: Any) -> list[Step]:
+def run(folder: Path, stop_after: int = 0, people: People | None = None, **changes: Any) -> list[Step]:
     torch.manual_seed(0)
     chosen = recipe(**changes)
     network = LitePose(17, SMALL)
@@ -75,14 +85,17 @@ def run(folder: Path, stop_after: int = 0, **changes: Any) -> list[Step]:
 
     folder.mkdir(exist_ok=True)
     extra = Sampled(Space(SMALL, chosen.sides), chosen.seed)
-    train(chosen, SPEC, network, People(), at_any_size(associative_loss), folder, extra=extra, report=report)
+    train(chosen, SPEC, network, people or People(), at_any_size(associative_loss), folder, extra=extra, report=report)
     return steps
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    steps = run(tmp_path / "a", epochs=6, lr=5e-3)
-    first, last = (np.mean([s.losses["heat_2"] for s in part]) for part in (steps[:6], steps[-6:]))
-    assert last < first
+    """Two pictures, as far as 60 steps of parts and sizes by chance go: to .34 to .41 of the first loss with three
+    seeds, in float32 and in bfloat16.
+    """
+    steps = run(tmp_path / "a", people=Two(), epochs=3, lr=1e-2)
+    first, last = (np.mean([s.losses["heat_4"] for s in part]) for part in (steps[:6], steps[-6:]))
+    assert last < 0.6 * first
 
 
 def test_a_killed_run_resumes_to_exactly_the_same_weights(tmp_path: Path) -> None:
