@@ -1,7 +1,6 @@
 """Results as files: JSON lines, COCO results, CSV, OpenPose; written frame by frame, and whole or not at all.
 
-Coordinates are rounded to 0.01 pixel, scores to 0.0001, times to 1 microsecond. Every number is finite: a coordinate
-that is not is written as 0, and its score too.
+Times are rounded to 1 microsecond, the people's numbers as `Poses.to_dict` does it.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
-
-import numpy as np
 
 from edgepose.poses import Poses
 from edgepose.runtime.atomic import atomic_path, make_folder
@@ -53,10 +50,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "time": None if result.time is None else round(result.time, 6),
         "width": result.width,
         "height": result.height,
-        "people": [
-            {"id": identity, "score": score, "box": box, "keypoints": keypoints}
-            for identity, score, box, keypoints in _people(result.poses)
-        ],
+        **result.poses.to_dict(),
     }
 
 
@@ -253,18 +247,8 @@ def unique_name(name: str, source: str, taken: dict[str, str]) -> str:
 
 def _people(poses: Poses) -> Iterator[tuple[int | None, float, list[float], list[list[float]]]]:
     """Identity, score, box and keypoints (x, y, score) of each person as plain finite numbers."""
-    finite = np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
-    points = np.where(finite[..., None], poses.keypoints, 0).astype(np.float64).round(2)
-    scores = _finite(np.where(finite, poses.scores, 0), 4)
-    keypoints = np.concatenate([points, scores[..., None]], axis=-1)  # (N, K, 3)
-    boxes, person_scores = _finite(poses.boxes, 2), _finite(poses.person_scores, 4)
-    for i in range(len(poses)):
-        identity = None if poses.ids is None else int(poses.ids[i])
-        yield identity, float(person_scores[i]), boxes[i].tolist(), keypoints[i].tolist()
-
-
-def _finite(values: np.ndarray, digits: int) -> np.ndarray:
-    return np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0).round(digits)
+    for person in poses.to_dict()["people"]:
+        yield person["id"], person["score"], person["box"], person["keypoints"]
 
 
 # OpenPose's BODY_25 in our names; a pair is the middle of two keypoints.
