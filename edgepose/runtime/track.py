@@ -37,7 +37,7 @@ DROPPED_EVERY = 10.0  # seconds between two events about frames that were droppe
 LINGER = 0.3  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Tracked(Frame):
     """A frame of a source with its people.
 
@@ -252,17 +252,17 @@ class _Run:
         self._latest[lane] = seconds + self._shift[lane]
         poses = follower(frame.image, self._latest[lane])
         return Tracked(
-            frame.image,
-            seconds,
-            frame.index,
-            poses,
-            frame.pts,
-            frame.time_base,
-            self.feeds[lane].name,
-            lane,
-            follower.guessed,
-            follower.detected,
-            arrival.captured,
+            image=frame.image,
+            time=seconds,
+            index=frame.index,
+            poses=poses,
+            pts=frame.pts,
+            time_base=frame.time_base,
+            source=self.feeds[lane].name,
+            lane=lane,
+            guessed=follower.guessed,
+            detected=follower.detected,
+            captured=arrival.captured,
         )
 
     def _tell(self, event: Event) -> None:

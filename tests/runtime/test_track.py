@@ -375,6 +375,9 @@ def test_the_time_of_a_frame_is_divided_among_sources() -> None:
 
 
 def test_pts_travel_on() -> None:
-    source = Feed("a", lambda: iter([Frame(IMAGE, 0.5, 0, None, 7, Fraction(1, 14))]))
+    source = Feed("a", lambda: iter([Frame(IMAGE, 0.5, 0, pts=7, time_base=Fraction(1, 14))]))
     frame = next(iter(track(source, estimator()[0])))
     assert (frame.pts, frame.time_base) == (7, Fraction(1, 14))
+    assert (frame.source, frame.lane, frame.index, frame.time) == ("a", 0, 0, 0.5)
+    with pytest.raises(TypeError, match="positional"):  # by name only
+        Tracked(IMAGE, 0.5, 0, frame.poses)  # type: ignore[misc]
