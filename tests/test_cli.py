@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import edgepose
 from edgepose.cli import app
 from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.video import Frame, VideoWriter
@@ -408,7 +409,8 @@ def test_demo_needs_nothing(weights: Path, tmp_path: Path, monkeypatch: pytest.M
     result = run("demo")
     assert result.exit_code == 0, result.output
     _, overlay, results = result.stdout.splitlines()
-    assert cv2.imread(overlay).shape == (720, 1280, 3)
+    assert cv2.imread(overlay).shape == edgepose.example_image().shape == (360, 640, 3)
+    assert Path(overlay).name == "example_overlay.png" and Path(results).name == "example.json"
     assert len(json.loads(Path(results).read_text())["people"]) == 1
 
 

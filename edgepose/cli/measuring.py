@@ -114,7 +114,7 @@ def bench(
 ) -> None:
     """Time models on this machine: the whole frame, and how much of it each stage takes.
 
-    The picture is the drawn scene of `edgepose demo` at 1280x720. A machine that is busy is slower: look at p95.
+    The picture is a drawn scene of 1280x720. A machine that is busy is slower: look at p95.
     """
     from edgepose.commands import bench as command
 

@@ -131,7 +131,7 @@ def track(
 
 def demo(
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a drawn scene if not said.")
+        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a photo in the package if not said.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path(
         "edgepose-demo"
