@@ -25,6 +25,11 @@ COMMANDS = (
     "doctor", "data check", "data single-person", "data synthesize",
 )  # fmt: skip
 
+DEVICE_VERBS = (
+    "predict a.jpg", "track a.mp4", "serve", "bench m", "evaluate --data a.json --model m --images p",
+    "compare m --data a.json --images p",
+)  # fmt: skip
+
 
 def run(*words: str | Path) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
@@ -215,6 +220,7 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
         ("predict a.jpg --threads", "requires an argument"),
         ("predict a.jpg --threads two", "invalid value for '--threads'"),
         ("predict a.jpg --threads 0", "invalid value for '--threads'"),
+        *((f"{verb} --device cuda", "unknown device 'cuda', expected one of ['cpu', 'auto']") for verb in DEVICE_VERBS),
         ("predict a.jpg --backend magic", "'magic' is not one of 'onnxruntime', 'openvino', 'ncnn'"),
         ("predict a.jpg --out x --format xml", "'xml' is not one of 'jsonl', 'coco', 'csv', 'openpose'"),
         ("predict a.jpg --overlay", "add --out FOLDER"),
