@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -42,15 +45,59 @@ class Poses:
         k = len(skeleton)
         return Poses(np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros((0, 4)), np.zeros(0), skeleton)
 
+    @staticmethod
+    def concatenate(parts: Sequence[Poses]) -> Poses:
+        """The people of several Poses of one skeleton, in their order. Identities stay where everybody has one.
+
+        Raises ValueError for no Poses at all, since nobody says of which skeleton, and for different skeletons.
+        """
+        if not parts:
+            raise ValueError("expected at least one Poses to concatenate, got none: use Poses.nobody(skeleton)")
+        skeleton = parts[0].skeleton
+        for part in parts:
+            if part.skeleton != skeleton:
+                raise ValueError(
+                    f"expected Poses of one skeleton, got {skeleton.name!r} and {part.skeleton.name!r}: bring the "
+                    f"keypoints into one order first"
+                )
+        ids = [part.ids for part in parts if part.ids is not None]
+        everybody = bool(ids) and sum(len(each) for each in ids) == sum(len(part) for part in parts)
+        return Poses(
+            keypoints=np.concatenate([part.keypoints for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            boxes=np.concatenate([part.boxes for part in parts]),
+            person_scores=np.concatenate([part.person_scores for part in parts]),
+            skeleton=skeleton,
+            ids=np.concatenate(ids) if everybody else None,
+        )
+
     def __repr__(self) -> str:
+        """One line: how many people of which skeleton, and how sure they are."""
+        people = "1 person" if len(self) == 1 else f"{len(self)} people"
+        sure = ""
+        if len(self):
+            low, high = f"{self.person_scores.min():.2f}", f"{self.person_scores.max():.2f}"
+            sure = f", score {high}" if low == high else f", scores {low} to {high}"
         tracked = "" if self.ids is None else ", tracked"
-        return f"<Poses: {len(self)} people, {len(self.skeleton)} keypoints of {self.skeleton.name!r}{tracked}>"
+        return f"<Poses: {people}, {len(self.skeleton)} keypoints of {self.skeleton.name!r}{sure}{tracked}>"
 
     def __len__(self) -> int:
         return len(self.person_scores)
 
-    def __getitem__(self, people: Any) -> Poses:
-        """The people of an index array, mask or slice, as Poses."""
+    @overload
+    def __getitem__(self, people: str) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, people: int | slice | Sequence[int] | np.integer[Any] | np.ndarray) -> Poses: ...
+
+    def __getitem__(self, people: Any) -> Poses | np.ndarray:
+        """The people of an index, index array, mask or slice, as Poses; of a keypoint's name, that keypoint of all.
+
+        `poses["left_wrist"]` is (N, 3) float32: x, y, score. Raises KeyError for a name that the skeleton lacks.
+        """
+        if isinstance(people, str):
+            k = self._index(people)
+            return np.concatenate([self.keypoints[:, k], self.scores[:, k, None]], axis=1)  # (N, 3)
         if isinstance(people, (int, np.integer)):
             if not -len(self) <= people < len(self):  # also what ends `for person in poses`
                 raise IndexError(f"person {people} of {len(self)}")
@@ -63,6 +110,30 @@ class Poses:
             person_scores=self.person_scores[people],
             ids=None if self.ids is None else self.ids[people],
         )
+
+    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
+        """Plain Python numbers: `{"people": [{"id", "score", "box", "keypoints"}, ...]}`, the `people` of a JSON line.
+
+        `id` is None for who is not tracked, `box` [x1, y1, x2, y2], `keypoints` K times [x, y, score]. Coordinates are
+        rounded to 0.01 pixel, scores to 0.0001. Every number is finite: a coordinate that is not becomes 0, and so does
+        its score.
+        """
+        finite = np.isfinite(self.keypoints).all(axis=-1)  # (N, K)
+        points = np.where(finite[..., None], self.keypoints, 0).astype(np.float64).round(2)
+        scores = _finite(np.where(finite, self.scores, 0), 4)
+        keypoints = np.concatenate([points, scores[..., None]], axis=-1).tolist()  # N x K x 3
+        boxes, person_scores = _finite(self.boxes, 2).tolist(), _finite(self.person_scores, 4).tolist()
+        ids = [None] * len(self) if self.ids is None else self.ids.tolist()
+        return {
+            "people": [
+                {"id": ids[i], "score": person_scores[i], "box": boxes[i], "keypoints": keypoints[i]}
+                for i in range(len(self))
+            ]
+        }
+
+    def to_json(self) -> str:
+        """`to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     def mapped(self, matrices: np.ndarray) -> Poses:
         """Keypoints and boxes through one affine map (2, 3), or one per person (N, 2, 3).
@@ -82,6 +153,20 @@ class Poses:
     def keypoint_boxes(self, threshold: float = 0.0) -> np.ndarray:
         """(N, 4) extent of each person's keypoints scored above `threshold`."""
         return boxes_of(self.keypoints, self.scores > threshold)
+
+    def _index(self, name: str) -> int:
+        names = self.skeleton.names
+        if name in names:
+            return names.index(name)
+        near = difflib.get_close_matches(name.lower(), names, n=1)
+        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+        raise KeyError(
+            f"skeleton {self.skeleton.name!r} has no keypoint {name!r}{suggestion}, expected one of {list(names)}"
+        )
+
+
+def _finite(values: np.ndarray, digits: int) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0).round(digits)
 
 
 def _checked(name: str, values: Any, shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import edgepose
 from edgepose.cli import app
 from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.video import Frame, VideoWriter
@@ -23,6 +24,11 @@ from tests.tiny import write_tiny_model
 COMMANDS = (
     "predict", "track", "demo", "train", "search", "export", "evaluate", "bench", "compare", "serve", "models", "macs",
     "doctor", "data check", "data single-person", "data synthesize",
+)  # fmt: skip
+
+DEVICE_VERBS = (
+    "predict a.jpg", "track a.mp4", "serve", "bench m", "evaluate --data a.json --model m --images p",
+    "compare m --data a.json --images p",
 )  # fmt: skip
 
 
@@ -215,6 +221,7 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
         ("predict a.jpg --threads", "requires an argument"),
         ("predict a.jpg --threads two", "invalid value for '--threads'"),
         ("predict a.jpg --threads 0", "invalid value for '--threads'"),
+        *((f"{verb} --device cuda", "unknown device 'cuda', expected one of ['cpu', 'auto']") for verb in DEVICE_VERBS),
         ("predict a.jpg --backend magic", "'magic' is not one of 'onnxruntime', 'openvino', 'ncnn'"),
         ("predict a.jpg --out x --format xml", "'xml' is not one of 'jsonl', 'coco', 'csv', 'openpose'"),
         ("predict a.jpg --overlay", "add --out FOLDER"),
@@ -424,7 +431,8 @@ def test_demo_needs_nothing(weights: Path, tmp_path: Path, monkeypatch: pytest.M
     result = run("demo")
     assert result.exit_code == 0, result.output
     _, overlay, results = result.stdout.splitlines()
-    assert cv2.imread(overlay).shape == (720, 1280, 3)
+    assert cv2.imread(overlay).shape == edgepose.example_image().shape == (360, 640, 3)
+    assert Path(overlay).name == "example_overlay.png" and Path(results).name == "example.json"
     assert len(json.loads(Path(results).read_text())["people"]) == 1
 
 

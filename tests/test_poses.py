@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,12 @@ def test_nobody_is_a_value() -> None:
 
 
 def test_what_a_prompt_shows_fits_on_a_line() -> None:
-    assert repr(people(3)) == "<Poses: 3 people, 17 keypoints of 'coco'>"
-    assert repr(people(1, ids=True)).endswith("'coco', tracked>")
+    three, one = people(3), people(1, ids=True)
+    three.person_scores[:] = 0.501, 0.25, 0.877
+    one.person_scores[:] = 0.5
+    assert repr(three) == "<Poses: 3 people, 17 keypoints of 'coco', scores 0.25 to 0.88>"
+    assert repr(one) == "<Poses: 1 person, 17 keypoints of 'coco', score 0.50, tracked>"
+    assert repr(Poses.nobody(BOX)) == "<Poses: 0 people, 0 keypoints of 'box'>"
 
 
 def test_indexing() -> None:
@@ -71,6 +76,64 @@ def test_indexing() -> None:
         assert one.ids is not None and one.ids.tolist() == [20]
     assert np.array_equal(poses[[3, 0]].person_scores, poses.person_scores[[3, 0]])
     assert people(2)[0].ids is None and poses[-1].ids.tolist() == [30]  # type: ignore[union-attr]
+
+
+def test_keypoints_by_name() -> None:
+    poses = people(3)
+    wrists = poses["left_wrist"]
+    assert wrists.shape == (3, 3) and wrists.dtype == np.float32
+    assert np.array_equal(wrists[:, :2], poses.keypoints[:, 9]) and np.array_equal(wrists[:, 2], poses.scores[:, 9])
+    assert Poses.nobody()["nose"].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("left_wirst", "skeleton 'coco' has no keypoint 'left_wirst' (did you mean 'left_wrist'?), expected one of"),
+        ("Nose", "(did you mean 'nose'?)"),
+        ("tail", "no keypoint 'tail', expected one of ['nose', 'left_eye', "),
+    ],
+)
+def test_a_keypoint_that_is_not_there(name: str, message: str) -> None:
+    with pytest.raises(KeyError) as caught:
+        people(2)[name]
+    assert message in caught.value.args[0]
+
+
+def test_concatenated() -> None:
+    first, second = people(2, ids=True), people(3, ids=True)
+    both = Poses.concatenate([first, second[::-1]])
+    assert both.ids is not None and both.ids.tolist() == [0, 10, 20, 10, 0]
+    for name in ("keypoints", "scores", "boxes", "person_scores"):
+        assert np.array_equal(getattr(both[:2], name), getattr(first, name))
+        assert np.array_equal(getattr(both[2:], name), getattr(second, name)[::-1])
+    assert Poses.concatenate([first, people(1)]).ids is None
+    assert Poses.concatenate([first, Poses.nobody()]).ids.tolist() == [0, 10]  # type: ignore[union-attr]
+    assert len(Poses.concatenate([Poses.nobody(BOX)])) == 0 and Poses.concatenate([Poses.nobody(BOX)]).skeleton is BOX
+
+
+def test_what_cannot_be_concatenated() -> None:
+    with pytest.raises(ValueError, match="expected Poses of one skeleton, got 'coco' and 'box'"):
+        Poses.concatenate([people(2), Poses.nobody(BOX)])
+    with pytest.raises(ValueError, match="expected at least one Poses to concatenate, got none"):
+        Poses.concatenate([])
+
+
+def test_plain_python() -> None:
+    poses = people(2, ids=True)
+    poses.keypoints[0, 0], poses.scores[0, 0] = (12.3456, 7.891), 0.98766
+    poses.keypoints[1, 3] = np.nan, 4
+    poses.boxes[1], poses.person_scores[1] = (1.005, 2, np.inf, 4), 0.5
+    found = poses.to_dict()
+    assert list(found) == ["people"] and [list(person) for person in found["people"]] == [
+        ["id", "score", "box", "keypoints"],
+        ["id", "score", "box", "keypoints"],
+    ]
+    first, second = found["people"]
+    assert first["id"] == 0 and second["id"] == 10 and second["score"] == 0.5 and second["box"][1:] == [2.0, 0.0, 4.0]
+    assert first["keypoints"][0] == [12.35, 7.89, 0.9877] and second["keypoints"][3] == [0.0, 0.0, 0.0]
+    assert len(first["keypoints"]) == 17 and json.loads(poses.to_json()) == found
+    assert people(1).to_dict()["people"][0]["id"] is None and Poses.nobody().to_json() == '{"people": []}'
 
 
 @pytest.mark.parametrize("index", [4, -5])

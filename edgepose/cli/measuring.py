@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgepose.cli.options import Detector, Json, Protocol, Runner, Size, Threads, load_estimator
+from edgepose.cli.options import Detector, Device, Json, Protocol, Runner, Size, Threads, load_estimator
 
 
 def evaluate(
@@ -60,6 +60,7 @@ def evaluate(
     detector: Detector = "default",
     backend: Runner = None,
     threads: Threads = None,
+    device: Device = "auto",
 ) -> None:
     """Measure models on labelled pictures, or a results file made elsewhere: AP, AR and more.
 
@@ -110,11 +111,12 @@ def bench(
     detector: Detector = "default",
     backend: Runner = None,
     threads: Threads = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Time models on this machine: the whole frame, and how much of it each stage takes.
 
-    The picture is the drawn scene of `edgepose demo` at 1280x720. A machine that is busy is slower: look at p95.
+    The picture is a drawn scene of 1280x720. A machine that is busy is slower: look at p95.
     """
     from edgepose.commands import bench as command
 
@@ -153,6 +155,7 @@ def compare(
     ] = None,
     backend: Runner = None,
     threads: Threads = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure accuracy and speed of many models on this machine: a table, and a plot of AP against time.

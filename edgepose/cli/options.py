@@ -72,6 +72,16 @@ class Move(str, Enum):
     handheld = "handheld"
 
 
+def _device(value: str) -> str:
+    from edgepose.runtime.load import check_device
+
+    try:
+        check_device(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--device") from None
+    return value
+
+
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Model name or file; `edgepose models` lists them.", show_default="the default"),
@@ -83,6 +93,9 @@ Runner = Annotated[
     Backend | None, typer.Option("--backend", help="What runs the networks.", show_default="what each file is for")
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="as many as help")]
+Device = Annotated[
+    str, typer.Option("--device", callback=_device, help="cpu or auto: what runs the networks is the CPU.")
+]
 Results = Annotated[Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]

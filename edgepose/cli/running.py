@@ -11,6 +11,7 @@ import typer
 from edgepose.cli.errors import UsageError
 from edgepose.cli.options import (
     Detector,
+    Device,
     Format,
     Json,
     Model,
@@ -38,6 +39,7 @@ def predict(
     as_json: Json = False,
     backend: Runner = None,
     threads: Threads = None,
+    device: Device = "auto",
     threshold: Threshold = 0.3,
 ) -> None:
     """Find people and their keypoints.
@@ -96,6 +98,7 @@ def track(
     ] = None,
     backend: Runner = None,
     threads: Threads = None,
+    device: Device = "auto",
     threshold: Threshold = 0.3,
 ) -> None:
     """Follow people through videos and live sources: identities, steady keypoints.
@@ -131,7 +134,7 @@ def track(
 
 def demo(
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a drawn scene if not said.")
+        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a photo in the package if not said.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path(
         "edgepose-demo"
@@ -180,6 +183,7 @@ def serve(
     as_json: Json = False,
     backend: Runner = None,
     threads: Threads = None,
+    device: Device = "auto",
 ) -> None:
     """Answer over HTTP: POST /predict, WebSocket /frames, a page with the camera, /metrics, /healthz.
 

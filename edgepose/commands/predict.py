@@ -17,9 +17,9 @@ from edgepose.commands.screen import Screen
 from edgepose.poses import Poses
 from edgepose.runtime.atomic import make_folder
 from edgepose.runtime.draw import draw
+from edgepose.runtime.example import example_image
 from edgepose.runtime.pictures import write_image
 from edgepose.runtime.results import Format, JsonLines, Result, Writer, as_dict, unique_name, writer
-from edgepose.runtime.scene import draw_scene
 from edgepose.runtime.sources import Source, expand, frames
 from edgepose.runtime.video import Frame, VideoWriter, without_password
 
@@ -215,11 +215,11 @@ def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:
 def demo(
     source: str | None, estimate: Estimate, screen: Screen, out: Path, *, threshold: float = 0.3, quiet: bool = False
 ) -> list[Outcome]:
-    """A source, or a drawn scene, through the estimator: an overlay and a JSON file each; prints their paths."""
+    """A source, or the photo in the package, through the estimator: an overlay and JSON each; prints their paths."""
     make_folder(out)
     if source is None:
-        source = str(out / "scene.png")
-        write_image(source, draw_scene()[0])
+        source = str(out / "example.png")
+        write_image(source, example_image())
     sinks = Sinks(overlays=out, threshold=threshold, suffix=".png")
     outcomes = []
     for single in expand(source):

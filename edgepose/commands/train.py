@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import typer
@@ -33,6 +33,9 @@ from edgepose.train.recipes import RECIPES, Recipe, override
 from edgepose.train.stopping import Stop
 from edgepose.train.task import prepare, recipe_of
 from edgepose.train.validation import validation
+
+if TYPE_CHECKING:
+    from edgepose.export import Report
 
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
 ENDINGS: dict[str, tuple[str, ...]] = {  # of the files that `edgepose export` writes, the one that is opened first
@@ -63,7 +66,21 @@ def planned(name: str, words: list[str]) -> tuple[Recipe, Settings]:
 
 
 def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
-    """Train a recipe, resuming what its folder holds."""
+    """Train a recipe and say where its checkpoint is."""
+    checkpoint, last = trained(recipe, settings)
+    if last is None:
+        return
+    if as_json:
+        show_json({"checkpoint": str(checkpoint), **last})
+    else:
+        print(f"wrote {checkpoint}; next: {_next_step(recipe.model, checkpoint)}", flush=True)
+
+
+def trained(recipe: Recipe, settings: Settings) -> tuple[Path, dict[str, Any] | None]:
+    """Train a recipe, resuming what its folder holds -> the checkpoint, and the last row of the log.
+
+    Of the processes of `torchrun` only the first has a log; the others get None.
+    """
     require_device(settings.device)
     make_folder(settings.out)
     quicken_process()
@@ -88,10 +105,7 @@ def train(recipe: Recipe, settings: Settings, as_json: bool) -> None:
                 record=(lambda row: None) if log is None else log.record,
                 stop=stop,
             )  # fmt: skip
-        if log is not None and as_json:
-            show_json({"checkpoint": str(checkpoint), **log.last})
-        elif log is not None:
-            screen.say(f"wrote {checkpoint}; next: {_next_step(recipe.model, checkpoint)}")
+        return checkpoint, None if log is None else log.last
 
 
 @contextmanager
@@ -221,6 +235,21 @@ def training_sets(mix: str, settings: Settings) -> list[Set]:
 
 
 def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: bool) -> None:
+    """Export a checkpoint and say how far the results differ."""
+    report = exported(checkpoint, to, out, half)
+    stem = str(report.path).removesuffix(ENDINGS[to][0])
+    files = [report.path, *(Path(stem + ending) for ending in ENDINGS[to][1:])]
+    size = sum(file.stat().st_size for file in files)
+    if as_json:
+        show_json(dataclasses.asdict(report) | {"path": str(report.path), "bytes": size})
+    else:
+        print(
+            f"wrote {report.path} ({size / 1e6:.1f} MB); results differ from torch's by {report.mean:.4f} px on "
+            f"average, {report.largest:.4f} px at most, over {report.points} points"
+        )
+
+
+def exported(checkpoint: Path, to: str, out: Path | None, half: bool) -> Report:
     """Write the network of a checkpoint in another format, if it then gives the same results."""
     if to not in ENDINGS:
         raise ValueError(f"cannot export to {to!r}: expected {', '.join(ENDINGS)}")
@@ -230,20 +259,9 @@ def export(checkpoint: Path, to: str, out: Path | None, half: bool, as_json: boo
     from edgepose.train.checkpoint import network_of
 
     spec, network = network_of(checkpoint)
-    first = ENDINGS[to][0]
-    target = out if out is not None else checkpoint.with_name(spec.name + first)
+    target = out if out is not None else checkpoint.with_name(spec.name + ENDINGS[to][0])
     write = {"onnx": export_onnx, "openvino": export_openvino, "ncnn": export_ncnn}[to]
-    report = write(spec, network, target, half=half)
-    stem = str(target).removesuffix(first)
-    files = [target, *(Path(stem + ending) for ending in ENDINGS[to][1:])]
-    size = sum(file.stat().st_size for file in files)
-    if as_json:
-        show_json(dataclasses.asdict(report) | {"path": str(target), "bytes": size})
-    else:
-        print(
-            f"wrote {target} ({size / 1e6:.1f} MB); results differ from torch's by {report.mean:.4f} px on average, "
-            f"{report.largest:.4f} px at most, over {report.points} points"
-        )
+    return write(spec, network, target, half=half)
 
 
 class Log:

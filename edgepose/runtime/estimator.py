@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edgepose.codec import Codec, FlipMerge, Guided, Thresholded, codec_of
 from edgepose.geometry import area, clip_boxes, fixed_aspect
@@ -15,7 +17,7 @@ from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
 from edgepose.runtime.people import Views, back, forth
-from edgepose.runtime.pictures import check_image
+from edgepose.runtime.pictures import ImageLike, as_image
 from edgepose.skeleton import BOX, Skeleton
 from edgepose.spec import ModelSpec
 
@@ -113,13 +115,16 @@ class Estimator:
 
     def __call__(
         self,
-        image: np.ndarray,
-        boxes: np.ndarray | None = None,
-        box_scores: np.ndarray | None = None,
+        image: ImageLike,
+        boxes: ArrayLike | None = None,
+        box_scores: ArrayLike | None = None,
         expected: np.ndarray | None = None,
+        *,
+        rgb: bool = False,
     ) -> Poses:
-        """People of a picture (H, W, 3) uint8 BGR, surest box first; of given boxes (N, 4), one person each, in order.
+        """People of a picture, surest box first; of given boxes (N, 4), one person each, in order.
 
+        The picture is an array (H, W, 3) uint8 BGR, or RGB with `rgb=True`, the path of a file, or a Pillow image.
         A given box counts with its score (N,) in the person's score, or with 1. `expected`, for given boxes: (N, K, 2)
         pixels where the keypoints are expected, NaN for anywhere; where the codec can, they decide between places
         about as likely.
@@ -131,14 +136,18 @@ class Estimator:
                 raise ValueError(
                     f"{self.spec.name}: expected keypoints {shape} for as many given boxes, got {expected.shape}"
                 )
-        return self._estimate([check_image(image)], given, expected)[0]
+        return self._estimate([as_image(image, rgb)], given, expected)[0]
 
-    def batch(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray] | None = None) -> list[Poses]:
+    def batch(
+        self, images: Sequence[ImageLike], boxes: Sequence[ArrayLike] | None = None, *, rgb: bool = False
+    ) -> list[Poses]:
         """As one call per picture; crops of several pictures share runs of the network."""
+        if isinstance(images, (str, Path)):
+            raise TypeError(f"expected a sequence of pictures, got the path {images}: put it into a list")
         given = None if boxes is None else [_given(each, None, self.spec) for each in boxes]
         if given is not None and len(given) != len(images):
             raise ValueError(f"expected the boxes of {len(images)} pictures, got those of {len(given)}")
-        return self._estimate([check_image(image) for image in images], given)
+        return self._estimate([as_image(image, rgb) for image in images], given)
 
     def detect(self, image: np.ndarray) -> Poses:
         """Where the people of a picture are, for networks that look at one person at a time: boxes, no keypoints."""
@@ -256,7 +265,7 @@ def _detector(detector: Detector | None, spec: ModelSpec, min_box_score: float |
     return detector if min_box_score is None else detector.replace(min_box_score=min_box_score)
 
 
-def _given(boxes: np.ndarray, scores: np.ndarray | None, spec: ModelSpec) -> Poses:
+def _given(boxes: ArrayLike, scores: ArrayLike | None, spec: ModelSpec) -> Poses:
     """Boxes and scores of the caller, checked."""
     rows = np.asarray(boxes, np.float32)
     rows = rows.reshape(0, 4) if rows.size == 0 else rows

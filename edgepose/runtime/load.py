@@ -20,6 +20,7 @@ DEFAULT_DETECTOR = "default-detector"
 # .121 from 0.8 down to 0.5, while the people listed fall from 177 to 146; mmdeploy's tracker has 0.5 too.
 DUPLICATE_OKS = 0.5
 Backend = Literal["onnxruntime", "openvino", "ncnn"]
+Device = Literal["cpu", "auto"]
 BACKENDS: dict[
     Backend, tuple[str, str]
 ] = {  # module and class of the session; what is not onnxruntime is an extra of the same name
@@ -41,6 +42,10 @@ def load(
     spec: ModelSpec | None = None,
     backend: Backend | None = None,
     threads: int | None = None,
+    device: Device = "auto",
+    min_box_score: float | None = None,
+    max_people: int | None = None,
+    flip_test: bool = False,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
 
@@ -54,19 +59,41 @@ def load(
         backend: "onnxruntime", "openvino" (an extra; about twice as fast where the processor has bfloat16) or "ncnn"
             (an extra, for .param files). By default each file's own, which is onnxruntime for .onnx files.
         threads: of each network; by default EDGEPOSE_THREADS, or the cores that the process may use.
+        device: "cpu", or "auto" for the best that is supported, which is the CPU.
+        min_box_score: people whom the detector, or a network that finds people by itself, scores lower are dropped; by
+            default 0.3 for detectors and one-stage networks.
+        max_people: keep at most this many people, best first.
+        flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
 
     Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
     TypeError for what is neither.
     """
+    check_device(device)
     network = open_model(model, spec, backend, threads)
     detector = None if detector == "none" else detector
     if not network.spec.per_person:
         if detector is not None and detector != "default":
             raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")
-        return Estimator(network)
+        return Estimator(network, min_box_score=min_box_score, max_people=max_people, flip_test=flip_test)
     if isinstance(detector, (str, Path)):
         detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR))
-    return Estimator(network, detector, duplicate_oks=DUPLICATE_OKS)
+    if min_box_score is not None and not isinstance(detector, Estimator):
+        what = "no detector" if detector is None else "a detector of your own"
+        raise ValueError(f"min_box_score is for a detector that is a model, got {what}: leave min_box_score out")
+    return Estimator(
+        network,
+        detector,
+        min_box_score=min_box_score,
+        max_people=max_people,
+        flip_test=flip_test,
+        duplicate_oks=DUPLICATE_OKS,
+    )
+
+
+def check_device(device: str) -> None:
+    """ValueError for everything but "cpu" and "auto"."""
+    if device not in get_args(Device):
+        raise ValueError(f"unknown device {device!r}, expected one of {list(get_args(Device))}: models run on the CPU")
 
 
 def open_model(

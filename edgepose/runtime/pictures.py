@@ -2,13 +2,14 @@
 
 import stat
 import struct
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union, cast
 
 import cv2
 import numpy as np
@@ -16,11 +17,15 @@ from numpy.typing import NDArray
 
 from edgepose.runtime.atomic import atomic_path
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
 MAX_PIXELS = 64_000_000
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 Image = NDArray[np.uint8]
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]  # as OpenCV decodes them
+ImageLike = Union[np.ndarray, str, Path, "PillowImage"]  # what an estimator takes
 
 
 class PictureTooLarge(ValueError):
@@ -80,7 +85,7 @@ def check_image(image: object) -> Image:
     """
     expected = "expected an image (H, W, 3) uint8 BGR"
     if not isinstance(image, np.ndarray):
-        raise TypeError(f"{expected}, got {type(image).__name__}; read files with edgepose.runtime.pictures.read_image")
+        raise TypeError(f"{expected}, got {type(image).__name__}; read files with edgepose.read_image")
     if image.dtype != np.uint8:
         raise TypeError(f"{expected}, got {image.dtype} {image.shape}; scale it to 0..255 and use .astype(np.uint8)")
     if image.ndim == 2:
@@ -94,6 +99,39 @@ def check_image(image: object) -> Image:
     if image.size == 0:
         raise ValueError(f"{expected}, got no pixels {image.shape}; leave empty images out")
     return np.ascontiguousarray(image)
+
+
+def as_image(image: ImageLike, rgb: bool = False) -> Image:
+    """An array, the path of a file or a Pillow image -> (H, W, 3) uint8 BGR, upright, transparent parts over white.
+
+    rgb: whether an array is in RGB order. Files and Pillow images state their own, so with them it is an error.
+
+    Raises what `read_image` and `check_image` raise, and ValueError for a Pillow image of more than 8 bits a channel.
+    """
+    pillow = sys.modules.get("PIL.Image")  # who has such an image has imported it
+    from_pillow = pillow is not None and isinstance(image, pillow.Image)
+    if rgb and (from_pillow or isinstance(image, (str, Path))):
+        got = "a Pillow image" if from_pillow else f"the path {image}"
+        raise ValueError(f"rgb=True tells the order of an array, got {got}, which states its own: leave rgb out")
+    if from_pillow:
+        return _from_pillow(cast("PillowImage", image))
+    if isinstance(image, (str, Path)):
+        return read_image(image)
+    checked = check_image(image)
+    return np.ascontiguousarray(checked[..., ::-1]) if rgb else checked
+
+
+def _from_pillow(image: "PillowImage") -> Image:
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"expected a Pillow image of 8 bits a channel, got mode {image.mode!r}; scale it to 0..255")
+    image = ImageOps.exif_transpose(image)
+    if "A" in image.getbands() or "transparency" in image.info:
+        over = image.convert("RGBA")
+        image = pillow.alpha_composite(pillow.new("RGBA", over.size, "white"), over)
+    return check_image(np.asarray(image.convert("RGB"))[..., ::-1])
 
 
 def upright(image: Image, orientation: int) -> Image:

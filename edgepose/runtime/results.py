@@ -1,8 +1,8 @@
 """Results as files: JSON lines, COCO results, CSV, OpenPose; written frame by frame, and whole or not at all.
 
-Coordinates are rounded to 0.01 pixel, scores to 0.0001, times to 1 microsecond. Every number is finite: a coordinate
-that is not is written as 0, and its score too. Who was not seen in a frame, but is where a tracker expects them, is
-marked: `"guessed": true` in the person's JSON object, 1 in the last column of a CSV file.
+Times are rounded to 1 microsecond, the people's numbers as `Poses.to_dict` does it. Who was not seen in a frame, but is
+where a tracker expects them, is marked: `"guessed": true` in the person's JSON object, 1 in the last column of a CSV
+file.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "width": result.width,
         "height": result.height,
         "people": [
-            {"id": identity, "score": score, "box": box, "keypoints": keypoints} | mark
-            for (identity, score, box, keypoints), mark in zip(_people(result.poses), _marks(result), strict=True)
+            person | mark for person, mark in zip(result.poses.to_dict()["people"], _marks(result), strict=True)
         ],
     }
 
@@ -265,14 +264,8 @@ def unique_name(name: str, source: str, taken: dict[str, str]) -> str:
 
 def _people(poses: Poses) -> Iterator[tuple[int | None, float, list[float], list[list[float]]]]:
     """Identity, score, box and keypoints (x, y, score) of each person as plain finite numbers."""
-    finite = np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
-    points = np.where(finite[..., None], poses.keypoints, 0).astype(np.float64).round(2)
-    scores = _finite(np.where(finite, poses.scores, 0), 4)
-    keypoints = np.concatenate([points, scores[..., None]], axis=-1)  # (N, K, 3)
-    boxes, person_scores = _finite(poses.boxes, 2), _finite(poses.person_scores, 4)
-    for i in range(len(poses)):
-        identity = None if poses.ids is None else int(poses.ids[i])
-        yield identity, float(person_scores[i]), boxes[i].tolist(), keypoints[i].tolist()
+    for person in poses.to_dict()["people"]:
+        yield person["id"], person["score"], person["box"], person["keypoints"]
 
 
 def _marks(result: Result) -> list[dict[str, bool]]:
@@ -280,10 +273,6 @@ def _marks(result: Result) -> list[dict[str, bool]]:
     if result.guessed is None:
         return [{}] * len(result.poses)
     return [{"guessed": True} if guessed else {} for guessed in result.guessed.tolist()]
-
-
-def _finite(values: np.ndarray, digits: int) -> np.ndarray:
-    return np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0).round(digits)
 
 
 # OpenPose's BODY_25 in our names; a pair is the middle of two keypoints.

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from edgepose.poses import Poses
-from edgepose.runtime.estimator import Estimator
+from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
 from edgepose.runtime.lanes import End, Lanes
 from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
-from edgepose.runtime.load import load
+from edgepose.runtime.load import Backend, Device, load
 from edgepose.runtime.pictures import read_image
 from edgepose.runtime.schedule import Every, Schedule
 from edgepose.runtime.smoothing import PresetName, Smoother
@@ -37,7 +37,7 @@ DROPPED_EVERY = 10.0  # seconds between two events about frames that were droppe
 LINGER = 0.3  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Tracked(Frame):
     """A frame of a source with its people.
 
@@ -74,6 +74,13 @@ def track(
     timeout: float = READ_TIMEOUT,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
+    detector: str | Path | Detector | None = "default",
+    backend: Backend | None = None,
+    threads: int | None = None,
+    device: Device = "auto",
+    min_box_score: float | None = None,
+    max_people: int | None = None,
+    flip_test: bool = False,
 ) -> Iterator[Tracked]:
     """The frames of a source with identities: `.image`, `.time`, `.poses`, `.index` ...
 
@@ -94,6 +101,8 @@ def track(
         timeout: seconds of silence of a network source that count as a break.
         on_event: called, in the caller's thread, with connections, drops and lack of time (`live.Event`).
         stop: ends the iteration when it is set, within a fifth of a second.
+        detector, backend, threads, device, min_box_score, max_people, flip_test: as of `edgepose.load`, for a model
+            that is not an Estimator yet.
 
     Closing the iterator ends its threads. A broken file gives every frame that decodes and then raises ValueError; of
     several sources the others are finished first.
@@ -102,12 +111,28 @@ def track(
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, expected a positive number of seconds")
     feeds = feeds_of(source, live, timeout)
-    estimator = model if isinstance(model, Estimator) else load(model)
-    (
-        Schedule(detect_every),
-        Smoother(smooth),
-        Tracker(follow=follow, hold=hold),
-    )  # refuse wrong ones here, not at the first frame
+    if not isinstance(model, Estimator):
+        estimator = load(
+            model,
+            detector=detector,
+            backend=backend,
+            threads=threads,
+            device=device,
+            min_box_score=min_box_score,
+            max_people=max_people,
+            flip_test=flip_test,
+        )
+    elif (detector, device, flip_test) != ("default", "auto", False) or any(
+        option is not None for option in (backend, threads, min_box_score, max_people)
+    ):
+        raise ValueError(
+            "detector, backend, threads, device, min_box_score, max_people and flip_test are for a model to be loaded, "
+            "got an Estimator: give them to edgepose.load"
+        )
+    else:
+        estimator = model
+    # refuse wrong ones here, not at the first frame
+    Schedule(detect_every), Smoother(smooth), Tracker(follow=follow, hold=hold)
     run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up)
     run.followers = [
         Follower(
@@ -259,17 +284,17 @@ class _Run:
         self._latest[lane] = seconds + self._shift[lane]
         poses = follower(frame.image, self._latest[lane])
         return Tracked(
-            frame.image,
-            seconds,
-            frame.index,
-            poses,
-            frame.pts,
-            frame.time_base,
-            self.feeds[lane].name,
-            lane,
-            follower.guessed,
-            follower.detected,
-            arrival.captured,
+            image=frame.image,
+            time=seconds,
+            index=frame.index,
+            poses=poses,
+            pts=frame.pts,
+            time_base=frame.time_base,
+            source=self.feeds[lane].name,
+            lane=lane,
+            guessed=follower.guessed,
+            detected=follower.detected,
+            captured=arrival.captured,
         )
 
     def _tell(self, event: Event) -> None:

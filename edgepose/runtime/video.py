@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 import av
 import cv2
@@ -59,6 +59,7 @@ class Frame:
     image: Image
     time: float | None
     index: int
+    _: KW_ONLY
     poses: "Poses | None" = None
     pts: int | None = None
     time_base: Fraction | None = None
@@ -121,23 +122,52 @@ def read_camera(index: int) -> Iterator[Frame]:
         camera.release()
 
 
-class VideoWriter:
-    """H.264 video with the times of the frames given; the file appears whole when the `with` block ends well.
+VideoCodec = Literal["h264", "hevc"]
+_ENCODERS: dict[str, Literal["libx264", "libx265"]] = {"h264": "libx264", "hevc": "libx265"}
 
-    .mp4, .mov and .mkv (whose clock ticks in milliseconds). The first frame sets the size; odd sizes get one more
-    column or row. A frame without a time is `index / rate`. Times must rise: one that does not is moved by one tick.
+
+class VideoWriter:
+    """A video with the times of the frames given; the file appears whole when the `with` block ends well.
+
+    .mp4, .mov and .mkv (whose clock ticks in milliseconds). Times must rise: one that does not is moved by one tick.
     Audio is not copied. An exception that leaves the block removes the file, so to keep an overlay of a damaged video
     catch the reader's ValueError inside the block.
+
+    Args:
+        fps: frames per second of frames that have no time of their own.
+        size: (width, height) that every frame is scaled to; None: all frames must have the size of the first. A video
+            has even sides, so an odd one gets one more column or row.
+        codec: "h264", which everything plays, or "hevc", smaller and slower.
+        preset, crf: the encoder's speed ("ultrafast" to "veryslow") and quality (0 to 51, lower is better).
     """
 
-    def __init__(self, path: str | Path, rate: float | Fraction = 30, preset: str = "ultrafast", crf: int = 23) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float | Fraction = 30,
+        size: tuple[int, int] | None = None,
+        codec: VideoCodec = "h264",
+        *,
+        preset: str = "ultrafast",
+        crf: int = 23,
+    ) -> None:
         if Path(path).suffix.lower() not in WRITABLE:
             raise ValueError(f"cannot write {path}: expected a name ending in one of {', '.join(WRITABLE)}")
-        self._path, self._rate = path, Fraction(rate)
-        self._tick = -(1 << 62)
+        if codec not in _ENCODERS:
+            raise ValueError(f"cannot write {path}: unknown codec {codec!r}, expected one of {list(_ENCODERS)}")
+        if not 0 < fps < math.inf:
+            raise ValueError(f"cannot write {path}: expected a positive number of frames per second, got {fps}")
+        if size is not None and not all(side >= 1 for side in size):
+            raise ValueError(f"cannot write {path}: expected a size (width, height) of at least 1 x 1, got {size}")
+        self._path, self._rate, self._codec = path, Fraction(fps).limit_denominator(100_000), codec
+        self._size, self._scaled = size, size is not None
+        self._tick, self._written = -(1 << 62), 0
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}
+        if codec == "hevc":
+            self._options["x265-params"] = "log-level=error:bframes=0"
         self._reformatter = VideoReformatter()
         self._stack = ExitStack()
+        self._temporary: Path | None = None
         self._output: OutputContainer | None = None
 
     def __enter__(self) -> "VideoWriter":
@@ -148,17 +178,29 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._temporary = None
         self._stack.__exit__(kind, error, trace)
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame | Image, time: float | None = None) -> None:
+        """Add a frame that was read, or an image (H, W, 3) uint8 BGR at `time` in seconds, by default after the last.
+
+        Raises ValueError outside the `with` block and for an image of another size than the first.
+        """
+        if self._temporary is None:
+            raise ValueError(f"cannot write {self._path}: expected to be inside `with VideoWriter(...) as writer:`")
+        if not isinstance(frame, Frame):
+            frame = Frame(image=frame, time=None if time is None else float(time), index=self._written)
         image = check_image(frame.image)
+        if self._scaled and self._size is not None:
+            image = np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA), np.uint8)
         height, width = image.shape[:2]
         if self._output is None:
-            self._start(width, height, frame.time_base)
+            self._start(self._temporary, width, height, frame.time_base)
         if (width, height) != self._size:
+            first_width, first_height = self._size or (0, 0)
             raise ValueError(
-                f"cannot write {self._path}: expected frames of {self._size[0]} x {self._size[1]} like the first, "
-                f"got {width} x {height}; resize them"
+                f"cannot write {self._path}: expected frames of {first_width} x {first_height} like the first, got "
+                f"{width} x {height}; resize them, or give the size"
             )
         even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         picture = self._reformatter.reformat(
@@ -170,20 +212,23 @@ class VideoWriter:
         self._tick = max(self._tick + 1, round(self._seconds(frame) / self._time_base))
         picture.pts, picture.time_base = self._tick, self._time_base
         self._mux(picture)
+        self._written += 1
 
-    def _start(self, width: int, height: int, time_base: Fraction | None) -> None:
+    def _start(self, temporary: Path, width: int, height: int, time_base: Fraction | None) -> None:
         """Open the file. Its clock is the source's, divided so that it ticks at least 90,000 times a second."""
         base = time_base or Fraction(1, 90_000)
         base /= max(1, math.ceil(base * 90_000))
         self._time_base = base if base > Fraction(1, 1_000_000) else Fraction(1, 90_000)
         self._size = (width, height)
         exact_start = (
-            {} if self._temporary.suffix.lower() == ".mkv" else {"movie_timescale": str(self._time_base.denominator)}
+            {} if temporary.suffix.lower() == ".mkv" else {"movie_timescale": str(self._time_base.denominator)}
         )
-        self._output = av.open(str(self._temporary), "w", options=exact_start)
-        self._stream = self._output.add_stream("libx264", rate=self._rate, options=self._options)
+        self._output = av.open(str(temporary), "w", options=exact_start)
+        self._stream = self._output.add_stream(_ENCODERS[self._codec], rate=self._rate, options=self._options)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = "yuv420p"
+        if self._codec == "hevc" and temporary.suffix.lower() != ".mkv":
+            self._stream.codec_context.codec_tag = "hvc1"  # without which Apple's players show nothing
         self._stream.time_base = self._stream.codec_context.time_base = self._time_base
         self._stream.colorspace = self._stream.color_primaries = self._stream.color_trc = _BT709
         self._stream.color_range = 1  # 16..235
@@ -285,7 +330,8 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count) -> It
             seconds = float(pts * time_base)
         index = count.good + count.lost
         count.good, count.time = count.good + 1, seconds
-        yield Frame(upright(np.asarray(image, np.uint8), orientation), seconds, index, None, pts, time_base)
+        image = upright(np.asarray(image, np.uint8), orientation)
+        yield Frame(image=image, time=seconds, index=index, pts=pts, time_base=time_base)
         count.clock = time.monotonic()
 
 

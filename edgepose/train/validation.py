@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from edgepose.codec import CODECS
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.keypoints import keypoint_metrics
@@ -27,7 +28,7 @@ def validation(spec: ModelSpec, sets: Sequence[Set]) -> Callable[[nn.Module], di
     """
     if len(sets) != 1 or sets[0][2] != 1:
         raise ValueError(f"val= lists {sum(s[2] for s in sets)} data sets, expected one: their figures cannot be mixed")
-    if spec.codec == "classes":
+    if spec.codec not in CODECS:  # a classifier's outputs are no people
         return classifier_validation(spec, sets[0][1])
     annotations, pictures, _ = sets[0]
     labels = read_labels(annotations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -288,13 +289,36 @@ def test_odd_boxes_are_still_people(box: tuple[float, float, float, float]) -> N
 
 @pytest.mark.parametrize(
     ("image", "error"),
-    [(np.zeros((5, 5)), TypeError), (np.zeros((5, 5, 4), np.uint8), ValueError), ("a.jpg", TypeError), (0, TypeError)],
+    [(np.zeros((5, 5)), TypeError), (np.zeros((5, 5, 4), np.uint8), ValueError), (b"a.jpg", TypeError), (0, TypeError)],
 )
 def test_what_is_no_picture_is_one_sentence(image: Any, error: type[Exception]) -> None:
     estimator = Estimator(BrightSpot())
     for call in (lambda: estimator(image), lambda: estimator.batch([picture(), image])):
         with pytest.raises(error, match=r"expected an image \(H, W, 3\) uint8 BGR"):
             call()
+
+
+def test_arrays_paths_and_pillow_images(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    estimator = Estimator(Session(pose_model()), Estimator(Session(detector_model())))
+    image = picture()
+    image[..., 0] //= 4  # so that the order matters
+    wanted, other = estimator(image), estimator(image[..., ::-1])
+    assert len(wanted) == 2 and not equal(wanted, other)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    rgb = np.ascontiguousarray(image[..., ::-1])
+    path = tmp_path / "a.png"
+    for found in (estimator(path), estimator(str(path)), estimator(pillow.fromarray(rgb)), estimator(rgb, rgb=True)):
+        assert equal(found, wanted)
+    assert all(equal(found, wanted) for found in estimator.batch([path, image, pillow.fromarray(rgb)]))
+    assert all(equal(found, wanted) for found in estimator.batch([rgb, rgb], rgb=True))
+    for given, what in ((path, "the path .*a.png"), (str(path), "the path"), (pillow.fromarray(rgb), "a Pillow image")):
+        with pytest.raises(ValueError, match=f"rgb=True tells the order of an array, got {what}.*leave rgb out"):
+            estimator(given, rgb=True)
+    with pytest.raises(TypeError, match="expected a sequence of pictures, got the path"):
+        estimator.batch(str(path))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        estimator("nowhere.jpg")
 
 
 def test_wrong_use_is_one_sentence() -> None:

@@ -42,7 +42,7 @@ class Play:
         try:
             for index in range(count):
                 self.now += 0.1
-                yield Frame(IMAGE, index / 25, index, None, index, None)
+                yield Frame(IMAGE, index / 25, index, pts=index)
             if error is not None:
                 self.now += 1.0
                 raise error

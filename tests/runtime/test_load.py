@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,32 @@ def test_what_is_no_model_is_one_sentence(package: Path) -> None:
         load(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="expected a detector of pictures, or None, got int"):
         load(detector=3)  # type: ignore[arg-type]
+
+
+def test_the_first_options(package: Path) -> None:
+    estimator = load(device="cpu", min_box_score=0.7, max_people=5, flip_test=True)
+    assert len(estimator(picture())) == 1 < len(load(device="auto")(picture())), "of boxes of 0.9 and 0.6"
+    assert len(load(min_box_score=0.7, detector=load("default-detector"))(picture())) == 1
+    assert len(load(max_people=1)(picture())) == 1 and len(load(max_people=0)(picture())) == 0
+    plain, mirrored = load()(picture()), load(flip_test=True)(picture())
+    assert not np.array_equal(plain.scores, mirrored.scores)
+    assert len(load("default-detector", min_box_score=0.7)(picture())) == 1
+    assert len(load("default-detector", max_people=1)(picture())) == 1
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:0", "CPU", ""])
+def test_devices_that_there_are_not(package: Path, device: Any) -> None:
+    with pytest.raises(ValueError, match=f"unknown device '{device}', expected one of .'cpu', 'auto'.: models run on"):
+        load(device=device)
+
+
+def test_a_threshold_that_nobody_would_look_at(package: Path) -> None:
+    for detector, what in (
+        (None, "no detector"),
+        (lambda image: load("default-detector")(image), "a detector of your"),
+    ):
+        with pytest.raises(ValueError, match=f"min_box_score is for a detector that is a model, got {what}"):
+            load(detector=detector, min_box_score=0.5)
 
 
 def test_files_bytes_and_stated_specs(package: Path, tmp_path: Path) -> None:

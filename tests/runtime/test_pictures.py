@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgepose.runtime.atomic import atomic_path, make_folder
-from edgepose.runtime.pictures import check_image, quiet_opencv, read_image, upright, write_image
+from edgepose.runtime.pictures import as_image, check_image, quiet_opencv, read_image, upright, write_image
 
 RED, BLUE = (40, 60, 200), (220, 120, 30)  # BGR
 # Left half red and right half blue (16 x 16); or a red frame, then a blue one (8 x 8). Made for these tests.
@@ -423,3 +423,35 @@ def test_check_image_takes_views() -> None:
     image = scene()
     assert check_image(image) is image
     assert np.array_equal(check_image(image[::-1, 4:20, ::-1]), image[::-1, 4:20, ::-1])
+
+
+# ----------------------------------------------------------------------------------------------- Pillow's images
+
+
+def test_a_pillow_image_looks_as_its_file_does(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    image = scene()
+    rgb = pillow.fromarray(np.ascontiguousarray(image[..., ::-1]))
+    assert np.array_equal(as_image(rgb), image) and as_image(rgb).flags.c_contiguous
+    exif = pillow.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    rgb.save(tmp_path / "turned.png", exif=exif)
+    clear = rgb.copy()
+    clear.putalpha(128)
+    clear.save(tmp_path / "clear.png")
+    rgb.quantize(8).save(tmp_path / "palette.png")
+    rgb.convert("L").save(tmp_path / "grey.png")
+    rgb.convert("1").save(tmp_path / "bits.png")
+    for name in ("turned", "clear", "palette", "grey", "bits"):
+        path = tmp_path / f"{name}.png"
+        with pillow.open(path) as opened:
+            found, wanted = as_image(opened), read_image(path)
+        assert found.shape == wanted.shape and np.abs(found.astype(int) - wanted).max() <= 1, name
+    assert read_image(tmp_path / "turned.png").shape == (64, 48, 3)
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_a_pillow_image_of_more_bits_is_refused(mode: str) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    with pytest.raises(ValueError, match=f"expected a Pillow image of 8 bits a channel, got mode '{mode}'"):
+        as_image(pillow.new(mode, (4, 4)))

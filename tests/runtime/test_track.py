@@ -391,7 +391,26 @@ def test_the_time_of_a_frame_is_divided_among_sources() -> None:
     assert any(event.kind == "behind" for event in told["4"])
 
 
+def test_options_of_loading(tmp_path: Path) -> None:
+    write_clip = tmp_path / "a.mp4"
+    with VideoWriter(write_clip) as video:
+        for _ in range(3):
+            video.write(edgepose.example_image())
+    frames = list(track(write_clip, detector="default", threads=1, device="cpu", max_people=1, flip_test=True))
+    assert [len(frame.poses) for frame in frames] == [1, 1, 1]
+    assert [len(frame.poses) for frame in track(write_clip, min_box_score=0.99)] == [0, 0, 0]
+    with pytest.raises(ValueError, match="unknown device 'cuda'"):
+        track(write_clip, device="cuda")  # type: ignore[arg-type]
+    made = estimator()[0]
+    for option in ({"detector": None}, {"threads": 1}, {"max_people": 0}, {"flip_test": True}, {"device": "cpu"}):
+        with pytest.raises(ValueError, match="are for a model to be loaded, got an Estimator"):
+            track(write_clip, made, **option)  # type: ignore[arg-type]
+
+
 def test_pts_travel_on() -> None:
-    source = Feed("a", lambda: iter([Frame(IMAGE, 0.5, 0, None, 7, Fraction(1, 14))]))
+    source = Feed("a", lambda: iter([Frame(IMAGE, 0.5, 0, pts=7, time_base=Fraction(1, 14))]))
     frame = next(iter(track(source, estimator()[0])))
     assert (frame.pts, frame.time_base) == (7, Fraction(1, 14))
+    assert (frame.source, frame.lane, frame.index, frame.time) == ("a", 0, 0, 0.5)
+    with pytest.raises(TypeError, match="positional"):  # by name only
+        Tracked(IMAGE, 0.5, 0, frame.poses)  # type: ignore[misc]

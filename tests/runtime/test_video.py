@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Literal
 
 import av
 import cv2
@@ -384,7 +385,7 @@ def test_a_missing_camera_is_told_at_once(capfd: pytest.CaptureFixture[str]) -> 
 
 def shown(ticks: list[int], time_base: Fraction) -> Iterator[Frame]:
     for index, tick in enumerate(ticks):
-        yield Frame(picture(index), float(tick * time_base), index, None, tick, time_base)
+        yield Frame(picture(index), float(tick * time_base), index, pts=tick, time_base=time_base)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
@@ -424,11 +425,67 @@ def test_variable_rate_through_read_write_read(tmp_path: Path) -> None:
 
 
 def test_odd_sizes_get_one_more_pixel(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "a.mp4", rate=10) as writer:
+    with VideoWriter(tmp_path / "a.mp4", fps=10) as writer:
         for index in range(3):
             writer.write(Frame(picture(index, 47, 63), None, index))
     frames, _ = delivered(tmp_path / "a.mp4")
     assert [(f.time, f.image.shape) for f in frames] == [(k / 10, (48, 64, 3)) for k in range(3)]
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_images_are_written_one_after_the_other(codec: Literal["h264", "hevc"], tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, fps=12.5, codec=codec) as writer:
+        for index in range(4):
+            writer.write(picture(index))
+        writer.write(picture(4), time=1.5)
+    frames, complaint = delivered(path)
+    assert complaint == "" and [frame.time for frame in frames] == [0, 0.08, 0.16, 0.24, 1.5]
+    for frame in frames:
+        assert np.abs(frame.image.astype(int) - picture(frame.index)).mean() < 6
+    with av.open(path) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.codec_tag) == (codec, {"h264": "avc1", "hevc": "hvc1"}[codec])
+
+
+def test_a_rate_that_is_no_fraction(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", fps=29.97) as writer:
+        for index in range(3):
+            writer.write(picture(index))
+    frames, _ = delivered(tmp_path / "a.mp4")
+    assert np.abs(np.array([frame.time for frame in frames]) - [0, 1 / 29.97, 2 / 29.97]).max() < 1e-4
+
+
+def test_frames_are_scaled_to_the_size(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", size=(32, 24)) as writer:
+        writer.write(picture(0, 48, 64))
+        writer.write(picture(0, 100, 120))
+    frames, _ = delivered(tmp_path / "a.mp4")
+    assert [frame.image.shape for frame in frames] == [(24, 32, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"codec": "vp9"}, r"unknown codec 'vp9', expected one of \['h264', 'hevc'\]"),
+        ({"fps": 0}, "expected a positive number of frames per second, got 0"),
+        ({"size": (0, 24)}, r"expected a size \(width, height\) of at least 1 x 1, got \(0, 24\)"),
+    ],
+)
+def test_what_a_writer_does_not_take(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        VideoWriter(tmp_path / "a.mp4", **options)
+
+
+def test_a_writer_works_inside_its_block_alone(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="expected to be inside `with VideoWriter"):
+        writer.write(picture(0))
+    with writer:
+        writer.write(picture(0))
+    with pytest.raises(ValueError, match="expected to be inside `with VideoWriter"):
+        writer.write(picture(1))
+    assert len(delivered(tmp_path / "a.mp4")[0]) == 1
 
 
 def test_times_that_do_not_rise_are_moved(tmp_path: Path) -> None:
