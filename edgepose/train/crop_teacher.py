@@ -26,6 +26,7 @@ from edgepose.train import checkpoint
 from edgepose.train.loop import Normalise
 from edgepose.train.losses import LOSSES
 from edgepose.train.precision import uses_bf16
+from edgepose.train.recipes import Precision
 from edgepose.train.teacher import same_joints
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -41,7 +42,9 @@ class CropTeacher:
         threads: of onnxruntime; by default as many as help.
     """
 
-    def __init__(self, path: Path, student: ModelSpec, precision: str = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, student: ModelSpec, precision: Precision = "fp32", threads: int | None = None
+    ) -> None:
         if path.suffix == ".onnx":
             session = Session(path, threads=threads)
             spec, self._run = session.spec, _of_session(session)
@@ -60,7 +63,6 @@ class CropTeacher:
         self.zoom = own_width / width  # teacher pixels per student pixel
         self.codec, self.student = codec_of(spec), codec_of(student)
         self.joints = same_joints(path, spec.keypoints, student.keypoints)
-        self._by_maps = isinstance(self.student, Distribution) and isinstance(self.codec, (Heatmap, Distribution))
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """(B, h, w, 3) uint8 BGR -> targets as the student's codec encodes them, on the images' device."""
@@ -69,19 +71,11 @@ class CropTeacher:
             planes = F.interpolate(planes.float(), size=self.size, mode="bilinear", align_corners=False)
             planes = planes.round().to(torch.uint8)
         outputs = self._run(planes.permute(0, 2, 3, 1))
-        targets = self._maps(outputs[0]) if self._by_maps else self._points(outputs)
+        if isinstance(self.student, Distribution) and isinstance(self.codec, (Heatmap, Distribution)):
+            targets = moved_maps(self.codec, self.student, outputs[0], self.joints, self.zoom)
+        else:
+            targets = self._points(outputs)
         return {name: torch.from_numpy(value).to(images.device) for name, value in targets.items()}
-
-    def _maps(self, maps: np.ndarray) -> dict[str, np.ndarray]:
-        """(B, K, h, w) of the teacher -> what each of the student's cells holds of it, (B, K, h, w) of sum 1."""
-        belief, sure = (part[:, self.joints] for part in beliefs(self.codec, maps.astype(np.float32)))
-        across, down = (
-            overlap((cell_edges(self.student, axis) + 0.5) * self.zoom - 0.5, cell_edges(self.codec, axis))
-            for axis in (0, 1)
-        )
-        moved = down.astype(np.float32) @ belief @ across.T.astype(np.float32)  # (B, K, height, width)
-        total = moved.sum(axis=(2, 3), keepdims=True)
-        return {"heatmaps": moved / np.maximum(total, 1e-6), "weights": sure * (total[..., 0, 0] > 1e-6)}
 
     def _points(self, outputs: list[np.ndarray]) -> dict[str, np.ndarray]:
         poses = self.codec.decode(outputs)
@@ -89,6 +83,24 @@ class CropTeacher:
         sure = np.clip(poses.scores[:, self.joints], 0, 1)
         targets: dict[str, np.ndarray] = self.student.encode(keypoints, np.ones(sure.shape, np.float32))
         return targets | {"weights": (targets["weights"] * sure).astype(np.float32)}
+
+
+def moved_maps(
+    teacher: Heatmap | Distribution, student: Distribution, maps: np.ndarray, joints: list[int], zoom: float = 1.0
+) -> dict[str, np.ndarray]:
+    """A teacher's maps (B, J, h, w) -> what each of the student's cells holds of them, (B, K, h, w) of sum 1, with
+    weights (B, K), as the student's codec encodes labels.
+
+    joints: the K places of the student's keypoints among the teacher's. zoom: the teacher's pixels per student's.
+    """
+    belief, sure = (part[:, joints] for part in beliefs(teacher, maps.astype(np.float32)))
+    across, down = (
+        overlap((cell_edges(student, axis) + 0.5) * zoom - 0.5, cell_edges(teacher, axis)).astype(np.float32)
+        for axis in (0, 1)
+    )
+    moved = down @ belief @ across.T
+    total = moved.sum(axis=(2, 3), keepdims=True)
+    return {"heatmaps": moved / np.maximum(total, 1e-6), "weights": sure * (total[..., 0, 0] > 1e-6)}
 
 
 def taught_crops(loss_of: Loss, teacher: CropTeacher, codec: str, weight: float) -> Loss:
@@ -150,7 +162,7 @@ def _of_session(session: Session) -> Callable[[Tensor], list[np.ndarray]]:
     return run
 
 
-def _of_network(spec: ModelSpec, network: nn.Module, precision: str) -> Callable[[Tensor], list[np.ndarray]]:
+def _of_network(spec: ModelSpec, network: nn.Module, precision: Precision) -> Callable[[Tensor], list[np.ndarray]]:
     normalise = Normalise(spec)
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from edgepose.codec.heatmap import Heatmap  # noqa: E402
 from edgepose.models import build  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
-from edgepose.train.crop_teacher import CropTeacher, beliefs, cell_edges, overlap, taught_crops  # noqa: E402
+from edgepose.train.crop_teacher import CropTeacher, moved_maps, taught_crops  # noqa: E402
 from edgepose.train.losses import LOSSES  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.task import prepare  # noqa: E402
@@ -49,11 +49,10 @@ def test_maps_keep_their_places_in_the_cells_of_the_student(kind: str, stride: i
     """What the student decodes of a teacher's maps is where the keypoints are, to a tenth of its cells."""
     student = Distribution(SIZE, stride=stride)
     codec = Heatmap(SIZE, kind=kind, stride=theirs, sigma=stride / theirs)  # as wide as its own targets
-    belief, sure = beliefs(codec, codec.encode(POINTS, SEEN)["heatmaps"])
-    across, down = (overlap(cell_edges(student, axis), cell_edges(codec, axis)) for axis in (0, 1))
-    moved = down @ belief @ across.T
+    targets = moved_maps(codec, student, codec.encode(POINTS, SEEN)["heatmaps"], list(range(17)))
+    moved, sure = targets["heatmaps"], targets["weights"]
     assert moved.shape == (5, 17, student.size[1], student.size[0])
-    np.testing.assert_allclose(belief.sum((2, 3)), 1, atol=1e-5)
+    np.testing.assert_allclose(moved.sum((2, 3)), 1, atol=1e-5)
     found = student.decode([np.log(moved + 1e-9)]).keypoints
     rounded = theirs / 2 if kind == "msra" else 0.0  # whose centres are whole cells
     assert np.abs(found - POINTS).max() < rounded + 0.3 * stride
@@ -105,7 +104,7 @@ def test_the_keypoints_of_a_larger_teacher_come_in_pixels_of_the_student() -> No
     student, _ = build("rtmpose-t", input_size=SIZE)
     teacher = CropTeacher.__new__(CropTeacher)
     teacher.codec, teacher.student = Heatmap((192, 256), kind="dark"), codec_of(student)
-    teacher.zoom, teacher.joints, teacher._by_maps = 2.0, list(range(17)), False
+    teacher.zoom, teacher.joints = 2.0, list(range(17))
     maps = teacher.codec.encode((POINTS + 0.5) * 2 - 0.5, SEEN)["heatmaps"]
     found = codec_of(student).decode([teacher._points([maps])[name] for name in ("simcc_x", "simcc_y")])
     assert np.abs(found.keypoints - POINTS).max() < 0.5
