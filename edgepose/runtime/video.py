@@ -92,6 +92,21 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
         raise ValueError(f"{shown} is {cut or count.damage()}; {count.good} frames were read{count.until()}")
 
 
+def stream_facts(path: str | Path) -> tuple[Fraction, int | None]:
+    """(frames per second, number of frames) as the header of a file says; (30, None) where it says nothing.
+
+    What is wrong with the file is not told here: `read_video` does.
+    """
+    try:
+        with _open(str(path), False, 0) as container:
+            stream = container.streams.video[0]
+            rate = stream.average_rate or Fraction(30)
+            seconds = container.duration / av.time_base if container.duration else 0
+            return rate, stream.frames or round(seconds * rate) or None
+    except (av.FFmpegError, IndexError, OSError):
+        return Fraction(30), None
+
+
 def without_password(source: str) -> str:
     """A source as messages and results may show it: what stands before the @ of a URL is left out."""
     return re.sub(r"//.*@", "//***@", source)
