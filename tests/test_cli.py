@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -17,8 +18,9 @@ from typer.testing import CliRunner, Result
 
 import edgepose
 from edgepose.cli import app
+from edgepose.commands.doctor import _extras, _packages
 from edgepose.runtime.scene import draw_scene
-from edgepose.runtime.video import Frame, VideoWriter
+from edgepose.runtime.video import Frame, VideoWriter, read_video
 from tests.tiny import write_tiny_model
 
 COMMANDS = (
@@ -418,6 +420,109 @@ def test_doctor_finds_damaged_weights(damage: str, weights: Path) -> None:
     result = run("doctor")
     assert result.exit_code == 1 and "BROKEN" in result.stdout
     assert "model default-pose: pip install" in result.stdout
+
+
+def test_doctor_tries_what_it_praises(weights: Path) -> None:
+    found = {check["what"]: check for check in json.loads(run("doctor", "--json").stdout)["checks"]}
+    assert found["videos"]["ok"] and found["videos"]["found"].startswith("10 frames")
+    assert found["pictures"]["ok"] and "GIF" in found["pictures"]["found"]
+    assert found["overlay"]["ok"] and found["overlay"]["found"].startswith("1 people drawn")
+
+
+def refuse(*words: object, **more: object) -> None:
+    raise TypeError("got an unexpected keyword argument")
+
+
+def lose_a_frame(path: Path) -> list[Frame]:
+    return list(read_video(path))[:-1]
+
+
+def swap_frames(path: Path) -> list[Frame]:
+    frames = list(read_video(path))
+    images = [frames[1].image, frames[0].image, *(frame.image for frame in frames[2:])]
+    return [replace(frame, image=image) for frame, image in zip(frames, images, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("target", "broken", "what", "said"),
+    [
+        ("av.open", refuse, "videos", "TypeError: got an unexpected keyword argument"),
+        ("edgepose.runtime.video.read_video", lose_a_frame, "videos", "10 frames written, 9 read"),
+        ("edgepose.runtime.video.read_video", swap_frames, "videos", "frame 0 came back with pixels that differ"),
+        ("cv2.imdecode", refuse, "pictures", "TypeError"),
+        ("edgepose.runtime.pictures._decode", lambda data, name: np.zeros((180, 320, 3), np.uint8), "pictures", ".jpg"),
+        ("edgepose.runtime.draw.draw", lambda image, poses: image, "overlay", "0 pixels of the file differ"),
+        ("onnxruntime.InferenceSession", refuse, "backend onnxruntime", "TypeError"),
+    ],
+)
+def test_doctor_finds_what_does_not_work(
+    target: str, broken: object, what: str, said: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgepose.commands.doctor._extras", list)  # torch takes long
+    monkeypatch.setattr(target, broken)
+    result = run("doctor", "--json")
+    found = {check["what"]: check for check in json.loads(result.stdout)["checks"]}
+    assert result.exit_code == 1 and not json.loads(result.stdout)["ok"]
+    assert found[what]["ok"] is False and said in found[what]["found"] and found[what]["cure"]
+
+
+@pytest.mark.parametrize("module", ["numpy", "cv2", "onnxruntime", "av", "rich", "typer"])
+def test_doctor_never_praises_a_base_package_that_does_not_load(module: str) -> None:
+    """Of rich and typer the command itself cannot do without; it names them and fails."""
+    code = f"""
+import sys
+sys.modules[{module!r}] = None
+from edgepose.cli import main
+if {module!r} not in ("rich", "typer"):
+    from edgepose.commands import doctor
+    doctor._extras, doctor._backend = list, lambda name: doctor.Check(name, None, "")  # torch takes long
+sys.argv[1:] = ["doctor"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "everything needed works" not in done.stdout
+    if module in ("rich", "typer"):
+        assert module in done.stderr
+    else:
+        package = {"cv2": "opencv-python-headless"}.get(module, module)
+        assert f"{package}: pip install" in done.stdout and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def requires(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lines of the metadata of the edgepose that is installed."""
+    lines = ["av>=17.1", "onnx>=1.17; extra == 'evaluate'", "pytest>=1; extra == 'dev'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
+    return lines
+
+
+def test_doctor_compares_versions_with_the_bounds(requires: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"av": "17.0.1", "onnx": "1.9.0"}
+    monkeypatch.setattr("edgepose.commands.doctor._version", versions.get)
+    checks = {check.what: check for check in (*_packages(), *_extras())}
+    assert checks.keys() == {"av", "extra evaluate"}
+    assert checks["av"].ok is False and checks["av"].found == "17.0.1, expected 17.1 or later"
+    assert checks["av"].cure == "pip install --upgrade --force-reinstall 'av>=17.1'"
+    assert checks["extra evaluate"].ok is None
+    assert checks["extra evaluate"].found == (
+        "incomplete, lacks onnx 1.17 (found 1.9.0); pip install 'edgepose[evaluate]'"
+    )
+    versions.update(av="17.1.0", onnx="1.20.0+cpu")
+    assert [check.ok for check in (*_packages(), *_extras())] == [True, True]
+
+
+def test_doctor_tells_of_every_extra(requires: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    requires[:] = ["torch>=2.6; extra == 'train'", "scipy>=1.14; extra == 'train'", "h11>=0.14; extra == 'serve'"]
+    monkeypatch.setattr("edgepose.commands.doctor._import_error", lambda module: "")
+    monkeypatch.setattr("edgepose.commands.doctor._version", {"torch": "2.13.0"}.get)
+    assert [(check.what, check.ok, check.found) for check in _extras()] == [
+        ("extra train", None, "incomplete, lacks scipy; pip install 'edgepose[train]'"),
+        ("extra serve", None, "not installed; pip install 'edgepose[serve]'"),
+    ]
+    monkeypatch.setattr("edgepose.commands.doctor._import_error", lambda module: "OSError: libtorch.so is missing")
+    train = _extras()[0]
+    assert train.ok is False and train.found == "torch 2.13.0; OSError: libtorch.so is missing"
+    assert train.cure == "pip install --upgrade --force-reinstall 'torch>=2.6'"
 
 
 def test_the_card_of_a_model_in_the_package(weights: Path) -> None:

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from edgepose.commands.screen import Screen
@@ -21,7 +20,7 @@ from edgepose.runtime.example import example_image
 from edgepose.runtime.pictures import write_image
 from edgepose.runtime.results import Format, JsonLines, Result, Writer, as_dict, unique_name, writer
 from edgepose.runtime.sources import Source, expand, frames
-from edgepose.runtime.video import Frame, VideoWriter, without_password
+from edgepose.runtime.video import Frame, VideoWriter, stream_facts, without_password
 
 LIVE = ("camera", "stream")
 Estimate = Callable[[np.ndarray], Poses]
@@ -240,21 +239,9 @@ def _rate(source: Source) -> Fraction:
     """Frames per second of a video without times; 30 where the file says nothing."""
     if source.kind != "video":
         return Fraction(30)
-    return _stream_facts(source)[0]
+    return stream_facts(source.location)[0]
 
 
 def frame_count(source: Source) -> int | None:
     """How many frames the file says it has, None where it does not: for the progress bar only."""
-    return _stream_facts(source)[1] if source.kind == "video" else None
-
-
-def _stream_facts(source: Source) -> tuple[Fraction, int | None]:
-    """(frames per second, number of frames) by the header of a video; the reader reports what is wrong with it."""
-    try:
-        with av.open(source.location) as container:
-            stream = container.streams.video[0]
-            rate = stream.average_rate or Fraction(30)
-            seconds = container.duration / av.time_base if container.duration else 0
-            return rate, stream.frames or round(seconds * rate) or None
-    except (av.FFmpegError, IndexError, OSError):
-        return Fraction(30), None
+    return stream_facts(source.location)[1] if source.kind == "video" else None

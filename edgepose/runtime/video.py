@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import av
 import cv2
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 URL = re.compile(r"(rtsp|rtsps|http|https|tcp|udp)://", re.IGNORECASE)
 WRITABLE = (".mp4", ".mov", ".mkv")
+# Titles in another encoding than UTF-8 stop no video: PyAV 19 takes them always, before it they had to be allowed.
+LENIENT: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 _FILES = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,ivf,obu,h264,hevc,m4v,mjpeg,dv"
@@ -89,6 +91,21 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
         count.lose(error.strerror)
     if not live and (cut or count.lost or not count.good):
         raise ValueError(f"{shown} is {cut or count.damage()}; {count.good} frames were read{count.until()}")
+
+
+def stream_facts(path: str | Path) -> tuple[Fraction, int | None]:
+    """(frames per second, number of frames) as the header of a file says; (30, None) where it says nothing.
+
+    What is wrong with the file is not told here: `read_video` does.
+    """
+    try:
+        with _open(str(path), False, 0) as container:
+            stream = container.streams.video[0]
+            rate = stream.average_rate or Fraction(30)
+            seconds = container.duration / av.time_base if container.duration else 0
+            return rate, stream.frames or round(seconds * rate) or None
+    except (av.FFmpegError, IndexError, OSError):
+        return Fraction(30), None
 
 
 def without_password(source: str) -> str:
@@ -282,14 +299,14 @@ class _Count:
 def _open(source: str, live: bool, timeout: float) -> InputContainer:
     if not live:
         options = {"protocol_whitelist": "file", "format_whitelist": _FILES}
-        return av.open(f"file:{Path(source).absolute()}", options=options, metadata_errors="replace")
+        return av.open(f"file:{Path(source).absolute()}", options=options, **LENIENT)
     options = {
         "protocol_whitelist": _PROTOCOLS,
         "format_whitelist": _LIVE,
         "rtsp_transport": "tcp",
         "analyzeduration": "2000000",
     }
-    return av.open(source, options=options, metadata_errors="replace", timeout=(timeout, timeout))
+    return av.open(source, options=options, **LENIENT, timeout=(timeout, timeout))
 
 
 def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> VideoStream:
@@ -306,7 +323,9 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
             f"{stream.height}; shrink it or raise max_pixels"
         )
     stream.codec_context.options = {"max_pixels": str(max_pixels)}  # a stream may change its size later
-    frame_threads_add_delay = container.format.name in ("rtsp", "sdp", "mpegts", "mpjpeg") and container.size <= 0
+    frame_threads_add_delay = (
+        container.format.name in ("rtsp", "sdp", "mpegts", "mpjpeg") and (container.size or 0) <= 0
+    )
     stream.thread_type = "SLICE" if frame_threads_add_delay else "AUTO"
     return stream
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.runtime.video import Frame, VideoWriter, read_camera, read_video
+from edgepose.runtime.video import Frame, VideoWriter, read_camera, read_video, stream_facts
 
 SHARED = Path(os.environ.get("EDGEPOSE_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))
 THIRTIETH = Fraction(1, 30)
@@ -41,9 +41,12 @@ def rough(step: int, height: int = 48, width: int = 64) -> np.ndarray:
 def make(
     path: Path, ticks: list[int], time_base: Fraction = THIRTIETH, *, codec: str = "libx264", **more: object
 ) -> Path:
-    """A video made without our writer. more: image (step -> array), turn (degrees), mirror, pixels, container."""
+    """A video made without our writer. more: image (step -> array), turn (degrees), mirror, pixels, container,
+    metadata.
+    """
     image = more.get("image", picture)
     with av.open(str(path), "w", options=more.get("container", {})) as output:
+        output.metadata.update(more.get("metadata", {}))
         stream = output.add_stream(codec, rate=30, options=SPEED.get(codec, {}))
         stream.height, stream.width = image(0).shape[:2]
         stream.pix_fmt, stream.gop_size = more.get("pixels", "yuv420p"), 10
@@ -85,6 +88,22 @@ def test_all_frames_with_their_times(suffix: str, codec: str, tmp_path: Path) ->
         assert frame.image.flags.c_contiguous and frame.image.flags.writeable
         assert frame.time == float(frame.pts * frame.time_base) and frame.poses is None
         assert np.abs(frame.image.astype(int) - picture(frame.index)).mean() < 12
+
+
+def test_a_title_in_another_encoding_stops_nothing(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", list(range(12)), metadata={"title": "8 letters"})
+    data = path.read_bytes()
+    assert data.count(b"8 letters") == 1
+    path.write_bytes(data.replace(b"8 letters", "Straße 17".encode("latin-1")))
+    assert delivered(path)[1] == "" and len(delivered(path)[0]) == 12
+    assert stream_facts(path) == (30, 12)
+
+
+def test_facts_of_what_is_no_video(tmp_path: Path) -> None:
+    """A list that names other files is not opened for its header either."""
+    make(tmp_path / "a.mp4", list(range(12)))
+    (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
+    assert stream_facts(tmp_path / "b.mp4") == stream_facts(tmp_path / "none.mp4") == (30, None)
 
 
 def test_frames_do_not_share_memory(tmp_path: Path) -> None:
