@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgepose"
 LEFT = ["skeleton", "geometry", "assignment", "poses", "oks", "spec", "codec", "runtime", "__init__"]
 RIGHT = [
-    "models", "data", "train", "evaluate", "compress", "export", "export_ncnn", "export_openvino", "serve",
+    "data", "evaluate", "models", "train", "compress", "export", "export_ncnn", "export_openvino", "serve",
     "commands", "cli", "__main__",
 ]  # fmt: skip
 ORDER = LEFT + RIGHT

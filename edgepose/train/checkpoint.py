@@ -6,6 +6,7 @@ A checkpoint is replaced in one step, so a killed run always leaves the previous
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from edgepose.models import build
 from edgepose.runtime.atomic import atomic_path
 from edgepose.spec import ModelSpec
+from edgepose.train.options import OPTIONS
+from edgepose.train.recipes import Recipe, from_dict
 
 FORMAT = "1"
 
@@ -50,6 +53,12 @@ def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}): it is damaged or of another kind") from error
     return parts, json.loads(metadata["facts"])
+
+
+def recipe_of(facts: Mapping[str, Any], path: str | Path) -> Recipe:
+    """The recipe that a checkpoint's facts hold; those of older ones say the family by their spec alone."""
+    spec = ModelSpec.from_json(facts["spec"], str(path))
+    return from_dict(facts["recipe"], str(path), OPTIONS.get(spec.codec))
 
 
 def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
