@@ -51,7 +51,9 @@ def main() -> None:
     parser.add_argument("--size", default="xs", choices=list(SIZES))
     parser.add_argument("--side", type=int, help="of the input; by default the size's own")
     parser.add_argument("--seconds", type=float, default=2.0, help="of timing for each variant")
-    parser.add_argument("--recipe", help="name or file; by default litepose-SIZE-small.json of training/recipes, or litepose-SIZE where there is none")
+    parser.add_argument(
+        "--recipe", help="by default training/recipes/litepose-SIZE-small.json where there is one, or litepose-SIZE"
+    )
     parser.add_argument("--data", help="to train on, as edgepose train takes it")
     parser.add_argument("--val", help="to measure AP on")
     parser.add_argument("--runs", type=Path, default=Path("runs/litepose-ablation"))
@@ -102,7 +104,7 @@ def trained(options: argparse.Namespace, name: str, side: int) -> dict[str, Any]
     settings.out.mkdir(parents=True, exist_ok=True)
     quicken_process()
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
-    task = prepare(recipe, training_sets(recipe, settings), settings.on_bad)
+    task = prepare(recipe, training_sets("", settings), settings.on_bad)
     torch.manual_seed(recipe.seed)
     network = LitePose(17, SIZES[options.size][1], **VARIANTS[name])
     last: dict[str, Any] = {}
@@ -120,7 +122,12 @@ def trained(options: argparse.Namespace, name: str, side: int) -> dict[str, Any]
     )  # fmt: skip
     if not last:  # the run was complete
         last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    return {"recipe": recipe_name, "words": words, "iterations": last["iteration"], "AP": last["AP"]}
+    return {
+        "recipe": Path(recipe_name).stem if recipe_name.endswith(".json") else recipe_name,
+        "words": words,
+        "iterations": last["iteration"],
+        "AP": last["AP"],
+    }
 
 
 def write(path: Path | None, rows: list[dict[str, Any]]) -> None:

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, name: str, seed: int) -> None:
     resumed = (folder / "last.safetensors").is_file()
     before = children()
     last = train(options.recipe, [*words, f"out={folder}"])
-    row = {"variant": name, "seed": seed, "recipe": options.recipe, "words": words}
+    row = {"variant": name, "seed": seed, "recipe": Path(options.recipe).stem, "words": words}
     row |= {"cpu_minutes": round((children() - before) / 60, 2), "resumed": resumed}
     row |= {"iterations": last["iteration"], "epochs": last["epoch"]}
     row["on"] = {label: measure(folder / "last.safetensors", where) for label, where in map(parse, options.on)}

@@ -26,6 +26,7 @@ from edgepose.train import checkpoint
 from edgepose.train.loop import Normalise
 from edgepose.train.losses import LOSSES
 from edgepose.train.precision import uses_bf16
+from edgepose.train.recipes import Precision
 from edgepose.train.teacher import same_joints
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -41,7 +42,9 @@ class CropTeacher:
         threads: of onnxruntime; by default as many as help.
     """
 
-    def __init__(self, path: Path, student: ModelSpec, precision: str = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, student: ModelSpec, precision: Precision = "fp32", threads: int | None = None
+    ) -> None:
         if path.suffix == ".onnx":
             session = Session(path, threads=threads)
             spec, self._run = session.spec, _of_session(session)
@@ -74,6 +77,7 @@ class CropTeacher:
 
     def _maps(self, maps: np.ndarray) -> dict[str, np.ndarray]:
         """(B, K, h, w) of the teacher -> what each of the student's cells holds of it, (B, K, h, w) of sum 1."""
+        assert isinstance(self.codec, (Heatmap, Distribution)) and isinstance(self.student, Distribution)
         belief, sure = beliefs(self.codec, maps[:, self.joints].astype(np.float32))
         across, down = (
             overlap((cell_edges(self.student, axis) + 0.5) * self.zoom - 0.5, cell_edges(self.codec, axis))
@@ -150,7 +154,7 @@ def _of_session(session: Session) -> Callable[[Tensor], list[np.ndarray]]:
     return run
 
 
-def _of_network(spec: ModelSpec, network: nn.Module, precision: str) -> Callable[[Tensor], list[np.ndarray]]:
+def _of_network(spec: ModelSpec, network: nn.Module, precision: Precision) -> Callable[[Tensor], list[np.ndarray]]:
     normalise = Normalise(spec)
 
     @torch.no_grad()

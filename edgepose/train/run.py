@@ -80,7 +80,8 @@ def train_model(
         device = stack.enter_context(processes_of_torchrun(settings.device))
         first = is_first()
         memory.limit(recipe.memory, int(os.environ.get("LOCAL_WORLD_SIZE", 1)) * max(recipe.workers, 1))
-        task = prepare(recipe, training_sets(recipe, settings), settings.on_bad)
+        mix = recipe.options.mix if isinstance(recipe.options, TopDown) else ""
+        task = prepare(recipe, training_sets(mix, settings), settings.on_bad)
         figures = validation(task.spec, settings.val) if settings.val and first else None
         validate = None if figures is None else lambda network: figures(task.deployed(network))
         log = stack.enter_context(Log(settings.out, settings.tensorboard, say)) if first else None
@@ -121,9 +122,8 @@ def _until_stopped(run: Callable[[Stop], Path], say: Callable[[str], None]) -> P
             raise KeyboardInterrupt if stop.number == signal.SIGINT else InterruptedError("stopped") from None
 
 
-def training_sets(recipe: Recipe, settings: Settings) -> Sequence[Set]:
+def training_sets(mix: str, settings: Settings) -> Sequence[Set]:
     """The training sets, as often as they are written or as the recipe's mix lists them."""
-    mix = recipe.options.mix if isinstance(recipe.options, TopDown) else ""
     named = [name for name in settings.names if name]
     if not mix:
         if named:
