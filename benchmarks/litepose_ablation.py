@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from edgepose.commands.train import parse, quicken_process, training_sets
+from edgepose.commands.train import parse
 from edgepose.export import export_onnx, random_views
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import SIZES, LitePose
@@ -28,11 +28,14 @@ from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session
+from edgepose.train.families import prepare, recipe_of
 from edgepose.train.loop import train
-from edgepose.train.recipes import RECIPES, override
-from edgepose.train.task import prepare
+from edgepose.train.process import quicken_process
+from edgepose.train.recipes import override
+from edgepose.train.run import training_sets
 from edgepose.train.validation import validation
 
+SMALL = Path(__file__).resolve().parents[1] / "training" / "recipes"
 VARIANTS = {
     "7x7, fusion": {"kernel": 7, "fusion": True},
     "3x3, fusion": {"kernel": 3, "fusion": True},
@@ -48,7 +51,9 @@ def main() -> None:
     parser.add_argument("--size", default="xs", choices=list(SIZES))
     parser.add_argument("--side", type=int, help="of the input; by default the size's own")
     parser.add_argument("--seconds", type=float, default=2.0, help="of timing for each variant")
-    parser.add_argument("--recipe", help="by default litepose-SIZE-small, or litepose-SIZE where there is none")
+    parser.add_argument(
+        "--recipe", help="by default training/recipes/litepose-SIZE-small.json where there is one, or litepose-SIZE"
+    )
     parser.add_argument("--data", help="to train on, as edgepose train takes it")
     parser.add_argument("--val", help="to measure AP on")
     parser.add_argument("--runs", type=Path, default=Path("runs/litepose-ablation"))
@@ -90,16 +95,16 @@ def milliseconds(networks: dict[str, LitePose], side: int, seconds: float) -> di
 
 def trained(options: argparse.Namespace, name: str, side: int) -> dict[str, Any]:
     """AP of one variant after the recipe's budget."""
-    small = f"litepose-{options.size}-small"
-    recipe_name = options.recipe or (small if small in RECIPES else f"litepose-{options.size}")
+    small = SMALL / f"litepose-{options.size}-small.json"
+    recipe_name = options.recipe or (str(small) if small.is_file() else f"litepose-{options.size}")
     folder = options.runs / name.replace(", ", "-").replace(" ", "-")
     words = [f"data={options.data}", f"val={options.val}", f"out={folder}", f"input_size={side}x{side}", *options.words]
     settings, rest = parse(recipe_name, words)
-    recipe = override(RECIPES[recipe_name], rest)
+    recipe = override(recipe_of(recipe_name), rest)
     settings.out.mkdir(parents=True, exist_ok=True)
     quicken_process()
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
-    task = prepare(recipe, training_sets(recipe.mix, settings), settings.on_bad)
+    task = prepare(recipe, training_sets("", settings), settings.on_bad)
     torch.manual_seed(recipe.seed)
     network = LitePose(17, SIZES[options.size][1], **VARIANTS[name])
     last: dict[str, Any] = {}
@@ -117,7 +122,12 @@ def trained(options: argparse.Namespace, name: str, side: int) -> dict[str, Any]
     )  # fmt: skip
     if not last:  # the run was complete
         last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    return {"recipe": recipe_name, "words": words, "iterations": last["iteration"], "AP": last["AP"]}
+    return {
+        "recipe": Path(recipe_name).stem if recipe_name.endswith(".json") else recipe_name,
+        "words": words,
+        "iterations": last["iteration"],
+        "AP": last["AP"],
+    }
 
 
 def write(path: Path | None, rows: list[dict[str, Any]]) -> None:

@@ -7,8 +7,8 @@ python benchmarks/sasd_ablation.py --show training/sasd-ablation.json
 The first form trains and measures what is missing and prints the table, the second prints it again. All variants begin
 with the same network and see as many views. Seeds come one after the other, so that what there is after a stop is whole
 rounds, and a run that was stopped goes on. Words are settings of every variant, as `edgepose train` takes them for
-recipe `sasd-xs-ablation`; `@384` measures at that input size. DIR/results.json holds one row for each run, with the
-words that give it again.
+`training/recipes/sasd-xs-ablation.json`; `@384` measures at that input size. DIR/results.json holds one row for each
+run, with the words that give it again.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from edgepose.models.deployed import TorchNetwork
 from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.estimator import Estimator
 
+RECIPE = Path(__file__).resolve().parents[1] / "training" / "recipes" / "sasd-xs-ablation.json"
 VARIANTS = {  # has it the skeleton loss, has it the large pass
     "baseline": (False, False),
     "skeleton": (True, False),
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help="data= and settings of every run, as edgepose train takes them")
     parser.add_argument("--show", type=Path, help="a results.json: print its table and do nothing else")
     parser.add_argument("--on", action="append", default=[], help="NAME=LABELS:PICTURES[@SIDE] to measure on")
-    parser.add_argument("--recipe", default="sasd-xs-ablation")
+    parser.add_argument("--recipe", default=str(RECIPE))
     parser.add_argument("--limbs", type=float, default=0.1, help="weight of the skeleton loss; the paper's is 0.1")
     parser.add_argument("--align", type=float, default=0.02, help="weight of the features' distance; the paper's 0.02")
     parser.add_argument("--seeds", default="21,22")
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace, name: str, seed: int) -> None:
     resumed = (folder / "last.safetensors").is_file()
     before = children()
     last = train(options.recipe, [*words, f"out={folder}"])
-    row = {"variant": name, "seed": seed, "recipe": options.recipe, "words": words}
+    row = {"variant": name, "seed": seed, "recipe": Path(options.recipe).stem, "words": words}
     row |= {"cpu_minutes": round((children() - before) / 60, 2), "resumed": resumed}
     row |= {"iterations": last["iteration"], "epochs": last["epoch"]}
     row["on"] = {label: measure(folder / "last.safetensors", where) for label, where in map(parse, options.on)}

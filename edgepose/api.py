@@ -47,8 +47,7 @@ def train_model(
     words += [] if out is None else [f"out={out}"]
     words += [] if val is None else [f"val={_set_word(val)}"]
     words += [f"{key}={_word(key, value)}" for key, value in settings.items()]
-    checkpoint, _ = trained(*planned(recipe, words))
-    return checkpoint
+    return trained(*planned(recipe, words)).checkpoint
 
 
 def evaluate_model(

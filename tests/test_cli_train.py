@@ -17,11 +17,13 @@ from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse, quicken_process, training_sets
+from edgepose.commands.train import parse
 from edgepose.models import build
 from edgepose.train import checkpoint
+from edgepose.train.families import prepare
+from edgepose.train.process import quicken_process
 from edgepose.train.recipes import RECIPES, override
-from edgepose.train.task import prepare
+from edgepose.train.run import training_sets
 from edgepose.train.validation import validation
 
 pytestmark = pytest.mark.torch
@@ -166,12 +168,14 @@ def test_any_format_serves_for_validation(name: str) -> None:
     assert set(figures) == {"AP", "AP50", "AP75", "AR", "PCK"} and 0 <= figures["PCK"] < 0.5, "nothing was learnt"
 
 
-def test_settings_of_crops_are_refused_where_whole_pictures_are_seen(data: str) -> None:
+def test_settings_of_crops_are_refused_where_whole_pictures_are_seen() -> None:
     for word in ("sampling=balanced", "mix=aic-coco"):
-        with pytest.raises(ValueError, match="models of one person"):
-            prepare(override(RECIPES["rtmdet-nano"], [word]), parse("x", [f"data={data}"])[0].data)
-        with pytest.raises(ValueError, match="models of one person"):
-            prepare(override(RECIPES["litepose-xs"], [word]), parse("x", [f"data={data}"])[0].data)
+        for name, family in (("rtmdet-nano", "detector"), ("litepose-xs", "bottom-up")):
+            message = (
+                f"^{word} is for top-down networks, {name} is a {family} network and has no use for it: leave it out$"
+            )
+            with pytest.raises(ValueError, match=message):
+                override(RECIPES[name], [word])
 
 
 def test_val_is_one_set(data: str, tmp_path: Path) -> None:

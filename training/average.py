@@ -17,9 +17,8 @@ from torch import nn
 
 from edgepose.commands.train import parse
 from edgepose.train import checkpoint
+from edgepose.train.families import prepare, recipe_of
 from edgepose.train.loop import Normalise
-from edgepose.train.recipes import RECIPES
-from edgepose.train.task import prepare
 
 BATCH, VIEWS = 64, 4096
 
@@ -27,7 +26,7 @@ BATCH, VIEWS = 64, 4096
 def main(recipe: str, data: str, out: Path, paths: list[Path]) -> None:
     found = [checkpoint.load(path) for path in paths]
     states = [parts["network"] for parts, _ in found]
-    task = prepare(RECIPES[recipe], parse(recipe, [data])[0].data)
+    task = prepare(recipe_of(recipe), parse(recipe, [data])[0].data)
     last = states[-1].items()
     mean = {name: torch.stack([state[name] for state in states]).mean(0) for name, x in last if x.is_floating_point()}
     task.network.load_state_dict({**states[-1], **mean})

@@ -13,7 +13,10 @@ from edgepose.cli.options import Json, Target, Threads
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="Name of a recipe, or of a network that was searched; a wrong one lists them all.")
+        str,
+        typer.Argument(
+            help="Name of a recipe (a wrong one lists them all) or its JSON file, or of a network that was searched."
+        ),
     ],
     settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="See above.")] = None,
     as_json: Json = False,
@@ -44,7 +47,8 @@ def train(
 
     memory=GB  for decoded pictures, of all sets and processes together; a quarter of what is free if not said
 
-    device=cpu|cuda, tensorboard=1, and every field of the recipe: epochs=10 batch=64 lr=1e-3 ...
+    device=cpu|cuda, tensorboard=1, and every field of the recipe: epochs=10 lr=1e-3 input_size=192x256
+    strong.rotation=40 strong.scale=0.7,1.3 ...; fields that only another family of networks has are refused
 
     Under `torchrun` the processes share every batch.
     """

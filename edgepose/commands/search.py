@@ -15,7 +15,6 @@ from typing import Any
 from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
-from edgepose.commands.train import Settings, quicken_process
 from edgepose.data.whole import read_whole
 from edgepose.evaluate.pareto import Point, front
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
@@ -24,8 +23,10 @@ from edgepose.runtime.atomic import atomic_path
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
 from edgepose.train.evolution import Candidate, Evolution, evolve
-from edgepose.train.process import require_device, use_threads
-from edgepose.train.recipes import Recipe, from_dict, to_dict
+from edgepose.train.options import BottomUp
+from edgepose.train.process import quicken_process, require_device, use_threads
+from edgepose.train.recipes import Recipe, to_dict
+from edgepose.train.run import Settings
 from edgepose.train.space import Space
 from edgepose.train.supernet import Calibration, stand_alone
 from edgepose.train.validation import validation
@@ -62,7 +63,7 @@ def search(plan: Plan, threads: int | None, as_json: bool) -> None:
     quicken_process()
     use_threads(threads)
     parts = Parts.of(plan)
-    space = Space(parts.network.widths, plan.sides or parts.recipe.sides, parts.network.keypoints)
+    space = Space(parts.network.widths, plan.sides or parts.options.sides, parts.network.keypoints)
     space.affordable(plan.budget)  # or nothing is begun
     out = plan.sets.out
     out.mkdir(parents=True, exist_ok=True)
@@ -99,6 +100,7 @@ class Parts:
 
     plan: Plan
     recipe: Recipe
+    options: BottomUp  # the recipe's
     network: LitePose
     calibration: Calibration
 
@@ -106,14 +108,15 @@ class Parts:
     def of(plan: Plan) -> Parts:
         """Read the checkpoint and the training set."""
         spec, network = checkpoint.network_of(plan.supernet)
-        recipe = from_dict(checkpoint.load(plan.supernet)[1]["recipe"], str(plan.supernet))
-        if recipe.model != SUPERNET or not isinstance(network, LitePose):
+        recipe = checkpoint.recipe_of(checkpoint.load(plan.supernet)[1], plan.supernet)
+        options = recipe.options
+        if recipe.model != SUPERNET or not isinstance(network, LitePose) or not isinstance(options, BottomUp):
             raise ValueError(f"{plan.supernet} holds {recipe.model}, expected a super-net: edgepose train {SUPERNET}")
         skeleton = SKELETONS[spec.skeleton]
-        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec, Associative), recipe.mosaic, recipe.whole)
+        samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec, Associative), options.mosaic, options.whole)
         stage = 0 if recipe.overfit else 1  # as it has seen pictures
         calibration = Calibration(samples, plan.evolution.seed, plan.calibrate, stage)
-        return Parts(plan, recipe, network.to(plan.sets.device), calibration)
+        return Parts(plan, recipe, options, network.to(plan.sets.device), calibration)
 
     def figures(self, found: Architecture) -> Figures:
         """AP and its like of a part of the super-net, with statistics of its own, through the deployed estimator."""
@@ -125,8 +128,9 @@ class Parts:
         found = winner.architecture
         spec, network = self._alone(found)
         recipe = dataclasses.replace(
-            self.recipe, model=found.name, input_size=(found.side, found.side), sides=(), init="", teacher=""
-        )
+            self.recipe, model=found.name, input_size=(found.side, found.side), init="",
+            options=dataclasses.replace(self.options, sides=(), teacher=""),
+        )  # fmt: skip
         facts = {"recipe": to_dict(recipe), "spec": spec.to_json(), "iteration": 0, "updates": 0}
         path = out / f"{found.name}.safetensors"
         checkpoint.save(path, {"network": network.state_dict()}, facts)
@@ -225,7 +229,7 @@ def _result(
         "supernet": str(plan.supernet),
         **_conditions(plan),
         "budget": plan.budget,
-        "sides": list(plan.sides or parts.recipe.sides),
+        "sides": list(plan.sides or parts.options.sides),
         "settings": dataclasses.asdict(plan.evolution),
         "networks": len(looked_at),
         "winner": {

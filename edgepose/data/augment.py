@@ -6,6 +6,7 @@ crop. Functions take a numpy random generator and plain arrays.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,19 @@ class Strength:
     shift: float  # of the padded box, at most
     cutout: float  # probability
     half_body: float = 0.3  # probability
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        object.__setattr__(self, "scale", (low, high))
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"scale={low},{high}: expected a smallest and a largest factor above 0")
+        if not 0 <= self.rotation <= 180:
+            raise ValueError(f"rotation={self.rotation}, expected degrees from 0 to 180")
+        if not 0 <= self.shift < math.inf:
+            raise ValueError(f"shift={self.shift}, expected a share of the view, 0 or more")
+        for name in ("cutout", "half_body"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}, expected a probability between 0 and 1")
 
 
 STRONG = Strength(scale=(0.6, 1.4), rotation=80, shift=0.16, cutout=1.0)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgepose.codec.anchors import BOX, Anchors
-from edgepose.train.recipes import Norm, OksForm
+from edgepose.train.options import Norm, OksForm
 from edgepose.train.shares import mean_over_all, over_all
 
 BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}  # of the objects' loss, level by level

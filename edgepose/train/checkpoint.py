@@ -6,6 +6,7 @@ A checkpoint is replaced in one step, so a killed run always leaves the previous
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from edgepose.models import build
 from edgepose.runtime.atomic import atomic_path
 from edgepose.spec import ModelSpec
+from edgepose.train.options import OPTIONS
+from edgepose.train.recipes import Recipe, from_dict
 
 FORMAT = "1"
 
@@ -66,6 +69,12 @@ def _file_name(value: Any) -> Any:
         return PureWindowsPath(value).name
     outside = value.startswith(("/", "~", ".."))
     return PurePosixPath(value).name if outside else value
+
+
+def recipe_of(facts: Mapping[str, Any], path: str | Path) -> Recipe:
+    """The recipe that a checkpoint's facts hold; those of older ones say the family by their spec alone."""
+    spec = ModelSpec.from_json(facts["spec"], str(path))
+    return from_dict(facts["recipe"], str(path), OPTIONS.get(spec.codec))
 
 
 def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:

@@ -1,8 +1,8 @@
-"""What a compact EfficientNet's recipe trains on and minimises, and how it is tested."""
+"""The task of a compact EfficientNet, and how it is tested."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +10,41 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.data.folders import Folders, read_folders
+from edgepose.data.folders import read_folders
+from edgepose.data.pictures import OnBad
 from edgepose.models.associative import MEAN, STD
 from edgepose.models.deployed import TorchNetwork
 from edgepose.models.efficientnet import SIZES, EfficientNet
 from edgepose.spec import ModelSpec
+from edgepose.train.options import Classifier
 from edgepose.train.recipes import Recipe
 from edgepose.train.shares import mean_over_all
+from edgepose.train.task import Sets, Task
 
 BATCH = 64  # pictures tested at once
 
 
-def classifier_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]]
-) -> tuple[ModelSpec, EfficientNet, Folders, Callable[..., dict[str, Tensor]]]:
-    """Spec, network, samples and loss; the network tells apart as many classes as there are sub-folders.
+def classifier_task(recipe: Recipe, options: Classifier, data: Sets, on_bad: OnBad = "refuse") -> Task:
+    """The network tells apart as many classes as there are sub-folders.
 
     data: one folder (folder, folder, 1).
     """
+    if on_bad != "refuse":
+        raise ValueError(f"on_bad={on_bad}: {recipe.model} can only refuse pictures that are missing or broken")
     if len(data) != 1 or data[0][2] != 1:
         listed = sum(times for *_, times in data)
         raise ValueError(f"data= lists {listed} folders, expected one with a sub-folder for each class")
     size = recipe.model.removeprefix("efficientnet-")
+    if size not in SIZES:
+        known = [f"efficientnet-{known}" for known in SIZES]
+        raise ValueError(f"{recipe.model} is no classifier, expected one of {known}")
     side = SIZES[size][2]
     samples = read_folders(data[0][1], recipe.input_size or (side, side))
     spec = ModelSpec(
         recipe.model, "classes", samples.size, "box", {"names": list(samples.names)}, layout="nchw", colour="rgb",
         mean=MEAN, std=STD,
     )  # fmt: skip
-    return spec, EfficientNet(size, len(samples.names)), samples, classifier_loss
+    return Task(spec, EfficientNet(size, len(samples.names)), samples, classifier_loss)
 
 
 def classifier_loss(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:

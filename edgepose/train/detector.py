@@ -1,32 +1,30 @@
-"""What a detector's recipe trains on and minimises, and the teacher it may learn from."""
+"""The task of a detector, and the teacher it may learn from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgepose.codec import codec_of
 from edgepose.codec.boxes import Boxes
 from edgepose.data.detection import Detections, read_boxes
 from edgepose.data.pictures import OnBad
-from edgepose.models import build
 from edgepose.models.rtmdet import RTMDet
 from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session, raw
 from edgepose.spec import ModelSpec
 from edgepose.train.detection_loss import detection_loss, teacher_loss
 from edgepose.train.hints import WithHints, hint_loss, inner_names
-from edgepose.train.loop import Samples
+from edgepose.train.options import Detector
 from edgepose.train.recipes import Recipe
+from edgepose.train.task import Sets, Task, WithImages, built
 
-Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 Size = tuple[int, int]  # w, h
 
 # Random resize and probability of mix-up per size, as published in MMDetection's configs/rtmdet and, for nano,
@@ -41,59 +39,39 @@ DETECTOR_VIEWS = {
 }
 
 
-def detector_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse"
-) -> tuple[ModelSpec, nn.Module, Detections | WithImages, Loss, nn.Module | None]:
-    """Spec, network, samples and loss of a detector's recipe, and what learns beside it.
-
-    data: (annotations, pictures, how often the set is listed) per data set.
-    """
-    spec, network = build(recipe.model, input_size=recipe.input_size)
+def detector_task(recipe: Recipe, options: Detector, data: Sets, on_bad: OnBad = "refuse") -> Task:
+    """Boxes of all sets, the network, the teacher it may learn from, and what then learns beside it."""
+    spec, network = built(recipe)
     width, height = spec.input_size
     if width != height:
         raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
-    if recipe.hint_weight and not (recipe.teacher and recipe.teacher_weight):
-        raise ValueError(f"hint_weight={recipe.hint_weight} needs a teacher, whose inner maps are learnt from")
+    if options.hint_weight and not (options.teacher and options.teacher_weight):
+        raise ValueError(f"hint_weight={options.hint_weight} needs a teacher, whose inner maps are learnt from")
     sets = [read_boxes(annotations, pictures) * repeat for annotations, pictures, repeat in data]
     published, mixup = DETECTOR_VIEWS[recipe.model.removeprefix("rtmdet-")]
     records = [record for records in sets for record in records]
-    samples = Detections(records, width, recipe.views or published, mixup, on_bad)
+    samples = Detections(records, width, options.views or published, mixup, on_bad)
     if len(samples) == 0:
         raise ValueError("the training data names no picture: check the files in data=")
     codec = codec_of(spec, Boxes)
-    if not recipe.teacher or not recipe.teacher_weight:
-        return spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec), None
-    teacher = Teacher(Path(recipe.teacher), spec.input_size, recipe.threads or None, inner=recipe.hint_weight > 0)
+    if not options.teacher or not options.teacher_weight:
+        return Task(spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec))
+    teacher = Teacher(Path(options.teacher), spec.input_size, recipe.threads or None, inner=options.hint_weight > 0)
     own = 2 * len(codec.strides)
 
     def loss_of(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
         maps = teacher(targets["images"])
-        if recipe.hint_depth:
-            return {"teacher_hints": recipe.hint_weight * hint_loss(outputs, maps[own:][: recipe.hint_depth])}
+        if options.hint_depth:
+            return {"teacher_hints": options.hint_weight * hint_loss(outputs, maps[own:][: options.hint_depth])}
         taught = teacher_loss(outputs[:own], maps[:own], codec)
-        weighted = {name: recipe.teacher_weight * value for name, value in taught.items()}
-        if recipe.hint_weight:
-            weighted["teacher_hints"] = recipe.hint_weight * hint_loss(outputs[own:], maps[own:])
+        weighted = {name: options.teacher_weight * value for name, value in taught.items()}
+        if options.hint_weight:
+            weighted["teacher_hints"] = options.hint_weight * hint_loss(outputs[own:], maps[own:])
         return detection_loss(outputs[:own], targets, codec) | weighted
 
-    assert isinstance(network, RTMDet)  # by its name
-    extra = WithHints(network, teacher.channels, recipe.hint_depth) if recipe.hint_weight else None
-    return spec, network, WithImages(samples), loss_of, extra
-
-
-@dataclass(frozen=True)
-class WithImages:
-    """Samples whose targets carry the pictures too, for a teacher to look at."""
-
-    samples: Samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
-        """As the samples, with "images" among the targets."""
-        images, targets = self.samples.batch(seed, rows, stage)
-        return images, targets | {"images": images}
+    assert isinstance(network, RTMDet)  # by its codec
+    extra = WithHints(network, teacher.channels, options.hint_depth) if options.hint_weight else None
+    return Task(spec, network, WithImages(samples), loss_of, extra)
 
 
 class Teacher:

@@ -28,18 +28,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from edgepose.data.sampling import Order, shuffled
-from edgepose.models.litepose import SUPERNET, LitePose
-from edgepose.models.supernet import handed_down
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
 from edgepose.train.means import Sums, add, means, merged
 from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.precision import uses_bf16
-from edgepose.train.recipes import Recipe, from_dict, to_dict
+from edgepose.train.recipes import Recipe, to_dict
+from edgepose.train.start import freeze, initialise
 from edgepose.train.stopping import Stop, deaf, stopped
 
-PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
@@ -143,15 +141,13 @@ def train(
             f"batches of {min(plan.rows, recipe.batch)} cannot be shared by {processes} processes: use a larger batch, "
             "more samples, or fewer processes"
         )
-    if recipe.frozen_stages and not recipe.init:
-        raise ValueError(f"frozen_stages={recipe.frozen_stages} needs init=CHECKPOINT, whose weights are to stay")
     network.to(device)
     bf16 = uses_bf16(recipe.precision, device)
     if device == "cpu" and bf16:  # in float32 it is no quicker
         quicken(network)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    frozen = _frozen(network, recipe.frozen_stages)
+    frozen = freeze(network, recipe)
     learner = Learner(network, extra).to(device)
     optimiser: torch.optim.Optimizer = (
         sgd(learner, recipe.lr, recipe.weight_decay, recipe.momentum)
@@ -165,7 +161,7 @@ def train(
     if start == 0 and recipe.init:
         initialise(network, recipe.init, extra, recipe.model)
         average = _average(network, recipe)
-    # what learns beside the network may rest at first, as SASD's large pass does
+    # what learns beside the network may rest at first
     model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner
     normalise = Normalise(spec).to(device)
     forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
@@ -264,12 +260,6 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _frozen(network: nn.Module, count: int) -> nn.ModuleList:
-    """The first parts of a CSPNeXt backbone, which learn no more; their norms keep their statistics in eval mode."""
-    parts = nn.ModuleList(network.get_submodule(f"backbone.{part}") for part in PARTS[:count])
-    return parts.requires_grad_(False)
-
-
 class Learner(nn.Module):
     """The network and what learns beside it, as one module, so that optimiser and DDP see every parameter."""
 
@@ -300,34 +290,6 @@ class Normalise(nn.Module):
         """(B, h, w, 3) uint8 -> (B, 3, h, w) float32."""
         planes = images.permute(0, 3, 1, 2)
         return ((planes.flip(1) if self.rgb else planes).float() - self.mean) / self.std
-
-
-def initialise(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
-    """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
-
-    A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A
-    LitePose starts from a super-net as published (models.supernet), and so does a super-net from another network.
-    """
-    parts, facts = checkpoint.load(path)
-    found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
-    if isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
-        found = handed_down(found, network, sort=model == SUPERNET)
-    fitting = _fitting(network, found)
-    missing = [name for name in network.state_dict() if name.startswith(_BACKBONES) and name not in fitting]
-    if missing or not fitting:
-        more = max(len(missing) - 3, 0)
-        raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
-    network.load_state_dict(fitting, strict=False)
-    if extra is not None:
-        extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
-
-
-_BACKBONES = ("backbone.", "features.")  # of EfficientHRNet the latter
-
-
-def _fitting(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    own = module.state_dict()
-    return {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
 
 
 @contextlib.contextmanager
@@ -402,9 +364,9 @@ def _resume(
 ) -> dict[str, Any]:
     """Put back what a checkpoint holds; returns its facts."""
     parts, facts = checkpoint.load(path)
-    now, then = to_dict(recipe), to_dict(from_dict(facts["recipe"], str(path)))  # settings newer than it had no effect
+    now, then = to_dict(recipe), to_dict(checkpoint.recipe_of(facts, path))  # settings newer than it had no effect
     free = ("threads", "workers", "memory", "validate_every", "save_every")  # change nothing but the speed
-    changed = [name for name in now if name not in free and now[name] != then[name]]
+    changed = [name for name in now if name not in free and now[name] != then.get(name)]
     if changed:
         raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same")
     learner.network.load_state_dict(parts["network"])

@@ -1,44 +1,35 @@
-"""What a one-stage network's recipe trains on and minimises."""
+"""The task of a one-stage network."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from edgepose.codec import codec_of
 from edgepose.codec.anchors import Anchors
-from edgepose.data.mosaics import Mosaics, read_mosaics
+from edgepose.data.mosaics import read_mosaics
 from edgepose.data.pictures import OnBad
-from edgepose.models import build
 from edgepose.models.sasd import SASD, Staggered
 from edgepose.skeleton import SKELETONS
-from edgepose.spec import ModelSpec
 from edgepose.train.anchor_loss import AnchorLoss
 from edgepose.train.loop import Plan
+from edgepose.train.options import OneStage
 from edgepose.train.recipes import Recipe
+from edgepose.train.task import Sets, Task, built
 
 
-def onestage_task(
-    recipe: Recipe, data: Sequence[tuple[Path, Path, int]], on_bad: OnBad = "refuse"
-) -> tuple[ModelSpec, SASD, Mosaics, AnchorLoss, Staggered | None]:
-    """Spec, network, samples, loss, and what learns beside the network; None where the recipe never gets to SASD.
-
-    data: (annotations, pictures, how often the set is listed) per data set.
-    """
-    spec, network = build(recipe.model, skeleton=recipe.skeleton, input_size=recipe.input_size)
-    if not isinstance(network, SASD):
-        raise ValueError(f"{recipe.model} is no one-stage network")
+def onestage_task(recipe: Recipe, options: OneStage, data: Sets, on_bad: OnBad = "refuse") -> Task:
+    """Mosaics of all sets, the network, and the large pass beside it unless the recipe never gets to it."""
+    spec, network = built(recipe)
+    assert isinstance(network, SASD)  # by its codec
     codec = codec_of(spec, Anchors)
     check_doubled(codec)
     samples = read_mosaics(data, SKELETONS[recipe.skeleton], codec, on_bad)
     loss_of = AnchorLoss(
-        codec, recipe.oks, recipe.limb_weight, recipe.align_weight, recipe.align_norm, recipe.far_weight
+        codec, options.oks, options.limb_weight, options.align_weight, options.align_norm, options.far_weight
     )
-    alone = min(recipe.alone, recipe.epochs)
+    alone = min(options.alone, recipe.epochs)
     extra = Staggered(network, alone * Plan(samples, recipe).per_epoch) if alone < recipe.epochs else None
-    return spec, network, samples, loss_of, extra
+    return Task(spec, network, samples, loss_of, extra, missing=samples.missing)
 
 
 def check_doubled(codec: Anchors) -> None:

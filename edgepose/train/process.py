@@ -1,10 +1,13 @@
-"""The process that trains: its device, its threads, its place among those of `torchrun`, its TensorBoard."""
+"""The process that trains: its device, its threads, its memory, its place among those of `torchrun`, TensorBoard."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
 
@@ -34,3 +37,22 @@ def tensorboard_writer(folder: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder))
+
+
+def quicken_process() -> None:
+    """Settings of the whole process that make training on a CPU 10 to 30 % faster; results stay the same.
+
+    Every step allocates tensors of tens of megabytes, which glibc maps and unmaps each time: the kernel then clears
+    all pages again. Kept on the heap, they are handed out again as they are. OpenCV warps small crops, for which
+    waking its threads costs more than they save, beside torch's threads that want the same cores.
+    """
+    cv2.setNumThreads(1)
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # another C library than glibc
+        return
+    mallopt(-4, 0)  # M_MMAP_MAX: no allocation gets a mapping of its own
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: nothing is given back to the system
+    mallopt(-2, 2**28)  # M_TOP_PAD: and the heap grows by 256 MB at a time

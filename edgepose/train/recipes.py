@@ -1,8 +1,9 @@
 """Recipes: one frozen dataclass per run, overridden by strict key=value words.
 
 The published recipes carry the published numbers (MMPose's projects/rtmpose and MMDetection's configs/rtmdet; batch
-and learning rate belong together). The `default-*` recipes made the weights in the package, sized for two CPU cores;
-their cards state what came out.
+and learning rate belong together), and there is one for each file of weights in the package. The steps before those,
+and runs on small data, are files in `training/recipes/`. What only one family of networks can be told is in its options
+(`edgepose.train.options`); words and stored recipes are flat, so that nobody needs to know which is where.
 """
 
 from __future__ import annotations
@@ -10,23 +11,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, get_args, get_origin
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from edgepose.data.augment import MILD, STRONG, WHOLE, Strength
-from edgepose.data.mixes import MIXES
+from edgepose.data.augment import STRONG, Strength
+from edgepose.train.options import FAMILIES, BottomUp, Classifier, Detector, OneStage, Options, TopDown
 
 Precision = Literal["auto", "bf16", "fp32"]
-Sampling = Literal["all", "balanced"]
 Optimiser = Literal["adamw", "sgd"]
-OksForm = Literal["code", "paper"]
-Norm = Literal["l2", "mse"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,39 +45,15 @@ class Recipe:
     flat: float = 0.5  # share of the run before the cosine
     drops: tuple[float, ...] = ()  # shares of the run at which the rate falls to a tenth, in place of the cosine
     stage2: int = 30  # last epochs with mild augmentation (a detector's: without mosaic and mix-up)
-    strong: Strength = STRONG
-    mild: Strength = MILD
-    views: tuple[float, float] | None = None  # a detector's random resize; the size's published range by default
     average: bool = True  # keep and validate the moving average of the weights
     average_momentum: float = 2e-4  # share of the weights as they are in each update of it, for long runs
     average_gamma: float = 2000  # updates in which that share falls from 1 by a factor of e
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
-    mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
-    sampling: Sampling = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
-    frozen_stages: int = 0  # parts of the backbone that stay as `init` has them: 1 the stem, 2 stage 1 too, and so on
-    sides: tuple[int, ...] = ()  # of the square views of a super-net, one of which is drawn at every step
-    mosaic: float = 0.0  # of a bottom-up model: probability that a view shows four pictures at once
-    whole: Strength = WHOLE  # how far its views are moved
-    blur: float = 1.0  # factor on the width of SimCC's targets
-    heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
-    inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
-    teacher: str = ""  # whose maps are learnt from as well: an ONNX file, for bottom-up networks a checkpoint too
-    teacher_weight: float = 1.0  # of what is learnt from it
-    hint_weight: float = 0.0  # of a detector's inner maps being like its teacher's (train/hints.py)
-    hint_depth: int = 0  # learn the first so many of them and nothing else: 1 the stem's, 2 stage 1's too ...; 0: all
     optimiser: Optimiser = "adamw"
     momentum: float = 0.937  # of sgd
-    alone: int = 0  # first epochs of a one-stage network without its large pass; all of them: never with it
-    oks: OksForm = "code"  # form of a one-stage network's keypoint loss, that of YOLO-Pose's code or of the "paper"
-    limb_weight: float = 0.0  # of its skeleton loss
-    align_weight: float = 0.0  # of the distance between the features of its two passes
-    align_norm: Norm = "l2"  # of that distance; or "mse"
-    far_weight: float = 0.0  # of its keypoint loss with wide sigmas as well: ours, for networks that start from nothing
     seed: int = 21
-    precision: Precision = (
-        "auto"  # of convolutions and products: bf16 where it is quick; losses and weights stay float32
-    )
+    precision: Precision = "auto"  # of convolutions and products: bf16 where it is quick; all else stays float32
     channels_last: bool = True
     threads: int = 0  # torch threads, 0 = all cores
     workers: int = 0  # processes that load and augment
@@ -85,6 +61,7 @@ class Recipe:
     validate_every: int = 10  # epochs
     save_every: float = 300.0  # seconds between checkpoints within an epoch, 0 = only when an epoch ends
     overfit: int = 0  # > 0: this many samples only, without augmentation, to check that a network can learn
+    options: Options = field(default_factory=TopDown)  # of the network's family
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "validate_every"):
@@ -92,24 +69,10 @@ class Recipe:
                 raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected at least 1")
         if self.lr <= 0:
             raise ValueError(f"recipe {self.model}: lr={self.lr}, expected a positive learning rate")
-        if self.teacher_weight < 0:
-            raise ValueError(f"recipe {self.model}: teacher_weight={self.teacher_weight}, expected 0 or more")
-        if self.hint_weight < 0:
-            raise ValueError(f"recipe {self.model}: hint_weight={self.hint_weight}, expected 0 or more")
-        if not 0 <= self.hint_depth <= 5 or (self.hint_depth and not self.hint_weight):
-            raise ValueError(
-                f"recipe {self.model}: hint_depth={self.hint_depth}, expected 0 (all) to 5, and a hint_weight"
-            )
         if not 0 <= self.flat <= 1:
             raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
-        if self.sampling not in SAMPLINGS:
-            raise ValueError(f"recipe {self.model}: sampling={self.sampling!r}, expected one of {list(SAMPLINGS)}")
-        if self.mix and self.mix not in MIXES:
-            raise ValueError(f"recipe {self.model}: mix={self.mix!r}, expected one of {list(MIXES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"recipe {self.model}: precision={self.precision!r}, expected one of {list(PRECISIONS)}")
-        if not 0 <= self.mosaic <= 1:
-            raise ValueError(f"recipe {self.model}: mosaic={self.mosaic}, expected a probability between 0 and 1")
         if not all(0 < drop < 1 for drop in self.drops):
             raise ValueError(f"recipe {self.model}: drops={self.drops}, expected shares of the run between 0 and 1")
         if self.optimiser not in OPTIMISERS:
@@ -132,140 +95,45 @@ class Recipe:
                 raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected 0 or more {unit}")
         if self.warmup_epochs < 0:
             raise ValueError(f"recipe {self.model}: warmup_epochs={self.warmup_epochs}, expected 0 or more")
-        if not 0 <= self.frozen_stages <= 5:
-            raise ValueError(f"recipe {self.model}: frozen_stages={self.frozen_stages}, expected 0 (none) to 5 (all)")
-        if self.alone < 0:
-            raise ValueError(f"recipe {self.model}: alone={self.alone}, expected a number of epochs, 0 or more")
-        if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in self.sides):
-            raise ValueError(f"recipe {self.model}: sides={self.sides}, expected multiples of 32 such as 256,320")
-        for name in ("input_size", "views", "drops", "sides"):
+        for name in ("input_size", "drops"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
-# For short runs on LSPET. Single runs of the lateral network at 96x128: PCK@0.2 .134 after 14,000 views so (without
-# shift and half bodies, 30 degrees), .117 after 13,200 with the published mild stage.
-_LIGHT = Strength(scale=(0.8, 1.25), rotation=40, shift=0.08, cutout=0.0, half_body=0.1)
-_PARTS = Strength(scale=(0.7, 1.3), rotation=40, shift=0.1, cutout=0.0, half_body=0.25)
+# Crops of people who are seen in part, for the pose weights in the package, and crops as the runtime makes them.
 _TURNED = Strength(scale=(0.7, 1.3), rotation=60, shift=0.1, cutout=0.3, half_body=0.25)
 _NEAR = Strength(scale=(0.85, 1.15), rotation=30, shift=0.05, cutout=0.0, half_body=0.1)
-
-# Of the small bottom-up runs: people on 15,000 pixels show too little when they are moved as far as published.
-_CALM = Strength(scale=(0.8, 1.25), rotation=20, shift=0.1, cutout=0.0, half_body=0.0)
 
 # Stage two of every published pose recipe keeps the person in the middle.
 _LARGE = Strength(scale=(0.5, 1.5), rotation=90, shift=0.16, cutout=1.0)
 _LARGE_MILD = replace(_LARGE, shift=0.0, cutout=0.5)
 
 _SASD = partial(
-    Recipe, epochs=400, batch=64, lr=1e-2, weight_decay=5e-4, flat=0.0, stage2=0, optimiser="sgd", alone=100,
-    limb_weight=0.1, align_weight=0.02,
-)  # fmt: skip
-
-_ABLATION = partial(
-    Recipe, "sasd-xs", batch=32, input_size=(128, 128), weight_decay=0.05, flat=0.0, stage2=0, average=False,
-    threads=1, validate_every=1,
-)  # fmt: skip
-
-
-# One part of a detector's backbone alone.
-_PART = partial(
-    Recipe, "rtmdet-nano", batch=32, lr=1e-2, warmup=100, flat=0.2, stage2=0, average=False, threads=2, workers=1,
-    validate_every=1, hint_weight=1.0,
+    Recipe, epochs=400, batch=64, lr=1e-2, weight_decay=5e-4, flat=0.0, stage2=0, optimiser="sgd",
+    options=OneStage(alone=100, limb_weight=0.1, align_weight=0.02),
 )  # fmt: skip
 
 
 def _bottom_up(model: str, skeleton: str, epochs: int, batch: int, lr: float, drops: tuple[float, ...]) -> Recipe:
     """Published runs of the bottom-up families: the full rate from the first step, no second stage, no average."""
-    return Recipe(model, epochs, batch, lr, skeleton, warmup=0, drops=drops, stage2=0, average=False)
-
-
-def _small(model: str, side: int, batch: int, epochs: int, mosaic: float) -> Recipe:
-    """Runs of about an hour on one core."""
     return Recipe(
-        model, epochs, batch, 2e-3, input_size=(side, side), warmup=200, flat=0.3, stage2=0, whole=_CALM, clip=5.0,
-        mosaic=mosaic, threads=1, validate_every=1,
-    )  # fmt: skip
+        model, epochs, batch, lr, skeleton, warmup=0, drops=drops, stage2=0, average=False, options=BottomUp()
+    )
 
 
 # fmt: off
 RECIPES: dict[str, Recipe] = {
-    # The pose weights in the package, on two CPU cores, each step from the one before (`init=`): the lateral heat-map
-    # network on small crops, its backbone in RTMPose-t with heat-maps beside SimCC, and the lateral network again.
-    "default-pose-pretrain": Recipe(
-        "cspnext-lateral-t", epochs=10, batch=64, lr=2e-3, skeleton="coco19", warmup=100, flat=1.0, stage2=0,
-        strong=_LIGHT, mild=_LIGHT, average=False, threads=1, validate_every=2,
-    ),
-    "default-pose-start": Recipe(
-        "rtmpose-t", epochs=8, batch=64, lr=1.5e-3, warmup=150, flat=1.0, stage2=0, strong=_LIGHT, mild=_LIGHT,
-        average=False, clip=35.0, threads=1, heatmap_weight=0.2, validate_every=2,
-    ),
-    "default-pose-middle": Recipe(
-        "cspnext-lateral-t", epochs=2, batch=32, lr=1e-3, input_size=(192, 256), warmup=100, flat=1.0, stage2=0,
-        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
-    ),
-    "default-pose-main": Recipe(
-        "cspnext-lateral-t", epochs=16, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_LIGHT, mild=_LIGHT, average=False, clip=35.0, threads=1, validate_every=1,
-    ),
-    # Three times more from a high rate, with everyday people who are often seen in part (training/label_stanford.py):
-    # wide views, views as they are when it runs, wide ones again.
-    "default-pose-everyday": Recipe(
-        "cspnext-lateral-t", epochs=20, batch=32, lr=1e-3, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=1, validate_every=1,
-    ),
-    "default-pose-near": Recipe(
-        "cspnext-lateral-t", epochs=5, batch=32, lr=4e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_NEAR, mild=_NEAR, average=False, clip=35.0, threads=2, validate_every=1,
-    ),
+    # The weights in the package, on two CPU cores: the last step of each, which starts from the one before (`init=`);
+    # the cards say which those were. The pose network's head looks twice, and what sees edges and textures rests.
     "default-pose": Recipe(
-        "cspnext-lateral-t", epochs=5, batch=32, lr=5e-4, input_size=(192, 256), warmup=50, flat=0.0, stage2=0,
-        strong=_PARTS, mild=_PARTS, average=False, clip=35.0, threads=2, validate_every=1,
-    ),
-    # Once more with a head that looks twice. What sees edges and textures rests, so that steps are shorter.
-    "default-pose-context": Recipe(
         "cspnext-context-t", epochs=12, batch=32, lr=7e-4, weight_decay=0.05, warmup=100, flat=0.2, stage2=4,
-        strong=_TURNED, mild=_NEAR, average=False, clip=35.0, threads=1, validate_every=1, frozen_stages=2,
+        average=False, clip=35.0, threads=1, validate_every=1,
+        options=TopDown(strong=_TURNED, mild=_NEAR, frozen_stages=2),
     ),
-    # The person detector: first on small views of larger pictures, where a step costs a third, then at full size.
-    "default-detector-pretrain": Recipe(
-        "rtmdet-nano", epochs=4, batch=24, lr=4e-3, input_size=(192, 192), weight_decay=0.05, warmup=200, flat=1.0,
-        stage2=0, average=False, threads=1, validate_every=1, views=(0.6, 2.0), hint_weight=50.0,
-    ),
+    # The person detector learns from a teacher's inner maps too (`teacher=`).
     "default-detector": Recipe(
-        "rtmdet-nano", epochs=4, batch=16, lr=3e-3, weight_decay=0.05, warmup=100, flat=0.3, stage2=1, threads=1,
-        validate_every=1, hint_weight=20.0,
-    ),
-    # And longer: on views cut from pictures of the same scale, then at full size again.
-    "default-detector-longer": Recipe(
-        "rtmdet-nano", epochs=4, batch=24, lr=3e-3, input_size=(256, 256), weight_decay=0.05, warmup=100, flat=0.6,
-        stage2=0, average=False, threads=1, validate_every=1, views=(0.625, 1.875), hint_weight=50.0, frozen_stages=2,
-    ),
-    "default-detector-last": Recipe(
-        "rtmdet-nano", epochs=1, batch=16, lr=1.5e-3, weight_decay=0.05, warmup=50, flat=0.0, stage2=0, threads=1,
-        validate_every=1, hint_weight=20.0, frozen_stages=2,
-    ),
-    # And from the front to the back: each part of the backbone alone, on what the parts before it see, by nothing but
-    # the teacher's inner maps. Parts that see little of a picture learn on small views of it. Then the rest.
-    "default-detector-stem": _PART(epochs=8, input_size=(96, 96), views=(1.667, 5.0), hint_depth=1, threads=1),
-    "default-detector-stage1": _PART(
-        epochs=4, input_size=(128, 128), views=(1.25, 3.75), hint_depth=2, frozen_stages=1,
-    ),
-    "default-detector-stage2": _PART(epochs=3, input_size=(160, 160), views=(1.0, 3.0), hint_depth=3, frozen_stages=2),
-    "default-detector-stage3": _PART(
-        epochs=3, input_size=(192, 192), views=(0.833, 2.5), hint_depth=4, frozen_stages=3,
-    ),
-    "default-detector-stage4": _PART(
-        epochs=3, input_size=(256, 256), views=(0.625, 1.875), hint_depth=5, frozen_stages=4,
-    ),
-    "default-detector-neck": Recipe(
-        "rtmdet-nano", epochs=3, batch=24, lr=4e-3, input_size=(256, 256), weight_decay=0.05, warmup=100, flat=0.4,
-        stage2=0, average=False, threads=2, workers=1, validate_every=1, views=(0.625, 1.875), hint_weight=50.0,
-        frozen_stages=5,
-    ),
-    "default-detector-end": Recipe(
         "rtmdet-nano", epochs=2, batch=16, lr=2e-3, weight_decay=0.05, warmup=50, flat=0.2, stage2=1, threads=2,
-        workers=1, validate_every=1, hint_weight=20.0, frozen_stages=2,
+        workers=1, validate_every=1, options=Detector(hint_weight=20.0, frozen_stages=2),
     ),
     # RTMPose on COCO or AIC+COCO: 420 epochs, 1024 people a step, flat-cosine from 4e-3 (RTMPose, table 2; the
     # published AP with flip test is .682 .716 .746 .758 for t s m l on COCO).
@@ -274,7 +142,8 @@ RECIPES: dict[str, Recipe] = {
     "rtmpose-m": Recipe("rtmpose-m", epochs=420, batch=1024, lr=4e-3, weight_decay=0.05),
     "rtmpose-l": Recipe("rtmpose-l", epochs=420, batch=1024, lr=4e-3, weight_decay=0.05),
     "rtmpose-x": Recipe(
-        "rtmpose-x", 700, 1024, 4e-3, "coco", (288, 384), 0.05, stage2=20, strong=_LARGE, mild=_LARGE_MILD
+        "rtmpose-x", 700, 1024, 4e-3, "coco", (288, 384), 0.05, stage2=20,
+        options=TopDown(strong=_LARGE, mild=_LARGE_MILD),
     ),
     # The backbones' heat-map pre-training (CSPNeXt-UDP): 19 keypoints, 210 epochs.
     **{
@@ -306,7 +175,7 @@ RECIPES: dict[str, Recipe] = {
             flat=1.0,
             stage2=0,
             average=False,
-            sides=(256, 320, 384, 448, 512),
+            options=BottomUp(sides=(256, 320, 384, 448, 512)),
         )
         for data, skeleton, side in (("", "coco", 448), ("-crowdpose", "crowdpose", 512))
     },
@@ -316,17 +185,6 @@ RECIPES: dict[str, Recipe] = {
         )
         for size, batch in (("h0", 1), ("h-1", 6), ("h-2", 8), ("h-3", 10), ("h-4", 48))
         for data, skeleton in (("", "coco"), ("-crowdpose", "crowdpose"))
-    },
-    # The bottom-up families on two CPU cores and little data (LSPET, coco_mini), to see them learn: first one person at
-    # a time on small views, then (`init=`) mosaics of four beside single pictures. training/NAME.md has the figures.
-    **{
-        f"{model}-small{step}": _small(model, side, batch, epochs, mosaic)
-        for model, step, side, batch, epochs, mosaic in (
-            ("litepose-xs", "-pretrain", 128, 32, 3, 0.0),
-            ("litepose-xs", "", 256, 16, 4, 0.5),
-            ("efficienthrnet-h-4", "-pretrain", 128, 32, 3, 0.0),
-            ("efficienthrnet-h-4", "", 256, 16, 2, 0.5),
-        )
     },
     # Compact EfficientNet on a folder with a sub-folder for each class, a backbone for EfficientHRNet (`init=`): SGD, 5
     # epochs of warm-up to 0.05, then 195 with a tenth after every 30 (EfficientHRNet, section 4.1; on ImageNet top-1 is
@@ -347,13 +205,16 @@ RECIPES: dict[str, Recipe] = {
             average=False,
             optimiser="sgd",
             momentum=0.9,
+            options=Classifier(),
         )
         for size in ("b0", "b-1", "b-2", "b-3", "b-4")
         for data, side in (("", None), ("-cifar", (32, 32)))
     },
     # RTMDet: 300 epochs, 256 pictures a step, last 20 epochs without mosaic and mix-up.
     **{
-        f"rtmdet-{size}": Recipe(f"rtmdet-{size}", epochs=300, batch=256, lr=4e-3, weight_decay=0.05, stage2=20)
+        f"rtmdet-{size}": Recipe(
+            f"rtmdet-{size}", epochs=300, batch=256, lr=4e-3, weight_decay=0.05, stage2=20, options=Detector()
+        )
         for size in ("nano", "tiny", "s", "m", "l", "x")
     },
     # SASD: 100 epochs alone, then 300 beside itself at twice the size; SGD from 1e-2, cosine; its weights of the
@@ -364,52 +225,89 @@ RECIPES: dict[str, Recipe] = {
         f"sasd-{size}-crowdpose": _SASD(f"sasd-{size}", skeleton="crowdpose")
         for size in ("xs", "xs-eq", "e", "s", "m", "l")
     },
-    # SASD's table IV on two CPU cores (benchmarks/sasd_ablation.py, training/sasd-ablation.md): one start for all, with
-    # wide sigmas beside OKS, on all of LSPET and then on its upright people; then every variant for as many views.
-    "sasd-xs-ablation-pretrain": _ABLATION(epochs=16, lr=5e-3, warmup=100, flat=0.3, alone=16, far_weight=0.3),
-    "sasd-xs-ablation-start": _ABLATION(epochs=20, lr=3e-3, warmup=50, flat=0.3, alone=20, far_weight=0.3),
-    "sasd-xs-ablation": _ABLATION(epochs=8, lr=1e-3, warmup=50),
 }
 # fmt: on
 
 
+def _told(name: str, changes: Mapping[str, Any], **common: Any) -> Recipe:
+    """A recipe with other top-down options, and other settings."""
+    recipe = RECIPES[name]
+    return replace(recipe, options=replace(recipe.options, **changes), **common)
+
+
 # The published mixes of data sets, named on the command line: data='coco=A.json:PICTURES,aic=B.json:PICTURES'. The
 # published body-8 runs distort colours once more (photometric distortion), which is left out here.
-RECIPES |= {f"rtmpose-{size}-aic-coco": replace(RECIPES[f"rtmpose-{size}"], mix="aic-coco") for size in "tsml"}
-RECIPES |= {f"rtmpose-{size}-body8": replace(RECIPES[f"rtmpose-{size}"], mix="body8", stage2=20) for size in "ts"}
-RECIPES |= {
-    f"rtmpose-{size}-body8": replace(
-        RECIPES[f"rtmpose-{size}"], mix="body8", stage2=20, strong=_LARGE, mild=_LARGE_MILD
-    )
-    for size in "ml"
-} | {"rtmpose-x-body8": replace(RECIPES["rtmpose-x"], mix="body8")}
+_FAR = {"strong": _LARGE, "mild": _LARGE_MILD}
+RECIPES |= {f"rtmpose-{size}-aic-coco": _told(f"rtmpose-{size}", {"mix": "aic-coco"}) for size in "tsml"}
+RECIPES |= {f"rtmpose-{size}-body8": _told(f"rtmpose-{size}", {"mix": "body8"}, stage2=20) for size in "ts"}
+RECIPES |= {f"rtmpose-{size}-body8": _told(f"rtmpose-{size}", {"mix": "body8", **_FAR}, stage2=20) for size in "mlx"}
 # Halpe's 26 keypoints of the same mix: 700 epochs, one strength of scale and rotation in both stages.
 RECIPES |= {
-    f"rtmpose-{size}-halpe26": replace(
-        RECIPES[f"rtmpose-{size}"], mix="body8", skeleton="halpe26", epochs=700, clip=35.0,
-        strong=STRONG if size in "ts" else _LARGE,
-        mild=replace(STRONG, shift=0.0, cutout=0.5) if size in "ts" else _LARGE_MILD,
+    f"rtmpose-{size}-halpe26": _told(
+        f"rtmpose-{size}",
+        {"mix": "body8", **({"mild": replace(STRONG, shift=0.0, cutout=0.5)} if size in "ts" else _FAR)},
+        skeleton="halpe26", epochs=700, clip=35.0,
     )
     for size in "tsmlx"
 }  # fmt: skip
-RECIPES |= {f"{name}-{mix}": replace(RECIPES[name], mix=mix) for mix in ("aic-coco", "body7")
-            for name in RECIPES if name.startswith("cspnext-udp-")}  # fmt: skip
+RECIPES |= {f"{name}-{mix}": _told(name, {"mix": mix}) for mix in ("aic-coco", "body7")
+            for name in [f"cspnext-udp-{size}" for size in "tsmlx"]}  # fmt: skip
 
 
 def override(recipe: Recipe, words: list[str]) -> Recipe:
-    """The recipe with `key=value` words applied; unknown keys and values of the wrong type are refused."""
-    types = typing.get_type_hints(Recipe)
-    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in ("strong", "mild", "whole", "views")]
+    """The recipe with `key=value` words applied: `strong.rotation=40` for what is nested, `views=` for a default.
+
+    Raises ValueError for unknown keys, those of another family, and values of the wrong type.
+    """
+    settings = _settings(Recipe) | _settings(type(recipe.options))
     changes: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
-        if not equals or key not in names:
-            raise ValueError(f"{word!r} is no setting of a recipe, expected key=value with one of {names}")
-        changes[key] = _parse(key, text, types[key])
-    return replace(recipe, **changes)
+        if not equals or key not in settings:
+            raise ValueError(_unknown(word, recipe, list(settings)))
+        changes[key] = _parse(key, text, settings[key])
+    common = {key: value for key, value in changes.items() if key in _settings(Recipe)}
+    own = {key: value for key, value in changes.items() if key not in common}
+    return replace(recipe, options=_changed(recipe.options, own), **common)
 
 
-def _parse(key: str, text: str, kind: object) -> object:
+def _settings(kind: type) -> dict[str, Any]:
+    """Names of what words can set, and their types: "strong.rotation" of what is nested."""
+    hints = typing.get_type_hints(kind)
+    found: dict[str, Any] = {}
+    for name in (f.name for f in dataclasses.fields(kind) if f.name != "options"):
+        nested = dataclasses.is_dataclass(hints[name])
+        found |= {f"{name}.{k}": v for k, v in _settings(hints[name]).items()} if nested else {name: hints[name]}
+    return found
+
+
+def _unknown(word: str, recipe: Recipe, names: list[str]) -> str:
+    key, equals, _ = word.partition("=")
+    families = [name for name, options in FAMILIES.items() if key in _settings(options)]
+    if equals and families:
+        return (
+            f"{word} is for {' and '.join(families)} networks, {recipe.model} is a {recipe.options.family} network and "
+            "has no use for it: leave it out"
+        )
+    return f"{word!r} is no setting of a recipe, expected key=value with one of {names}"
+
+
+def _changed(value: T, changes: Mapping[str, Any]) -> T:
+    """A dataclass with changes by name, "strong.rotation" of what is nested."""
+    whole = {key: change for key, change in changes.items() if "." not in key}
+    for name in {key.partition(".")[0] for key in changes if "." in key}:
+        inner = {key.partition(".")[2]: change for key, change in changes.items() if key.startswith(f"{name}.")}
+        try:
+            whole[name] = _changed(getattr(value, name), inner)
+        except ValueError as error:
+            raise ValueError(f"{name}.{error}") from None
+    return replace(value, **whole)  # type: ignore[type-var]
+
+
+def _parse(key: str, text: str, kind: Any) -> object:
+    """A value by its type; nothing stands for None and for an empty tuple."""
+    if isinstance(kind, types.UnionType):  # of a tuple and None
+        return _parse(key, text, get_args(kind)[0]) if text else None
     if kind is bool:
         if text not in ("0", "1", "true", "false"):
             raise ValueError(f"{key}={text}: expected true or false")
@@ -422,46 +320,92 @@ def _parse(key: str, text: str, kind: object) -> object:
             raise ValueError(f"{key}={text}: expected {wanted}") from None
     if kind is str or get_origin(kind) is Literal:  # which of the words it may be, the recipe checks
         return text
-    if key == "sides":
-        if not all(side.isdigit() for side in text.split(",")):
-            raise ValueError(f"{key}={text}: expected sides of squares separated by commas, such as 256,320,384")
-        return tuple(int(side) for side in text.split(","))
-    if key == "drops":
-        try:
-            return tuple(float(share) for share in text.split(",") if text)
-        except ValueError:
-            wanted = "shares of the run separated by commas, such as 0.7,0.9, or nothing for a cosine"
-            raise ValueError(f"drops={text}: expected {wanted}") from None
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdigit() for side in sides):
-        raise ValueError(f"{key}={text}: expected width x height, such as 192x256")
-    return int(sides[0]), int(sides[1])
+    return _several(key, text, get_args(kind))
+
+
+_WANTED = {
+    "input_size": "width x height, such as 192x256",
+    "sides": "sides of squares separated by commas, such as 256,320,384",
+    "drops": "shares of the run separated by commas, such as 0.7,0.9, or nothing for a cosine",
+}
+
+
+def _several(key: str, text: str, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`0.7,0.9`, or `192x256` of two whole numbers; kinds: (int, ...) or one for each."""
+    any_number = kinds[-1] is ...
+    parts = text.lower().split("x") if kinds == (int, int) else text.split(",") if text else []
+    try:
+        values = tuple(kinds[0](part) for part in parts)
+    except ValueError:
+        values = None
+    if values is None or not (any_number or len(values) == len(kinds)):
+        wanted = _WANTED.get(key, f"{len(kinds)} numbers separated by a comma, such as 0.7,1.3")
+        raise ValueError(f"{key}={text}: expected {wanted}")
+    return values
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain JSON values, which is how checkpoints hold it; `from_dict` reads it back."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    """A recipe as plain JSON values, which is how checkpoints hold it; `from_dict` reads it back.
+
+    Flat as words are: common fields and the family's own side by side, and the name of the family.
+    """
+    values = {"family": recipe.options.family, **dataclasses.asdict(recipe)}
+    own = values.pop("options")
+    plain: dict[str, Any] = json.loads(json.dumps(values | own))
     return plain
 
 
-def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+def from_dict(values: Mapping[str, Any], source: str, family: type[Options] | None = None) -> Recipe:
     """The recipe that `to_dict` wrote to `source`. Fields that are not there have their defaults.
 
+    family: of what says none, as recipes of before 2026-12 did; then the fields of other families are left out, which
+        those recipes all had.
     Raises ValueError for fields that this edgepose does not know, and for what a recipe refuses.
     """
-    return typing.cast(Recipe, _read(Recipe, {"epochs": 1, "batch": 1, "lr": 1.0, **values}, f"the recipe of {source}"))
+    source = f"the recipe of {source}"
+    values = {"epochs": 1, "batch": 1, "lr": 1.0, **values}
+    name = values.pop("family", None)
+    kind = family if name is None else FAMILIES.get(name)
+    if kind is None:
+        raise ValueError(f"{source} has family={name!r}, expected one of {list(FAMILIES)}")
+    own = {f.name for f in dataclasses.fields(kind)}
+    if name is None:
+        strange = {f.name for options in FAMILIES.values() for f in dataclasses.fields(options)} - own
+        values = {key: value for key, value in values.items() if key not in strange}
+    common = {f.name for f in dataclasses.fields(Recipe)} - {"options"}
+    unknown = sorted(set(values) - common - own)
+    if unknown:
+        known = [*(f.name for f in dataclasses.fields(Recipe) if f.name != "options"), *sorted(own)]
+        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {known}: update edgepose")
+    options = _read(kind, {key: value for key, value in values.items() if key in own}, source)
+    recipe = {key: value for key, value in values.items() if key in common}
+    return typing.cast(Recipe, _read(Recipe, recipe | {"options": options}, source))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a JSON file: model, family, epochs, batch, lr and what is not as by default."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected a recipe's JSON file")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON ({error}): expected the fields of a recipe") from error
+    needed = ("model", "family", "epochs", "batch", "lr")
+    if not isinstance(values, dict) or not set(needed) <= set(values):
+        raise ValueError(f"{path} is no recipe: expected an object with {', '.join(needed)} and other fields of one")
+    return from_dict(values, str(path))
 
 
 def _read(kind: type, values: Mapping[str, Any], source: str) -> object:
     """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold."""
-    types = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(types))
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(types)}: update edgepose")
+        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(hints)}: update edgepose")
     read = {}
     for name, value in values.items():
-        nested = isinstance(value, Mapping) and dataclasses.is_dataclass(types[name])
-        read[name] = _read(types[name], value, f"{source}, {name},") if nested else _as_tuple(value)
+        nested = isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name])
+        read[name] = _read(hints[name], value, f"{source}, {name},") if nested else _as_tuple(value)
     try:
         return kind(**read)
     except TypeError as error:

@@ -25,8 +25,8 @@ from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.evolution import Evolution  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -118,17 +118,15 @@ def test_the_winner_is_a_network_of_its_own(supernet: Path, data: str, tmp_path:
 def test_a_search_keeps_how_far_views_were_moved(supernet: Path, data: str, tmp_path: Path) -> None:
     """Nested fields too, in what calibrates the candidates and in the winner's own checkpoint."""
     parts, facts = checkpoint.load(supernet)
-    moved = {name: {"scale": [0.9, 1.1], "rotation": 5.0, "shift": 0.01, "cutout": 0.0, "half_body": 0.0}
-             for name in ("strong", "mild", "whole")}  # fmt: skip
+    moved = {"scale": [0.9, 1.1], "rotation": 5.0, "shift": 0.01, "cutout": 0.0, "half_body": 0.0}
     path = tmp_path / "moved.safetensors"
-    checkpoint.save(path, parts, facts | {"recipe": facts["recipe"] | moved})
+    checkpoint.save(path, parts, facts | {"recipe": facts["recipe"] | {"whole": moved}})
     plan = Plan(
         path, parse("x", [f"data={data}", f"val={data}", f"out={tmp_path}"])[0], 20e6, Evolution(population=4), 2
     )
     found = Parts.of(plan)
-    assert found.calibration.samples.strength == found.recipe.whole
-    for name, strength in moved.items():
-        assert dataclasses.asdict(getattr(found.recipe, name)) == strength | {"scale": (0.9, 1.1)}
+    assert found.calibration.samples.strength == found.options.whole
+    assert dataclasses.asdict(found.options.whole) == moved | {"scale": (0.9, 1.1)}
 
 
 def test_a_supernet_is_validated_with_statistics_of_its_own(data: str) -> None:

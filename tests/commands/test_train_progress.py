@@ -16,11 +16,10 @@ from edgepose.cli import app
 pytest.importorskip("torch")
 from edgepose.commands.pace import Pace
 from edgepose.commands.screen import Screen
-from edgepose.commands.train import Log, Settings
+from edgepose.commands.train import Progress
 from edgepose.data.memory import Budget
 from edgepose.train import checkpoint
 from edgepose.train.loop import Step
-from edgepose.train.recipes import Recipe
 
 pytestmark = pytest.mark.torch
 
@@ -50,16 +49,15 @@ def test_a_line_has_means_and_the_time_that_is_left() -> None:
 
 
 def test_lines_on_stderr_without_a_terminal_and_none_beside_a_bar(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    recipe = Recipe("tiny", epochs=10, batch=8, lr=1.0)
     for bar in (False, True):
         monkeypatch.setattr(Screen, "shows_bars", bar)
-        with Screen() as screen, Log(Settings([], tmp_path), screen, recipe, clock=lambda: now[0]) as log:
+        with Screen() as screen, Progress(screen, 10, clock=lambda: now[0]) as progress:
             for i in range(1, 21):
                 now[0] += 0.5
-                log.report(step(i))
+                progress.report(step(i))
         out, told = capsys.readouterr()
         assert out == ""
         assert told == ("" if bar else "iteration 10/1000  epoch 1/10  square 1  16 images/s  0:08:15 left\n")
@@ -91,15 +89,15 @@ def test_a_stopped_run_leaves_its_state_and_goes_on(
     words = ["train", "rtmpose-t", f"data={data}", "epochs=2", "batch=2", "input_size=64x64", "precision=fp32",
              "threads=1", "stage2=0", "memory=0.00002"]  # fmt: skip
     out = tmp_path / "run"
-    report = Log.report
+    report = Progress.report
 
-    def interrupted(log: Log, step: Step) -> None:
-        report(log, step)
+    def interrupted(progress: Progress, step: Step) -> None:
+        report(progress, step)
         if step.iteration == 3:
             signal.raise_signal(number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Log, "report", interrupted)
+        patched.setattr(Progress, "report", interrupted)
         result = CliRunner().invoke(app, [*words, f"out={out}"])
     assert result.exit_code == status
     path = out / "last.safetensors"

@@ -13,9 +13,10 @@ from edgepose.codec import codec_of
 from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
-from edgepose.train.loop import initialise
+from edgepose.train.families import prepare
+from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import prepare
+from edgepose.train.start import initialise
 
 pytestmark = pytest.mark.torch
 
@@ -49,12 +50,13 @@ def test_every_parameter_learns_from_the_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "setting"), [("cspnext-lateral-t", {"heatmap_weight": 0.1}), ("rtmdet-nano", {"blur": 2.0}),
-                           ("rtmpose-t", {"teacher": "t.onnx"}), ("rtmpose-t", {"views": (0.5, 1.0)})],
+    ("model", "setting"),
+    [("cspnext-lateral-t", {"heatmap_weight": 0.1}), ("cspnext-udp-t", {"inner_weight": 0.1}),
+     ("cspnext-lateral-t", {"blur": 2.0})],
 )  # fmt: skip
 def test_a_setting_that_the_model_would_ignore_is_refused(model: str, setting: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{model} has no use for it"):
-        prepare(Recipe(model, epochs=1, batch=1, lr=1.0, **setting), [])
+    with pytest.raises(ValueError, match=f"is for networks with .*, {model} has no use for it: leave it out"):
+        prepare(Recipe(model, epochs=1, batch=1, lr=1.0, options=TopDown(**setting)), [])
 
 
 def test_a_head_that_learnt_beside_can_become_a_networks_own(tmp_path: Path) -> None:

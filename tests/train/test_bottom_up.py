@@ -15,6 +15,7 @@ pytest.importorskip("hotcoco")
 from torch import Tensor, nn  # noqa: E402
 
 import edgepose  # noqa: E402
+from edgepose.data.augment import Strength  # noqa: E402
 from edgepose.data.whole import Whole  # noqa: E402
 from edgepose.export import export_onnx  # noqa: E402
 from edgepose.models import POSE_NETWORKS, build  # noqa: E402
@@ -23,9 +24,10 @@ from edgepose.runtime.estimator import Estimator  # noqa: E402
 from edgepose.runtime.pictures import read_image  # noqa: E402
 from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.skeleton import COCO, CROWDPOSE, Skeleton  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
+from edgepose.train.options import BottomUp  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
 from edgepose.train.validation import validation  # noqa: E402
 from tests.runtime.small import shared  # noqa: E402
 
@@ -135,7 +137,7 @@ def test_every_size_learns_one_batch_by_heart_and_its_file_finds_the_same(
     data = labelled(tmp_path, skeleton, pictures[:2], figures(4) if smallest else None)
     recipe = Recipe(
         name, epochs=360 if smallest else 120, batch=2, lr=2e-3, input_size=(128, 96), skeleton=skeleton.name,
-        warmup=20, flat=0.5, stage2=0, average=False, precision="fp32", overfit=2, clip=10.0,
+        warmup=20, flat=0.5, stage2=0, average=False, precision="fp32", overfit=2, clip=10.0, options=BottomUp(),
     )  # fmt: skip
     task = prepare(recipe, [data])
     train(recipe, task.spec, task.network, task.samples, task.loss_of, tmp_path)
@@ -172,15 +174,15 @@ def test_recipes_have_the_published_settings() -> None:
 
 
 def test_settings_of_other_families_are_refused(data: tuple[Path, Path, int]) -> None:
-    with pytest.raises(ValueError, match=r"mosaic=0.5 is for litepose-\* and efficienthrnet-\* models"):
-        prepare(override(RECIPES["rtmpose-t"], ["mosaic=0.5"]), [data])
-    with pytest.raises(ValueError, match=r"blur=2.0 is for rtmpose-\* models, litepose-xs has no use for it"):
-        prepare(override(RECIPES["litepose-xs"], ["blur=2"]), [data])
+    with pytest.raises(ValueError, match=r"mosaic=0\.5 is for bottom-up networks, rtmpose-t is a top-down network"):
+        override(RECIPES["rtmpose-t"], ["mosaic=0.5"])
+    with pytest.raises(ValueError, match="blur=2 is for top-down networks, litepose-xs is a bottom-up network and has"):
+        override(RECIPES["litepose-xs"], ["blur=2"])
     with pytest.raises(ValueError, match=r"mosaic=2\.0, expected a probability"):
         override(RECIPES["litepose-xs"], ["mosaic=2"])
     with pytest.raises(ValueError, match="expected shares of the run"):
         Recipe("litepose-xs", 1, 1, 1.0, drops=(200,))
     task = prepare(override(RECIPES["litepose-xs"], ["mosaic=0.5", "input_size=64x64"]), [data])
     assert task.samples.mosaic == 0.5
-    small = prepare(override(RECIPES["litepose-xs-small"], ["input_size=64x64"]), [data])
-    assert small.samples.strength == RECIPES["litepose-xs-small"].whole
+    calm = override(RECIPES["litepose-xs"], ["whole.rotation=20", "whole.scale=0.8,1.25", "input_size=64x64"])
+    assert prepare(calm, [data]).samples.strength == Strength((0.8, 1.25), 20, shift=0.2, cutout=0, half_body=0)

@@ -19,10 +19,10 @@ from edgepose.models import build  # noqa: E402
 from edgepose.models.efficientnet import SIZES, EfficientNet  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.classifier import classifier_loss, classifier_validation  # noqa: E402
-from edgepose.train.loop import initialise  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.optimiser import drop_factor  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
+from edgepose.train.start import initialise  # noqa: E402
 from edgepose.train.validation import validation  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -120,13 +120,12 @@ def test_what_a_classifier_cannot_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a folder with a sub-folder of pictures for each class"):
         parse("efficientnet-b0", ["data=labels.json:pictures"])
     with pytest.raises(ValueError, match="add data=FOLDER"):
-        parse("efficientnet-b0", [])
+        parse("efficientnet-b0", [], folders=True)
     with pytest.raises(ValueError, match="expected ANNOTATIONS"):
         parse("efficienthrnet-h0", [f"data={data}"])
-    with pytest.raises(ValueError, match="efficientnet-b0 has no use for it"):
-        prepare(override(RECIPES["efficientnet-b0"], ["mosaic=0.5"]), [(data, data, 1)])
-    with pytest.raises(ValueError, match="efficientnet-b0 has no use for it"):
-        prepare(override(RECIPES["efficientnet-b0"], ["sampling=balanced"]), [(data, data, 1)])
+    for word in ("mosaic=0.5", "sampling=balanced", "strong.rotation=3"):
+        with pytest.raises(ValueError, match="efficientnet-b0 is a classifier network and has no use for it"):
+            override(RECIPES["efficientnet-b0"], [word])
     with pytest.raises(ValueError, match="expected one with a sub-folder"):
         prepare(RECIPES["efficientnet-b0"], [(data, data, 1), (data, data, 1)])
     with pytest.raises(ValueError, match="on_bad=skip"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ from edgepose.models import build  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.crop_teacher import CropTeacher, moved_maps, taught_crops  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.losses import LOSSES  # noqa: E402
-from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
+from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
 from tests.data.test_people import dataset  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -34,7 +33,7 @@ def written(path: Path, name: str, skeleton: str = "coco", size: tuple[int, int]
     torch.manual_seed(5)
     spec, network = build(name, skeleton=skeleton, input_size=size)
     recipe = Recipe(name, 1, 1, 1.0, skeleton)
-    facts = {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json()}
+    facts = {"recipe": to_dict(recipe), "spec": spec.to_json()}
     checkpoint.save(path, {"network": network.state_dict()}, facts)
     return path
 
@@ -112,7 +111,7 @@ def test_the_keypoints_of_a_larger_teacher_come_in_pixels_of_the_student() -> No
 
 def test_a_recipe_learns_from_its_teacher(tmp_path: Path) -> None:
     path = written(tmp_path / "teacher.safetensors", "cspnext-lateral-t")
-    recipe = override(RECIPES["default-pose-context"], [f"teacher={path}", "teacher_weight=2", "input_size=96x128"])
+    recipe = override(RECIPES["default-pose"], [f"teacher={path}", "teacher_weight=2", "input_size=96x128"])
     task = prepare(recipe, [(*dataset(tmp_path), 1)])
     images, targets = task.samples.batch((0,), np.array([0, 0]), 1)
     np.testing.assert_array_equal(targets["images"], images)
@@ -145,6 +144,6 @@ def test_a_teacher_of_other_keypoints_says_which_are_missing(tmp_path: Path) -> 
 def _detector(folder: Path) -> Path:
     spec, network = build("rtmdet-nano", input_size=SIZE[:1] * 2)
     path = folder / "detector.safetensors"
-    facts = {"recipe": dataclasses.asdict(Recipe("rtmdet-nano", 1, 1, 1.0)), "spec": spec.to_json()}
+    facts = {"recipe": to_dict(Recipe("rtmdet-nano", 1, 1, 1.0)), "spec": spec.to_json()}
     checkpoint.save(path, {"network": network.state_dict()}, facts)
     return path

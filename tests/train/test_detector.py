@@ -17,8 +17,11 @@ onnx = pytest.importorskip("onnx")
 
 from edgepose.data.detection import Detections, read_boxes  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
-from edgepose.train.detector import Teacher, WithImages, detector_task  # noqa: E402
+from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
+from edgepose.train.options import Detector  # noqa: E402
 from edgepose.train.recipes import Recipe  # noqa: E402
+from edgepose.train.task import WithImages  # noqa: E402
 from tests.runtime.small import RTMDET, model, pose_model, shared  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -169,12 +172,17 @@ def data(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "labels.json", tmp_path
 
 
-RECIPE = Recipe("rtmdet-nano", epochs=1, batch=2, lr=1e-3, input_size=(64, 64), threads=1)
+RECIPE = Recipe("rtmdet-nano", epochs=1, batch=2, lr=1e-3, input_size=(64, 64), threads=1, options=Detector())
+
+
+def told(**options: Any) -> Recipe:
+    return dataclasses.replace(RECIPE, options=Detector(**options))
 
 
 def losses(recipe: Recipe, data: tuple[Path, Path]) -> dict[str, float]:
     torch.manual_seed(0)
-    spec, network, samples, loss_of, _ = detector_task(recipe, [(*data, 1)])
+    task = prepare(recipe, [(*data, 1)])
+    spec, network, samples, loss_of = task.spec, task.network, task.samples, task.loss_of
     images, targets = samples.batch((0,), np.arange(2), 1)
     given = {
         name: [torch.from_numpy(v) for v in value] if isinstance(value, list) else torch.from_numpy(value)
@@ -190,9 +198,9 @@ def losses(recipe: Recipe, data: tuple[Path, Path]) -> dict[str, float]:
 def test_the_teachers_terms_and_their_weight(tmp_path: Path, data: tuple[Path, Path]) -> None:
     (tmp_path / "teacher.onnx").write_bytes(teacher_model(teacher_spec(96)))  # of another size than the views
     alone = losses(RECIPE, data)
-    taught = losses(dataclasses.replace(RECIPE, teacher=str(tmp_path / "teacher.onnx")), data)
-    doubly = losses(dataclasses.replace(RECIPE, teacher=str(tmp_path / "teacher.onnx"), teacher_weight=2.0), data)
-    unheard = losses(dataclasses.replace(RECIPE, teacher=str(tmp_path / "teacher.onnx"), teacher_weight=0.0), data)
+    taught = losses(told(teacher=str(tmp_path / "teacher.onnx")), data)
+    doubly = losses(told(teacher=str(tmp_path / "teacher.onnx"), teacher_weight=2.0), data)
+    unheard = losses(told(teacher=str(tmp_path / "teacher.onnx"), teacher_weight=0.0), data)
     assert alone.keys() == unheard.keys() == {"quality", "box"}
     assert taught.keys() == {"quality", "box", "teacher_quality", "teacher_box"}
     for name, value in taught.items():
@@ -204,21 +212,21 @@ def test_the_teachers_terms_and_their_weight(tmp_path: Path, data: tuple[Path, P
 
 
 def test_sets_are_listed_and_decoded(data: tuple[Path, Path]) -> None:
-    _, _, samples, *_ = detector_task(RECIPE, [(*data, 4)])
+    samples = prepare(RECIPE, [(*data, 4)]).samples
     assert isinstance(samples, Detections) and len(samples) == 12
     samples.load()
     pictures = {id(samples.picture(row)[0]) for row in range(12)}
     assert len(pictures) == 3, "every picture is in memory once"
     assert all(np.array_equal(samples.picture(row)[1], samples.picture(row % 3)[1]) for row in range(12))
-    alone = detector_task(RECIPE, [(*data, 1)])[2].batch((1,), np.arange(3), 2)
+    alone = prepare(RECIPE, [(*data, 1)]).samples.batch((1,), np.arange(3), 2)
     assert np.array_equal(alone[0], samples.batch((1,), np.arange(3), 2)[0])
 
 
 def test_views_of_the_recipe_before_the_published(tmp_path: Path, data: tuple[Path, Path]) -> None:
-    assert detector_task(RECIPE, [(*data, 1)])[2].ratio == (0.5, 1.5)
+    assert prepare(RECIPE, [(*data, 1)]).samples.ratio == (0.5, 1.5)
     (tmp_path / "teacher.onnx").write_bytes(teacher_model(teacher_spec(64)))
-    recipe = dataclasses.replace(RECIPE, views=(0.6, 2.0), teacher=str(tmp_path / "teacher.onnx"))
-    samples = detector_task(recipe, [(*data, 1)])[2]
+    recipe = told(views=(0.6, 2.0), teacher=str(tmp_path / "teacher.onnx"))
+    samples = prepare(recipe, [(*data, 1)]).samples
     assert isinstance(samples, WithImages) and samples.samples.ratio == (0.6, 2.0)
     images, targets = samples.batch((0,), np.arange(2), 1)
     assert targets["images"] is images and len(samples) == 3
@@ -226,9 +234,9 @@ def test_views_of_the_recipe_before_the_published(tmp_path: Path, data: tuple[Pa
 
 def test_unusable_settings_are_named(tmp_path: Path, data: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match="detectors are trained on squares, such as 64x64"):
-        detector_task(dataclasses.replace(RECIPE, input_size=(64, 96)), [(*data, 1)])
+        prepare(dataclasses.replace(RECIPE, input_size=(64, 96)), [(*data, 1)])
     (tmp_path / "empty.json").write_text('{"images": [], "annotations": [], "categories": []}')
     with pytest.raises(ValueError, match="names no picture"):
-        detector_task(RECIPE, [(tmp_path / "empty.json", tmp_path, 1)])
+        prepare(RECIPE, [(tmp_path / "empty.json", tmp_path, 1)])
     with pytest.raises(ValueError, match="teacher_weight=-1"):
-        dataclasses.replace(RECIPE, teacher_weight=-1.0)
+        told(teacher_weight=-1.0)

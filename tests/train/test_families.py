@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch")
 
 from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import Step, train  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -100,7 +100,7 @@ from pathlib import Path
 import torch
 from edgepose.train.loop import processes_of_torchrun, train
 from edgepose.train.recipes import RECIPES, override
-from edgepose.train.task import prepare
+from edgepose.train.families import prepare
 
 labels, folder, name, *words = sys.argv[1:]
 seen = []

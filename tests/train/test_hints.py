@@ -19,10 +19,11 @@ from edgepose.models import build  # noqa: E402
 from edgepose.models.rtmdet import RTMDet  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
 from edgepose.train.loop import Learner, Normalise, train  # noqa: E402
-from edgepose.train.recipes import Recipe  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
+from edgepose.train.options import Detector  # noqa: E402
+from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -175,7 +176,7 @@ def test_hints_are_a_term_of_the_loss(exported: tuple[Path, Any, RTMDet], tmp_pa
     found = {}
     for weight in (0.0, 2.0, 6.0):
         recipe = Recipe("rtmdet-nano", epochs=1, batch=1, lr=1e-3, input_size=(SIDE, SIDE), threads=1,
-                        teacher=str(exported[0]), hint_weight=weight)  # fmt: skip
+                        options=Detector(teacher=str(exported[0]), hint_weight=weight))  # fmt: skip
         task = prepare(recipe, [(tmp_path / "a.json", tmp_path, 1)])
         images, targets = task.samples.batch((0,), np.zeros(1, int), 1)
         targets = {k: [torch.from_numpy(v) for v in t] if isinstance(t, list) else torch.from_numpy(t)
@@ -200,12 +201,13 @@ def test_a_part_may_learn_alone(exported: tuple[Path, Any, RTMDet], tmp_path: Pa
     spec, start = build("rtmdet-nano", input_size=(SIDE, SIDE))
     recipe = Recipe(
         "rtmdet-nano", epochs=20, batch=2, lr=1e-2, input_size=(SIDE, SIDE), threads=1, warmup=1, average=False,
-        precision="fp32", overfit=2, teacher=str(exported[0]), hint_weight=1.0, hint_depth=2, frozen_stages=1,
+        precision="fp32", overfit=2,
+        options=Detector(teacher=str(exported[0]), hint_weight=1.0, hint_depth=2, frozen_stages=1),
     )  # fmt: skip
     checkpoint.save(
         tmp_path / "start.safetensors",
         {"network": start.state_dict()},
-        {"recipe": dataclasses.asdict(recipe), "spec": spec.to_json(), "iteration": 0},
+        {"recipe": to_dict(recipe), "spec": spec.to_json(), "iteration": 0},
     )
     recipe = dataclasses.replace(recipe, init=str(tmp_path / "start.safetensors"))
     task = prepare(recipe, [(tmp_path / "a.json", tmp_path, 1)])
@@ -221,15 +223,20 @@ def test_a_part_may_learn_alone(exported: tuple[Path, Any, RTMDet], tmp_path: Pa
 
 
 def test_hints_need_a_teacher_and_a_detector(tmp_path: Path) -> None:
-    recipe = Recipe("rtmdet-nano", epochs=1, batch=1, lr=1e-3, hint_weight=1.0)
+    recipe = Recipe("rtmdet-nano", epochs=1, batch=1, lr=1e-3, options=Detector(hint_weight=1.0))
     with pytest.raises(ValueError, match="needs a teacher"):
         prepare(recipe, [])
-    with pytest.raises(ValueError, match=r"hint_weight=1\.0 is for rtmdet-"):
+    with pytest.raises(
+        ValueError, match="rtmpose-t is a top-down network, but its recipe has the options of a detector"
+    ):
         prepare(dataclasses.replace(recipe, model="rtmpose-t"), [])
     with pytest.raises(ValueError, match=r"hint_weight=-1"):
-        dataclasses.replace(recipe, hint_weight=-1.0)
+        Detector(hint_weight=-1.0)
     for weight, depth in ((1.0, -1), (1.0, 6), (0.0, 1)):
         with pytest.raises(ValueError, match=f"hint_depth={depth}, expected"):
-            dataclasses.replace(recipe, hint_weight=weight, hint_depth=depth)
-    with pytest.raises(ValueError, match=r"hint_weight=1\.0 is for rtmdet-"):
-        prepare(dataclasses.replace(recipe, model="rtmpose-t", hint_depth=1), [])
+            Detector(hint_weight=weight, hint_depth=depth)
+    for word in ("hint_weight=1", "hint_depth=1"):
+        with pytest.raises(
+            ValueError, match=f"{word} is for detector networks, rtmpose-t is a top-down network and has no"
+        ):
+            override(RECIPES["rtmpose-t"], [word])

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from edgepose.data.sampling import Balanced
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
-from edgepose.train.loop import Plan, Step, _gathered, initialise, train
+from edgepose.train.loop import Plan, Step, _gathered, train
+from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
+from edgepose.train.start import initialise
 
 pytestmark = pytest.mark.torch
 
@@ -116,7 +118,7 @@ def test_frozen_stages_stay_as_they_were(tmp_path: Path, count: int) -> None:
     start = tmp_path / "start.safetensors"
     before = Staged().state_dict()
     checkpoint.save(start, {"network": before}, {"recipe": {"model": "staged"}})
-    chosen = recipe(frozen_stages=count, init=str(start), validate_every=1)
+    chosen = recipe(options=TopDown(frozen_stages=count), init=str(start), validate_every=1)
 
     def trained(name: str, stop_after: int = 0) -> dict[str, Tensor]:
         def report(step: Step) -> None:
@@ -142,7 +144,7 @@ def test_frozen_stages_stay_as_they_were(tmp_path: Path, count: int) -> None:
 
 def test_frozen_stages_need_weights_to_keep(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen_stages=1 needs init=CHECKPOINT"):
-        train(recipe(frozen_stages=1), SPEC, Staged(), Brightness(), loss_of, tmp_path)
+        train(recipe(options=TopDown(frozen_stages=1)), SPEC, Staged(), Brightness(), loss_of, tmp_path)
 
 
 def test_balanced_batches_are_the_same_after_resuming() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +19,10 @@ from edgepose.data.mosaics import Mosaics  # noqa: E402
 from edgepose.models.sasd import SASD, Staggered  # noqa: E402
 from edgepose.skeleton import COCO  # noqa: E402
 from edgepose.train.anchor_loss import AnchorLoss  # noqa: E402
+from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.optimiser import sgd  # noqa: E402
-from edgepose.train.recipes import RECIPES, Recipe  # noqa: E402
-from edgepose.train.task import prepare  # noqa: E402
+from edgepose.train.options import OneStage  # noqa: E402
+from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -40,13 +42,15 @@ def data(tmp_path: Path) -> list[tuple[Path, Path, int]]:
     return [(tmp_path / "labels.json", tmp_path, 1)]
 
 
-SMALL = Recipe("sasd-xs", epochs=4, batch=2, lr=1e-2, input_size=(64, 64), stage2=0)
+SMALL = Recipe("sasd-xs", epochs=4, batch=2, lr=1e-2, input_size=(64, 64), stage2=0, options=OneStage())
+
+
+def small(**options: Any) -> Recipe:
+    return dataclasses.replace(SMALL, options=OneStage(**options))
 
 
 def test_settings_reach_what_they_are_for(data: list[tuple[Path, Path, int]]) -> None:
-    recipe = dataclasses.replace(
-        SMALL, alone=3, oks="paper", limb_weight=0.3, align_weight=0.4, align_norm="mse", far_weight=0.5
-    )
+    recipe = small(alone=3, oks="paper", limb_weight=0.3, align_weight=0.4, align_norm="mse", far_weight=0.5)
     task = prepare(recipe, data)
     assert isinstance(task.network, SASD) and isinstance(task.samples, Mosaics) and len(task.samples) == 5
     assert task.loss_of == AnchorLoss(task.samples.codec, "paper", 0.3, 0.4, "mse", 0.5)
@@ -54,8 +58,8 @@ def test_settings_reach_what_they_are_for(data: list[tuple[Path, Path, int]]) ->
 
 
 def test_a_recipe_that_never_gets_to_sasd_has_nothing_to_drop(data: list[tuple[Path, Path, int]]) -> None:
-    assert prepare(dataclasses.replace(SMALL, alone=4), data).extra is None
-    assert prepare(dataclasses.replace(SMALL, alone=9), data).extra is None
+    assert prepare(small(alone=4), data).extra is None
+    assert prepare(small(alone=9), data).extra is None
 
 
 @pytest.mark.parametrize("size", ["xs", "xs-eq", "e", "s", "m", "l"])
@@ -63,8 +67,8 @@ def test_published_settings(size: int) -> None:
     for name, skeleton in ((f"sasd-{size}", "coco"), (f"sasd-{size}-crowdpose", "crowdpose")):
         recipe = RECIPES[name]
         assert (recipe.model, recipe.skeleton) == (f"sasd-{size}", skeleton)
-        assert (recipe.epochs, recipe.alone, recipe.optimiser, recipe.lr) == (400, 100, "sgd", 1e-2)
-        assert (recipe.limb_weight, recipe.align_weight, recipe.oks, recipe.far_weight) == (0.1, 0.02, "code", 0.0)
+        assert (recipe.epochs, recipe.optimiser, recipe.lr) == (400, "sgd", 1e-2)
+        assert recipe.options == OneStage(100, "code", limb_weight=0.1, align_weight=0.02, far_weight=0.0)
 
 
 def test_other_models_refuse_its_settings(data: list[tuple[Path, Path, int]]) -> None:
@@ -76,14 +80,14 @@ def test_other_models_refuse_its_settings(data: list[tuple[Path, Path, int]]) ->
         ("align_norm", "mse"),
         ("far_weight", 0.1),
     ):
-        with pytest.raises(ValueError, match=f"{name}={value} is for sasd-"):
-            prepare(dataclasses.replace(RECIPES["rtmpose-t"], **{name: value}), data)
+        with pytest.raises(ValueError, match=f"{name}={value} is for one-stage networks, rtmpose-t is a top-down"):
+            override(RECIPES["rtmpose-t"], [f"{name}={value}"])
     with pytest.raises(ValueError, match="optimiser='lion', expected one of"):
         dataclasses.replace(SMALL, optimiser="lion")
     with pytest.raises(ValueError, match="alone=-1, expected"):
-        dataclasses.replace(SMALL, alone=-1)
+        small(alone=-1)
     with pytest.raises(ValueError, match="oks='best'"):
-        prepare(dataclasses.replace(SMALL, oks="best"), data)
+        prepare(small(oks="best"), data)
 
 
 def test_sgd_takes_two_steps_as_written_out() -> None:

@@ -25,6 +25,7 @@ from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.skeleton import COCO  # noqa: E402
 from edgepose.train.anchor_loss import AnchorLoss  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
+from edgepose.train.options import OneStage  # noqa: E402
 from edgepose.train.recipes import Recipe  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -94,7 +95,7 @@ def test_a_batch_is_learnt_by_heart(tmp_path: Path, name: str, twin: bool) -> No
     step = 0
     recipe = Recipe(
         name, epochs=1, batch=1, lr=RATES.get(name, 5e-3), warmup=20, flat=0.5, stage2=0, average=False,
-        precision="fp32", channels_last=False, overfit=STEPS, clip=10.0,
+        precision="fp32", channels_last=False, overfit=STEPS, clip=10.0, options=OneStage(),
     )  # fmt: skip
     (tmp_path / "run").mkdir()
     extra = Staggered(network, STEPS // 2) if twin else None

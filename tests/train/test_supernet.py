@@ -23,6 +23,7 @@ from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.associative_loss import associative_loss  # noqa: E402
 from edgepose.train.loop import Step, train  # noqa: E402
+from edgepose.train.options import BottomUp  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.space import SIDES, Space  # noqa: E402
 from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate, resized_targets  # noqa: E402
@@ -67,8 +68,8 @@ class Two(People):
 
 
 def recipe(**changes: Any) -> Recipe:
-    values: dict[str, Any] = {"epochs": 3, "batch": 2, "lr": 2e-3, "warmup": 0, "stage2": 0, "sides": (32, 64),
-                              "precision": "fp32", "average": False}  # fmt: skip
+    values: dict[str, Any] = {"epochs": 3, "batch": 2, "lr": 2e-3, "warmup": 0, "stage2": 0,
+                              "options": BottomUp(sides=(32, 64)), "precision": "fp32", "average": False}  # fmt: skip
     return Recipe("litepose-supernet", **(values | changes))
 
 
@@ -84,7 +85,7 @@ def run(folder: Path, stop_after: int = 0, people: People | None = None, **chang
             raise KeyboardInterrupt
 
     folder.mkdir(exist_ok=True)
-    extra = Sampled(Space(SMALL, chosen.sides), chosen.seed)
+    extra = Sampled(Space(SMALL, (32, 64)), chosen.seed)
     train(chosen, SPEC, network, people or People(), at_any_size(associative_loss), folder, extra=extra, report=report)
     return steps
 
@@ -218,7 +219,7 @@ def test_recipes_have_the_published_settings() -> None:
     for name, skeleton, side in (("litepose-supernet", "coco", 448), ("litepose-supernet-crowdpose", "crowdpose", 512)):
         chosen = RECIPES[name]
         assert (chosen.model, chosen.skeleton, chosen.input_size) == ("litepose-supernet", skeleton, (side, side))
-        assert (chosen.epochs, chosen.batch, chosen.lr, chosen.sides) == (2400, 16, 4e-3, SIDES)
+        assert (chosen.epochs, chosen.batch, chosen.lr, chosen.options) == (2400, 16, 4e-3, BottomUp(sides=SIDES))
         assert (chosen.drops, chosen.flat, chosen.warmup, chosen.average) == ((), 1.0, 0, False), "one rate throughout"
         assert chosen.weight_decay == 0
 
@@ -230,4 +231,4 @@ def test_recipes_have_the_published_settings() -> None:
 def test_unusable_sides_are_named(word: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         override(RECIPES["litepose-supernet"], [word])
-    assert override(RECIPES["litepose-supernet"], ["sides=64,96"]).sides == (64, 96)
+    assert override(RECIPES["litepose-supernet"], ["sides=64,96"]).options == BottomUp(sides=(64, 96))

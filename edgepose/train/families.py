@@ -1,0 +1,57 @@
+"""The table of families: the task of each, by the class of a recipe's options. The loop knows none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgepose.data.pictures import OnBad
+from edgepose.models.litepose import Architecture
+from edgepose.runtime.names import meant
+from edgepose.train.bottomup import bottomup_task
+from edgepose.train.classifier import classifier_task
+from edgepose.train.onestage import onestage_task
+from edgepose.train.options import BottomUp, Classifier, Detector, OneStage, TopDown
+from edgepose.train.recipes import RECIPES, Recipe, read_recipe
+from edgepose.train.task import Sets, Task
+from edgepose.train.topdown import topdown_task
+
+
+def _detector_task(*arguments: Any) -> Task:
+    from edgepose.train.detector import detector_task  # needs onnxruntime for a teacher, which others do without
+
+    return detector_task(*arguments)
+
+
+TASKS: dict[type, Callable[[Recipe, Any, Sets, OnBad], Task]] = {
+    TopDown: topdown_task,
+    Detector: _detector_task,
+    BottomUp: bottomup_task,
+    OneStage: onestage_task,
+    Classifier: classifier_task,
+}
+
+
+def prepare(recipe: Recipe, data: Sets, on_bad: OnBad = "refuse") -> Task:
+    """Build a recipe's network and data.
+
+    on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
+    """
+    torch.manual_seed(recipe.seed)
+    return TASKS[type(recipe.options)](recipe, recipe.options, data, on_bad)
+
+
+def recipe_of(name: str) -> Recipe:
+    """A recipe by its name or its file; that of a network which a search found is LitePose's."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if name.endswith(".json"):
+        return read_recipe(Path(name))
+    if Architecture.named(name) is not None:
+        return dataclasses.replace(RECIPES["litepose-xs"], model=name)
+    expected = f"expected a recipe's file (.json) or one of {', '.join(RECIPES)}"
+    raise ValueError(f"unknown recipe {name!r}{meant(name, RECIPES)}, {expected}")

@@ -1,0 +1,66 @@
+"""The task of a network of one person's crop."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from edgepose.codec import codec_of
+from edgepose.codec.simcc import SimCC
+from edgepose.data.crops import Crops
+from edgepose.data.people import union
+from edgepose.data.pictures import OnBad
+from edgepose.data.read import read
+from edgepose.data.sampling import Balanced, shuffled
+from edgepose.models.rtmpose import RTMPose
+from edgepose.skeleton import SKELETONS
+from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
+from edgepose.train.loop import Samples
+from edgepose.train.losses import LOSSES
+from edgepose.train.options import TopDown
+from edgepose.train.recipes import Recipe
+from edgepose.train.task import Loss, Sets, Task, WithImages, built
+
+
+def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "refuse") -> Task:
+    """People of all sets joined by keypoint name, the network, and what may learn beside it.
+
+    Where the recipe balances its sets, the number of each is its weight.
+    """
+    spec, network = built(recipe)
+    codec = codec_of(spec)
+    _refuse_unused(recipe.model, options, simcc=isinstance(codec, SimCC), rtmpose=isinstance(network, RTMPose))
+    sets = [read(annotations, pictures) for annotations, pictures, _ in data]
+    times = [repeat for _, _, repeat in data]
+    balanced = options.sampling == "balanced"
+    people, missing = union(sets, SKELETONS[recipe.skeleton], None if balanced else times).held(on_bad)
+    order = Balanced(people.sets, tuple(times)) if balanced else shuffled
+    if isinstance(codec, SimCC):
+        x, y = codec.sigmas
+        codec = dataclasses.replace(codec, sigma=(options.blur * x, options.blur * y))
+    encoder: Any = codec
+    loss_of: Loss = LOSSES[spec.codec]
+    extra = None
+    if isinstance(network, RTMPose) and isinstance(codec, SimCC) and (options.heatmap_weight or options.inner_weight):
+        encoder, extra = AuxiliaryTargets.of(spec, codec), WithHeatmaps(network)
+        loss_of = auxiliary_loss(options.heatmap_weight, options.inner_weight)
+    samples: Samples = Crops(people, spec, encoder, options.strong, options.mild, on_bad)
+    if options.teacher and options.teacher_weight:
+        from edgepose.train.crop_teacher import CropTeacher, taught_crops  # needs onnxruntime, as a teacher may
+
+        teacher = CropTeacher(Path(options.teacher), spec, recipe.precision, recipe.threads or None)
+        loss_of, samples = taught_crops(loss_of, teacher, spec.codec, options.teacher_weight), WithImages(samples)
+    return Task(spec, network, samples, loss_of, extra, order, missing=tuple(missing))
+
+
+def _refuse_unused(model: str, options: TopDown, *, simcc: bool, rtmpose: bool) -> None:
+    """A setting that the network would ignore is a mistake of whoever set it."""
+    for name, nothing, used, whose in (
+        ("blur", 1.0, simcc, "SimCC"),
+        ("heatmap_weight", 0.0, rtmpose, "RTMPose's head"),
+        ("inner_weight", 0.0, rtmpose, "RTMPose's head"),
+    ):
+        if getattr(options, name) != nothing and not used:
+            value = getattr(options, name)
+            raise ValueError(f"{name}={value} is for networks with {whose}, {model} has no use for it: leave it out")
