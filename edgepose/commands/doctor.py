@@ -232,7 +232,7 @@ def _videos() -> str:
     written = [Frame(np.roll(scene, 16 * index, axis=1), index / 25, index) for index in range(10)]
     with TemporaryDirectory() as folder:
         path = Path(folder, "scene.mp4")
-        with VideoWriter(path, rate=25) as video:
+        with VideoWriter(path, fps=25) as video:
             for frame in written:
                 video.write(frame)
         read = list(read_video(path))
