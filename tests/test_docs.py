@@ -97,12 +97,15 @@ def test_commands_and_their_options_exist(page: str) -> None:
     assert mistakes((ROOT / page).read_text(encoding="utf-8")) == []
 
 
+RUN_ELSEWHERE = ("README.md", "docs/api.md")  # by test_readme.py and test_api.py, with what their examples need
+
+
 def run_python(text: str) -> None:
     for code in blocks(text, "python"):
         exec(compile(code, "a page", "exec"), {})
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])  # whose blocks test_readme.py runs
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN_ELSEWHERE])
 def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_python((ROOT / page).read_text(encoding="utf-8"))

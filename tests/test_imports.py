@@ -18,7 +18,12 @@ LEFT = [
 RIGHT = ["models", "train", "export", "export_ncnn", "export_openvino"]  # torch begins here
 COMMAND_LINE = ["commands", "api", "cli", "__main__"]
 ORDER = LEFT + RIGHT + COMMAND_LINE
-NEED_TORCH = {"commands/train.py", "commands/search.py", "commands/macs.py"}  # verbs that are nothing without it
+NEED_TORCH = {
+    "commands/train.py",
+    "commands/pace.py",
+    "commands/search.py",
+    "commands/macs.py",
+}  # verbs that are nothing without it
 RUNTIMES = {"onnxruntime", "openvino", "ncnn"}
 TORCH = {"torch", "torchvision", "safetensors", "onnxscript", "tensorboard"}
 
