@@ -19,9 +19,9 @@ import torch
 
 from edgepose.evaluate.energy import efficiency
 from edgepose.export import export_onnx, random_views
+from edgepose.media.files import atomic_path
 from edgepose.models import build
 from edgepose.models.macs import count, parameters, parameters_as_hrnet_counts
-from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session

@@ -34,8 +34,8 @@ from edgepose.codec import codec_of
 from edgepose.codec.anchors import Anchors
 from edgepose.codec.associative import Associative
 from edgepose.export import export_onnx, random_views
+from edgepose.media.files import atomic_path
 from edgepose.models import build
-from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.bench import spread as side_by_side
 from edgepose.runtime.estimator import Estimator

@@ -21,10 +21,10 @@ import torch
 
 from edgepose.commands.train import parse
 from edgepose.export import export_onnx, random_views
+from edgepose.media.files import atomic_path
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import SIZES, LitePose
 from edgepose.models.macs import macs_true, parameters
-from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session

@@ -37,10 +37,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from edgepose.media.live import Event, Feed
+from edgepose.media.video import Frame
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.live import Event, Feed
 from edgepose.runtime.track import track
-from edgepose.runtime.video import Frame
 from edgepose.spec import ModelSpec
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -31,8 +31,8 @@ from edgepose.evaluate.labels import read_labels
 from edgepose.evaluate.matching import Picture, match, pictures_of
 from edgepose.evaluate.run import results_of
 from edgepose.export import network_of
+from edgepose.media.files import atomic_path
 from edgepose.models.deployed import TorchNetwork
-from edgepose.runtime.atomic import atomic_path
 from edgepose.runtime.estimator import Estimator
 
 RECIPE = Path(__file__).resolve().parents[1] / "training" / "recipes" / "sasd-xs-ablation.json"

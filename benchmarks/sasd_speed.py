@@ -141,7 +141,7 @@ class Files:
         spec, network = build(name, input_size=size)
         views = random_views(spec, 1)
         if backend == "ncnn":
-            from edgepose.export_ncnn import export_ncnn
+            from edgepose.export.ncnn import export_ncnn
 
             export_ncnn(spec, network.eval(), path, views)
         else:

@@ -31,11 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import edgepose
 from edgepose.evaluate.coco import coco_ap
+from edgepose.media.video import Frame, read_video
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.follow import Follower
-from edgepose.runtime.smoothing import Smoother
-from edgepose.runtime.video import Frame, read_video
+from edgepose.runtime.tracker.smoothing import Smoother
 
 
 def main() -> None:

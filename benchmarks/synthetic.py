@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgepose.data.synthetic import backdrops, person_crop, random_scene, sensor
+from edgepose.synthetic import backdrops, person_crop, random_scene, sensor
 
 PEOPLE = (1, 10, 30, 100)
 

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 import edgepose
-from edgepose.data.synthetic import Truth, person_picture
 from edgepose.evaluate.keypoints import distances, pck, trunk_sizes
-from edgepose.runtime.atomic import atomic_path
-from edgepose.runtime.draw import draw
+from edgepose.media.draw import draw
+from edgepose.media.files import atomic_path
 from edgepose.skeleton import COCO, shared
+from edgepose.synthetic import Truth, person_picture
 
 THRESHOLD = 0.2
 TILES = (8, 4)  # columns, rows of the sheet

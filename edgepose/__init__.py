@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgepose import skeleton as skeleton
     from edgepose.api import evaluate_model, export_model, train_model
+    from edgepose.media.draw import draw
+    from edgepose.media.example import example_image
+    from edgepose.media.images import read_image, write_image
+    from edgepose.media.video import VideoWriter, read_video
     from edgepose.poses import Poses
-    from edgepose.runtime.draw import draw
     from edgepose.runtime.estimator import Estimator
-    from edgepose.runtime.example import example_image
-    from edgepose.runtime.fetch import fetch
     from edgepose.runtime.load import load
-    from edgepose.runtime.pictures import read_image, write_image
-    from edgepose.runtime.smoothing import Smoother
+    from edgepose.runtime.store.fetch import fetch
     from edgepose.runtime.track import track
     from edgepose.runtime.tracker import Tracker
-    from edgepose.runtime.video import VideoWriter, read_video
+    from edgepose.runtime.tracker.smoothing import Smoother
     from edgepose.skeleton import Skeleton
     from edgepose.spec import ModelSpec
 
@@ -58,20 +58,20 @@ _HOMES = {
     "ModelSpec": "edgepose.spec",
     "Poses": "edgepose.poses",
     "Skeleton": "edgepose.skeleton",
-    "Smoother": "edgepose.runtime.smoothing",
+    "Smoother": "edgepose.runtime.tracker.smoothing",
     "Tracker": "edgepose.runtime.tracker",
-    "VideoWriter": "edgepose.runtime.video",
-    "draw": "edgepose.runtime.draw",
+    "VideoWriter": "edgepose.media.video",
+    "draw": "edgepose.media.draw",
     "evaluate_model": "edgepose.api",
-    "example_image": "edgepose.runtime.example",
+    "example_image": "edgepose.media.example",
     "export_model": "edgepose.api",
-    "fetch": "edgepose.runtime.fetch",
+    "fetch": "edgepose.runtime.store.fetch",
     "load": "edgepose.runtime.load",
-    "read_image": "edgepose.runtime.pictures",
-    "read_video": "edgepose.runtime.video",
+    "read_image": "edgepose.media.images",
+    "read_video": "edgepose.media.video",
     "track": "edgepose.runtime.track",
     "train_model": "edgepose.api",
-    "write_image": "edgepose.runtime.pictures",
+    "write_image": "edgepose.media.images",
 }
 _MODULES = ("runtime", "skeleton")
 

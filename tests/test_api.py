@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import edgepose
-from edgepose.runtime import fetch as fetching
-from edgepose.runtime.results import CocoResults, Result
+from edgepose.media.results import CocoResults, Result
+from edgepose.runtime.store import fetch as fetching
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

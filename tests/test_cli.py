@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 import edgepose
 from edgepose.cli import app
 from edgepose.commands.doctor import _extras, _packages
+from edgepose.media.video import Frame, VideoWriter, read_video
 from edgepose.runtime.scene import draw_scene
-from edgepose.runtime.video import Frame, VideoWriter, read_video
 from tests.tiny import write_tiny_model
 
 COMMANDS = (
@@ -132,7 +132,7 @@ def test_predict_keeps_the_times_of_a_video(model: Path, clip: Path, tmp_path: P
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["time"] for line in lines] == pytest.approx([0.0, 0.1, 0.15, 0.4], abs=0.002)
     assert [line["frame"] for line in lines] == [0, 1, 2, 3]
-    from edgepose.runtime.video import read_video
+    from edgepose.media.video import read_video
 
     times = [frame.time for frame in read_video(tmp_path / "out" / "clip_overlay.mp4")]
     assert times == pytest.approx([0.0, 0.1, 0.15, 0.4], abs=0.002)
@@ -255,12 +255,12 @@ def test_wrong_use_is_a_sentence_with_status_2(words: str, said: str) -> None:
 
 def test_choices_are_those_that_exist() -> None:
     from edgepose.cli import options
-    from edgepose.data.synthetic.camera import MOVES
     from edgepose.evaluate.coco import PROTOCOLS
     from edgepose.evaluate.keypoints import SIZES
+    from edgepose.media.results import FORMATS
     from edgepose.runtime.load import BACKENDS
-    from edgepose.runtime.results import FORMATS
-    from edgepose.runtime.smoothing import PRESETS
+    from edgepose.runtime.tracker.smoothing import PRESETS
+    from edgepose.synthetic.camera import MOVES
 
     known = {
         options.Protocol: PROTOCOLS,
@@ -276,7 +276,9 @@ def test_choices_are_those_that_exist() -> None:
 
 def test_tables_have_an_entry_for_every_word_of_their_type() -> None:
     from edgepose.evaluate import coco, robustness
-    from edgepose.runtime import load, results, smoothing
+    from edgepose.media import results
+    from edgepose.runtime import load
+    from edgepose.runtime.tracker import smoothing
 
     for table, words in (
         (coco.PROTOCOLS, coco.Protocol),
@@ -447,11 +449,11 @@ def swap_frames(path: Path) -> list[Frame]:
     ("target", "broken", "what", "said"),
     [
         ("av.open", refuse, "videos", "TypeError: got an unexpected keyword argument"),
-        ("edgepose.runtime.video.read_video", lose_a_frame, "videos", "10 frames written, 9 read"),
-        ("edgepose.runtime.video.read_video", swap_frames, "videos", "frame 0 came back with pixels that differ"),
+        ("edgepose.media.video.read_video", lose_a_frame, "videos", "10 frames written, 9 read"),
+        ("edgepose.media.video.read_video", swap_frames, "videos", "frame 0 came back with pixels that differ"),
         ("cv2.imdecode", refuse, "pictures", "TypeError"),
-        ("edgepose.runtime.pictures._decode", lambda data, name: np.zeros((180, 320, 3), np.uint8), "pictures", ".jpg"),
-        ("edgepose.runtime.draw.draw", lambda image, poses: image, "overlay", "0 pixels of the file differ"),
+        ("edgepose.media.images._decode", lambda data, name: np.zeros((180, 320, 3), np.uint8), "pictures", ".jpg"),
+        ("edgepose.media.draw.draw", lambda image, poses: image, "overlay", "0 pixels of the file differ"),
         ("onnxruntime.InferenceSession", refuse, "backend onnxruntime", "TypeError"),
     ],
 )

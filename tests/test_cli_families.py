@@ -86,7 +86,7 @@ def test_track(words: list[str], case: tuple[Path, Path, int], tmp_path: Path) -
 
 
 def test_track_follows_one_of_them_in_a_video(case: tuple[Path, Path, int], tmp_path: Path) -> None:
-    from edgepose.runtime.video import Frame, VideoWriter, read_video
+    from edgepose.media.video import Frame, VideoWriter, read_video
 
     model, frames, _ = case
     with VideoWriter(tmp_path / "clip.mp4") as video:

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgepose.cli import app
+from edgepose.media.video import Frame, VideoWriter, read_video
 from edgepose.runtime.scene import draw_scene
-from edgepose.runtime.video import Frame, VideoWriter, read_video
 from tests.processes import ctrl_c_works
 from tests.runtime.server import Camera
 from tests.tiny import write_tiny_model

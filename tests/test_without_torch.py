@@ -92,7 +92,7 @@ def commands(runs: list[list[str]]) -> list[tuple[list[str], int, str]]:
 def test_every_left_module_imports() -> None:
     pytest.importorskip("fastapi")
     names = modules()
-    assert {"edgepose.geometry", "edgepose.data.coco", "edgepose.data.synthetic.scene", "edgepose.evaluate.run",
+    assert {"edgepose.geometry", "edgepose.data.coco", "edgepose.synthetic.scene", "edgepose.evaluate.run",
             "edgepose.serve.app", "edgepose.commands.models", "edgepose.cli.training"} < set(names)  # fmt: skip
     result = run(BLOCK + f"NAMES = {names!r}" + IMPORT)
     assert result.returncode == 0, result.stderr

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 import edgepose
-from edgepose.data.pictures import Pictures
-from edgepose.runtime.atomic import atomic_path
+from edgepose.data.images import Pictures
+from edgepose.media.files import atomic_path
 from edgepose.skeleton import COCO
 
 SIZES = (0.9, 1.0, 1.15)

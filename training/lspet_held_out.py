@@ -20,9 +20,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgepose.data.pictures import Pictures
+from edgepose.data.images import Pictures
 from edgepose.geometry import middle_matrix, transform
-from edgepose.runtime.atomic import atomic_path
+from edgepose.media.files import atomic_path
 
 FIRST, FIRST_OF_MOSAICS, END, TILE = 9200, 9300, 9500, 256
 

@@ -20,9 +20,9 @@ import numpy as np
 from edgepose.data.people import People
 from edgepose.data.read import read
 from edgepose.export import export_onnx
+from edgepose.media.files import atomic_path
 from edgepose.models.deployed import deployed_spec
-from edgepose.runtime.atomic import atomic_path
-from edgepose.runtime.people import Views
+from edgepose.runtime.views import Views
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from edgepose.data.columns import load_json
 from edgepose.geometry import iou
-from edgepose.runtime.atomic import atomic_path, make_folder
+from edgepose.media.files import atomic_path, make_folder
 
 Row = dict[str, Any]
 SURE = 0.5  # score from which a machine's box is a person

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Format(str, Enum):
-    """Formats of result files; `edgepose.runtime.results.FORMATS` writes them."""
+    """Formats of result files; `edgepose.media.results.FORMATS` writes them."""
 
     jsonl = "jsonl"
     coco = "coco"
@@ -21,7 +21,7 @@ class Format(str, Enum):
 
 
 class Preset(str, Enum):
-    """Presets of `edgepose.runtime.smoothing`."""
+    """Presets of `edgepose.runtime.tracker.smoothing`."""
 
     steady = "steady"
     default = "default"
@@ -62,7 +62,7 @@ class Size(str, Enum):
 
 
 class Move(str, Enum):
-    """Of `edgepose.data.synthetic.camera.MOVES`."""
+    """Of `edgepose.synthetic.camera.MOVES`."""
 
     static = "static"
     pan = "pan"

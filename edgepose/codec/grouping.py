@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgepose.assignment import assignment
+from edgepose.hungarian import assignment
 
 # Keypoints near the head first, then hips, then limbs. CrowdPose's first 14 have other meanings, and yet are grouped
 # in this order by the published code.

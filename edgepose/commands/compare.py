@@ -21,7 +21,7 @@ from edgepose.evaluate.memory import peak_memory
 from edgepose.evaluate.pareto import Point, front, write_plot
 from edgepose.evaluate.report import table
 from edgepose.evaluate.run import run
-from edgepose.runtime.atomic import atomic_path, make_folder
+from edgepose.media.files import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import Backend, backend_of, find

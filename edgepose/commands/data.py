@@ -14,8 +14,8 @@ from edgepose.data.check import KINDS, check, overlap
 from edgepose.data.columns import load_json
 from edgepose.data.sheet import contact_sheet
 from edgepose.data.single import single_person
-from edgepose.runtime.atomic import atomic_path
-from edgepose.runtime.pictures import write_image
+from edgepose.media.files import atomic_path
+from edgepose.media.images import write_image
 
 
 def keep_single(source: Path, target: Path, as_json: bool) -> None:

@@ -207,7 +207,7 @@ def _tried(what: str, trial: Callable[[], str], cure: str) -> Check:
 
 def _pictures() -> str:
     """Each kind of file written and read back."""
-    from edgepose.runtime.pictures import read_image, write_image
+    from edgepose.media.images import read_image, write_image
     from edgepose.runtime.scene import draw_scene
 
     image, _ = draw_scene((320, 180))
@@ -225,8 +225,8 @@ def _videos() -> str:
     """Ten frames of a scene that moves: all come back, in their order and at their times."""
     import numpy as np
 
+    from edgepose.media.video import Frame, VideoWriter, read_video
     from edgepose.runtime.scene import draw_scene
-    from edgepose.runtime.video import Frame, VideoWriter, read_video
 
     scene, _ = draw_scene((320, 180))
     written = [Frame(np.roll(scene, 16 * index, axis=1), index / 25, index) for index in range(10)]
@@ -310,9 +310,9 @@ def _backend(name: Backend) -> Check:
 
 def _overlay() -> str:
     """The people of the drawn scene, drawn over it, in a file."""
-    from edgepose.runtime.draw import draw
+    from edgepose.media.draw import draw
+    from edgepose.media.images import read_image, write_image
     from edgepose.runtime.load import load
-    from edgepose.runtime.pictures import read_image, write_image
     from edgepose.runtime.scene import draw_scene
 
     image, _ = draw_scene()

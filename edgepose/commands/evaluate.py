@@ -31,7 +31,7 @@ from edgepose.evaluate.multiscale import MultiScale, Size, at_size
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
-from edgepose.runtime.atomic import atomic_path, make_folder
+from edgepose.media.files import atomic_path, make_folder
 from edgepose.runtime.estimator import Estimator, Options
 from edgepose.runtime.load import Backend, find, open_model
 from edgepose.runtime.network import Network

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from edgepose.commands.screen import Screen, show_json, show_table
-from edgepose.runtime.fetch import PUBLISHED, cached, fetch
 from edgepose.runtime.load import embedded, find, open_model
+from edgepose.runtime.store.fetch import PUBLISHED, cached, fetch
 from edgepose.spec import ModelSpec
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from edgepose.commands.screen import Screen
+from edgepose.media.draw import draw
+from edgepose.media.example import example_image
+from edgepose.media.files import make_folder
+from edgepose.media.images import write_image
+from edgepose.media.results import Format, JsonLines, Result, Writer, as_dict, unique_name, writer
+from edgepose.media.sources import Source, expand, frames
+from edgepose.media.video import Frame, VideoWriter, stream_facts, without_password
 from edgepose.poses import Poses
-from edgepose.runtime.atomic import make_folder
-from edgepose.runtime.draw import draw
-from edgepose.runtime.example import example_image
-from edgepose.runtime.pictures import write_image
-from edgepose.runtime.results import Format, JsonLines, Result, Writer, as_dict, unique_name, writer
-from edgepose.runtime.sources import Source, expand, frames
-from edgepose.runtime.video import Frame, VideoWriter, stream_facts, without_password
 
 LIVE = ("camera", "stream")
 Estimate = Callable[[np.ndarray], Poses]

@@ -17,9 +17,9 @@ from edgepose.codec.associative import Associative
 from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.data.whole import read_whole
 from edgepose.evaluate.pareto import Point, front
+from edgepose.media.files import atomic_path
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.macs import macs_true, parameters
-from edgepose.runtime.atomic import atomic_path
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
 from edgepose.train.evolution import Candidate, Evolution, evolve

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgepose.commands.screen import Screen, show_json
-from edgepose.data.synthetic.camera import Move
-from edgepose.data.synthetic.places import read_backgrounds
-from edgepose.data.synthetic.write import write_people, write_video
+from edgepose.synthetic.camera import Move
+from edgepose.synthetic.places import read_backgrounds
+from edgepose.synthetic.write import write_people, write_video
 
 
 def synthesize_people(

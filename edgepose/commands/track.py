@@ -14,14 +14,14 @@ from typing import Any
 
 from edgepose.commands.predict import Outcome, frame_count
 from edgepose.commands.screen import Screen
-from edgepose.runtime.draw import draw
+from edgepose.media.draw import draw
+from edgepose.media.live import Event, Feed
+from edgepose.media.results import Format, LiveJsonLines, Result, Writer, as_dict, unique_name, writer
+from edgepose.media.sources import Source
+from edgepose.media.trails import Trails
+from edgepose.media.video import WRITABLE, VideoWriter
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.live import Event, Feed
-from edgepose.runtime.results import Format, LiveJsonLines, Result, Writer, as_dict, unique_name, writer
-from edgepose.runtime.sources import Source
 from edgepose.runtime.track import Tracked, feeds_of, track
-from edgepose.runtime.trails import Trails
-from edgepose.runtime.video import WRITABLE, VideoWriter
 
 
 @dataclass

@@ -16,7 +16,7 @@ import typer
 
 from edgepose.commands.pace import Pace
 from edgepose.commands.screen import Screen, Task, show_json
-from edgepose.data.pictures import ON_BAD
+from edgepose.data.images import ON_BAD
 from edgepose.train.families import recipe_of
 from edgepose.train.loop import Step
 from edgepose.train.options import Classifier
@@ -155,8 +155,8 @@ def exported(checkpoint: Path, to: str, out: Path | None, half: bool) -> Report:
     if to not in ENDINGS:
         raise ValueError(f"cannot export to {to!r}: expected {', '.join(ENDINGS)}")
     from edgepose.export import export_onnx
-    from edgepose.export_ncnn import export_ncnn
-    from edgepose.export_openvino import export_openvino
+    from edgepose.export.ncnn import export_ncnn
+    from edgepose.export.openvino import export_openvino
     from edgepose.train.checkpoint import network_of
 
     spec, network = network_of(checkpoint)

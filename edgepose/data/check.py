@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import People
-from edgepose.data.pictures import Pictures
 from edgepose.data.read import recognised
 from edgepose.oks import oks
 from edgepose.skeleton import SYNONYMS

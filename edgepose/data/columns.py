@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from edgepose.data.images import Pictures
 from edgepose.data.people import FILLED, People
-from edgepose.data.pictures import Pictures
 from edgepose.skeleton import Skeleton
 
 Row = dict[str, Any]  # one entry of an annotation file

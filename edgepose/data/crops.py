@@ -10,9 +10,9 @@ import numpy as np
 
 from edgepose.codec import Encoder
 from edgepose.data.augment import MILD, STRONG, Strength, blur, cut_out, jitter_hsv, random_view
+from edgepose.data.images import OnBad
 from edgepose.data.listed import readable
 from edgepose.data.people import People
-from edgepose.data.pictures import OnBad
 from edgepose.geometry import crop_matrices, transform
 from edgepose.spec import ModelSpec
 

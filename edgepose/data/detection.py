@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from edgepose.data.augment import jitter_hsv
+from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.data.memory import PROCESS, Budget, Kept
-from edgepose.data.pictures import ON_BAD, OnBad, Pictures
 from edgepose.geometry import area, clip_boxes, compose
 
 GREY = 114

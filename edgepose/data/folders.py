@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgepose.data.pictures import Pictures
+from edgepose.data.images import Pictures
 from edgepose.geometry import compose, mirror
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")

@@ -11,8 +11,8 @@ import numpy as np
 
 from edgepose.data.coco import machine_keypoints
 from edgepose.data.columns import Row
+from edgepose.data.images import OnBad
 from edgepose.data.people import People, union
-from edgepose.data.pictures import OnBad
 from edgepose.data.read import READERS, loaded
 from edgepose.skeleton import Skeleton
 

@@ -18,9 +18,9 @@ from edgepose.codec.anchors import Anchors
 from edgepose.data.augment import scale_hsv
 from edgepose.data.columns import Row
 from edgepose.data.detection import GREY, SMALLEST, VISIBLE, paste, scaling
+from edgepose.data.images import OnBad
 from edgepose.data.listed import read_listed, readable
 from edgepose.data.people import People
-from edgepose.data.pictures import OnBad
 from edgepose.geometry import area, compose, transform
 from edgepose.skeleton import Skeleton
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgepose.data.pictures import ON_BAD, OnBad, Pictures
+from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.skeleton import Skeleton, shared
 
 # Share of a box that its person fills, where no mask says it: CrowdPose's and AI Challenger's rule for OKS.

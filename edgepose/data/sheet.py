@@ -8,8 +8,8 @@ import numpy as np
 from edgepose.data.check import Report
 from edgepose.data.people import People
 from edgepose.geometry import letterbox_matrix
+from edgepose.media.draw import draw
 from edgepose.poses import Poses
-from edgepose.runtime.draw import draw
 
 TILE = (320, 240)  # w, h
 CAPTION = 20  # pixels below each

@@ -18,9 +18,9 @@ import numpy as np
 from edgepose.codec.associative import STRIDES, Associative
 from edgepose.data.augment import WHOLE, Strength
 from edgepose.data.columns import Row
+from edgepose.data.images import OnBad
 from edgepose.data.listed import read_listed, readable
 from edgepose.data.people import People
-from edgepose.data.pictures import OnBad
 from edgepose.geometry import compose, middle_matrix, mirror, transform, view_matrices
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec

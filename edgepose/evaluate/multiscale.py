@@ -18,7 +18,7 @@ from edgepose.codec.associative import Associative, aggregate
 from edgepose.geometry import area, clip_boxes, middle_matrix, whole_size
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
-from edgepose.runtime.people import Views, back
+from edgepose.runtime.views import Views, back
 from edgepose.spec import ModelSpec
 
 Size = tuple[int, int]  # w, h

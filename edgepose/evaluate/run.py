@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
-from edgepose.data.pictures import Pictures
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
 from edgepose.geometry import crop_matrices
 from edgepose.oks import oks_nms

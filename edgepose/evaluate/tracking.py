@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from edgepose.assignment import assignment
 from edgepose.geometry import iou
+from edgepose.hungarian import assignment
 from edgepose.oks import oks
 from edgepose.poses import Poses
 

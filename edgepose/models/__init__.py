@@ -17,7 +17,7 @@ from edgepose.models.litepose import Architecture, build_architecture, build_lit
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_context, build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.models.sasd import build_sasd
-from edgepose.runtime.names import meant
+from edgepose.names import meant
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from edgepose.models import efficientnet
 from edgepose.models.associative import associative_spec
+from edgepose.models.cspnext import normal_weights
 from edgepose.models.highres import BasicBlock, HighResolutionModule
-from edgepose.models.layers import normal_weights
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edgepose.models.layers import divisible, normal_weights
+from edgepose.models.cspnext import divisible, normal_weights
 
 # Of the base network: expansion, channels, repeats, stride of the first, kernel.
 ROWS = (

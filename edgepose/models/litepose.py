@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgepose.models.associative import associative_spec
-from edgepose.models.layers import divisible, normal_weights
+from edgepose.models.cspnext import divisible, normal_weights
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.models.layers import ConvBNSiLU, CSPLayer, CSPNeXt, conv3x3, normal_weights
+from edgepose.models.cspnext import ConvBNSiLU, CSPLayer, CSPNeXt, conv3x3, normal_weights
 from edgepose.spec import ModelSpec
 
 # Width and depth of the backbone (paper, table 2; the published configs).

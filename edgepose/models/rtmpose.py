@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.models.layers import CSPNeXt, DepthwiseSeparable, normal_weights
+from edgepose.models.cspnext import CSPNeXt, DepthwiseSeparable, normal_weights
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec, Warp
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.models.layers import ConvBNSiLU
+from edgepose.models.cspnext import ConvBNSiLU
 from edgepose.models.shufflenet import ShuffleBlock, ShuffleNetV2
 from edgepose.models.yolo import C3, PAN, CSPDarknet
 from edgepose.skeleton import SKELETONS

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgepose.models.layers import SPP, ConvBNSiLU
+from edgepose.models.cspnext import SPP, ConvBNSiLU
 
 
 class Bottleneck(nn.Module):

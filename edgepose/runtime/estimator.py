@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from edgepose.codec import Codec, FlipMerge, Guided, Thresholded, codec_of
 from edgepose.geometry import area, clip_boxes, fixed_aspect
+from edgepose.media.images import ImageLike, as_image
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
-from edgepose.runtime.people import Views, back, forth
-from edgepose.runtime.pictures import ImageLike, as_image
+from edgepose.runtime.views import Views, back, forth
 from edgepose.skeleton import BOX, Skeleton
 from edgepose.spec import ModelSpec
 

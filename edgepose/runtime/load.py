@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from edgepose.names import meant
 from edgepose.runtime.estimator import Detector, Estimator
-from edgepose.runtime.fetch import PUBLISHED, cached
-from edgepose.runtime.names import meant
 from edgepose.runtime.network import Network
+from edgepose.runtime.store.fetch import PUBLISHED, cached
 from edgepose.spec import ModelSpec
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"

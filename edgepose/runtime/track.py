@@ -19,18 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from edgepose.media.images import read_image
+from edgepose.media.lanes import End, Lanes
+from edgepose.media.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
+from edgepose.media.sources import Source, expand
+from edgepose.media.video import Frame
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
-from edgepose.runtime.lanes import End, Lanes
-from edgepose.runtime.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
+from edgepose.runtime.follow.schedule import Every, Schedule
 from edgepose.runtime.load import Backend, Device, load
-from edgepose.runtime.pictures import read_image
-from edgepose.runtime.schedule import Every, Schedule
-from edgepose.runtime.smoothing import PresetName, Smoother
-from edgepose.runtime.sources import Source, expand
 from edgepose.runtime.tracker import Tracker
-from edgepose.runtime.video import Frame
+from edgepose.runtime.tracker.smoothing import PresetName, Smoother
 
 RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
 DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped

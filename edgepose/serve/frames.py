@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 
+from edgepose.media.results import Result
 from edgepose.runtime.follow import Follower
-from edgepose.runtime.results import Result
 from edgepose.serve.limits import client_of
 from edgepose.serve.service import Service, encode
 

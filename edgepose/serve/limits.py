@@ -12,7 +12,7 @@ from time import monotonic
 
 from fastapi import HTTPException
 
-from edgepose.runtime.pictures import MAX_PIXELS
+from edgepose.media.images import MAX_PIXELS
 
 MIN_TOKEN = 16  # characters: with fewer, guessing pays
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1: what a header can carry unchanged

@@ -12,10 +12,10 @@ import numpy as np
 from fastapi import HTTPException
 
 import edgepose
+from edgepose.media.images import PictureTooLarge, read_image
+from edgepose.media.results import Result, as_dict
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.pictures import PictureTooLarge, read_image
-from edgepose.runtime.results import Result, as_dict
 from edgepose.serve.limits import Access, Limits, Rate, Slots
 from edgepose.serve.metrics import Metrics
 from edgepose.serve.urls import Fetcher

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
-from edgepose.data.pictures import OnBad
+from edgepose.data.images import OnBad
 from edgepose.data.whole import read_whole
 from edgepose.models.litepose import SUPERNET, LitePose
 from edgepose.skeleton import SKELETONS

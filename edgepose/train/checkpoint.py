@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from edgepose.media.files import atomic_path
 from edgepose.models import build
-from edgepose.runtime.atomic import atomic_path
 from edgepose.spec import ModelSpec
 from edgepose.train.options import OPTIONS
 from edgepose.train.recipes import Recipe, from_dict

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgepose.data.folders import read_folders
-from edgepose.data.pictures import OnBad
+from edgepose.data.images import OnBad
 from edgepose.models.associative import MEAN, STD
 from edgepose.models.deployed import TorchNetwork
 from edgepose.models.efficientnet import SIZES, EfficientNet

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from edgepose.codec import codec_of
 from edgepose.codec.distribution import Distribution
 from edgepose.codec.heatmap import Heatmap
-from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session
+from edgepose.runtime.views import Views
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.loop import Normalise

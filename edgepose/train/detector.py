@@ -14,10 +14,10 @@ from torch import Tensor
 from edgepose.codec import codec_of
 from edgepose.codec.boxes import Boxes
 from edgepose.data.detection import Detections, read_boxes
-from edgepose.data.pictures import OnBad
+from edgepose.data.images import OnBad
 from edgepose.models.rtmdet import RTMDet
-from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session, raw
+from edgepose.runtime.views import Views
 from edgepose.spec import ModelSpec
 from edgepose.train.detection_loss import detection_loss, teacher_loss
 from edgepose.train.hints import WithHints, hint_loss, inner_names

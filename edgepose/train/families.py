@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from edgepose.data.pictures import OnBad
+from edgepose.data.images import OnBad
 from edgepose.models.litepose import Architecture
-from edgepose.runtime.names import meant
+from edgepose.names import meant
 from edgepose.train.bottomup import bottomup_task
 from edgepose.train.classifier import classifier_task
 from edgepose.train.onestage import onestage_task

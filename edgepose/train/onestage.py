@@ -6,8 +6,8 @@ import numpy as np
 
 from edgepose.codec import codec_of
 from edgepose.codec.anchors import Anchors
+from edgepose.data.images import OnBad
 from edgepose.data.mosaics import read_mosaics
-from edgepose.data.pictures import OnBad
 from edgepose.models.sasd import SASD, Staggered
 from edgepose.skeleton import SKELETONS
 from edgepose.train.anchor_loss import AnchorLoss

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from edgepose.data import memory
+from edgepose.data.images import OnBad
 from edgepose.data.mixes import MIXES, mixed
-from edgepose.data.pictures import OnBad
-from edgepose.runtime.atomic import make_folder
+from edgepose.media.files import make_folder
 from edgepose.train.families import prepare
 from edgepose.train.loop import Step, processes_of_torchrun, train
 from edgepose.train.options import TopDown

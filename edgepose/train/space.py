@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.models.layers import divisible
+from edgepose.models.cspnext import divisible
 from edgepose.models.litepose import BLOCKS, EXPANSION, Architecture, Widths
 
 MULTIPLIERS = (1.0, 0.75, 0.5, 0.25)  # of the widest network's channels

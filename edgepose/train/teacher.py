@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from edgepose.codec import codec_of
 from edgepose.codec.associative import STRIDES, Associative
-from edgepose.runtime.people import Views
 from edgepose.runtime.session import Session
+from edgepose.runtime.views import Views
 from edgepose.skeleton import Skeleton, shared
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint

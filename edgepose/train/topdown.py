@@ -9,8 +9,8 @@ from typing import Any
 from edgepose.codec import codec_of
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
+from edgepose.data.images import OnBad
 from edgepose.data.people import union
-from edgepose.data.pictures import OnBad
 from edgepose.data.read import read
 from edgepose.data.sampling import Balanced, shuffled
 from edgepose.models.rtmpose import RTMPose

@@ -18,8 +18,8 @@ from edgepose.codec.simcc import SimCC
 from edgepose.data.coco import read_coco
 from edgepose.data.crops import Crops
 from edgepose.data.detection import Detections, read_boxes
+from edgepose.data.images import Pictures
 from edgepose.data.mosaics import Mosaics, read_mosaics
-from edgepose.data.pictures import Pictures
 from edgepose.data.whole import Whole, read_whole
 from edgepose.skeleton import COCO
 from edgepose.spec import ModelSpec

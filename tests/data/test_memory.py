@@ -15,9 +15,9 @@ from edgepose.data import memory
 from edgepose.data.coco import read_coco
 from edgepose.data.crops import Crops
 from edgepose.data.detection import Detections, read_boxes
+from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget, available, limit
 from edgepose.data.people import People, union
-from edgepose.data.pictures import Pictures
 from edgepose.skeleton import COCO
 from edgepose.spec import ModelSpec
 

@@ -11,9 +11,9 @@ import pytest
 
 from edgepose.codec.anchors import Anchors
 from edgepose.data.augment import scale_hsv
+from edgepose.data.images import Pictures
 from edgepose.data.mosaics import Mosaics, read_mosaics
 from edgepose.data.people import People
-from edgepose.data.pictures import Pictures
 from edgepose.geometry import letterbox_matrix, transform
 from edgepose.skeleton import COCO, CROWDPOSE
 

@@ -15,8 +15,8 @@ import pytest
 from edgepose.codec.simcc import SimCC
 from edgepose.data.coco import read_coco
 from edgepose.data.crops import Crops
+from edgepose.data.images import Pictures
 from edgepose.data.people import People, union
-from edgepose.data.pictures import Pictures
 from edgepose.skeleton import COCO, COCO19
 from edgepose.spec import ModelSpec
 from tests.goldens import folder

@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from edgepose.models import build, efficientnet, load_reference  # noqa: E402
+from edgepose.models.cspnext import divisible  # noqa: E402
 from edgepose.models.efficientnet import EfficientNet  # noqa: E402
-from edgepose.models.layers import divisible  # noqa: E402
 from edgepose.models.litepose import SIZES, WIDEST, LitePose, Widths  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from tests.goldens import golden  # noqa: E402

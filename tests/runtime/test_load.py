@@ -13,11 +13,11 @@ import pytest
 
 import edgepose
 from edgepose.cli.options import load_estimator
-from edgepose.runtime import fetch as fetching
 from edgepose.runtime import load as loading
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import backend_of, embedded, find, load, open_model
 from edgepose.runtime.session import Session
+from edgepose.runtime.store import fetch as fetching
 from tests.runtime.small import DETECTOR, SIMCC, detector_model, picture, pose_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,7 +199,7 @@ print(len([name for name in sys.modules if name.partition(".")[0] == "edgepose"]
 edgepose.load, edgepose.Estimator, edgepose.skeleton.COCO
 heavy = {"torch", "onnxruntime", "openvino", "av"} & set(sys.modules)
 assert not heavy, heavy
-assert edgepose.runtime.people.Views
+assert edgepose.runtime.views.Views
 """
     assert int(python(script)) <= 3
 

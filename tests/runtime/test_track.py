@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import edgepose
+from edgepose.media.live import Event, Feed
+from edgepose.media.video import Frame, VideoWriter, read_video
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.live import Event, Feed
 from edgepose.runtime.track import Tracked, track
-from edgepose.runtime.video import Frame, VideoWriter, read_video
 from tests.runtime.blobs import Finder, Shape, estimator, scene
 from tests.runtime.server import Camera
 
@@ -301,7 +301,7 @@ def test_a_caller_who_is_slow_gets_the_newest() -> None:
 
 
 def test_a_server_that_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgepose.runtime.live.FIRST_WAIT", 0.05)
+    monkeypatch.setattr("edgepose.media.live.FIRST_WAIT", 0.05)
     before = resources()
     camera, events, indices, back = Camera(), list[Event](), list[int](), 0
     frames = track(camera.url, estimator()[0], on_event=events.append, timeout=60.0)

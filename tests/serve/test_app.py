@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgepose.media.results import Result, as_dict
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.results import Result, as_dict
 from edgepose.serve.limits import Access, Limits
 from edgepose.skeleton import BOX
 from tests.runtime.small import BrightSpot, picture

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgepose.media.video import Frame, VideoWriter
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.scene import draw_scene
-from edgepose.runtime.video import Frame, VideoWriter
 from edgepose.serve.limits import Access, Limits
 from tests.runtime.small import BrightSpot
 from tests.serve.serving import Gate

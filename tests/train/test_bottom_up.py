@@ -18,10 +18,10 @@ import edgepose  # noqa: E402
 from edgepose.data.augment import Strength  # noqa: E402
 from edgepose.data.whole import Whole  # noqa: E402
 from edgepose.export import export_onnx  # noqa: E402
+from edgepose.media.images import read_image  # noqa: E402
 from edgepose.models import POSE_NETWORKS, build  # noqa: E402
 from edgepose.models.deployed import TorchNetwork  # noqa: E402
 from edgepose.runtime.estimator import Estimator  # noqa: E402
-from edgepose.runtime.pictures import read_image  # noqa: E402
 from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.skeleton import COCO, CROWDPOSE, Skeleton  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402

@@ -1,0 +1,119 @@
+"""Overlays: what is drawn, what is left out, and that nothing is too small, far or strange to be drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edgepose.media.draw import draw
+from edgepose.poses import Poses
+from edgepose.runtime.scene import draw_scene
+from edgepose.skeleton import BOX, COCO, SKELETONS, Skeleton
+
+
+def people(skeleton: Skeleton, count: int = 2, size: float = 200.0) -> Poses:
+    rng = np.random.default_rng(0)
+    keypoints = 20 + rng.random((count, len(skeleton), 2)) * size
+    boxes = np.tile([20, 20, 20 + size, 20 + size], (count, 1))
+    return Poses(keypoints, np.full((count, len(skeleton)), 0.9), boxes, np.full(count, 0.8), skeleton)
+
+
+def grey(width: int = 320, height: int = 240) -> np.ndarray:
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_every_skeleton_is_drawn(name: str) -> None:
+    image = grey()
+    result = draw(image, people(SKELETONS[name]))
+    assert result.shape == image.shape and result.dtype == np.uint8
+    assert (result != image).any()
+    assert (image == 128).all(), "the picture itself stays as it was"
+
+
+def test_nobody_gives_an_equal_copy() -> None:
+    image = grey()
+    result = draw(image, Poses.nobody())
+    assert (result == image).all() and not np.shares_memory(result, image)
+
+
+def test_keypoints_at_or_below_the_threshold_are_left_out() -> None:
+    poses = people(COCO, 1)
+    unsure = dataclasses.replace(poses, scores=np.full((1, 17), 0.3))
+    assert (draw(grey(), unsure) == 128).all()
+    assert (draw(grey(), unsure, threshold=0.2) != 128).any()
+
+
+def test_a_limb_needs_both_its_ends() -> None:
+    keypoints = np.zeros((1, 17, 2))
+    keypoints[0, 5], keypoints[0, 7] = (50, 120), (250, 120)  # left shoulder, left elbow
+    scores = np.zeros((1, 17))
+    scores[0, [5, 7]] = 0.9
+    poses = Poses(keypoints, scores, [[40, 100, 260, 140]], [0.9])
+    assert (draw(grey(), poses)[120, 150] != 128).any()
+    scores[0, 7] = 0.1
+    assert (draw(grey(), dataclasses.replace(poses, scores=scores))[120, 150] == 128).all()
+
+
+def test_sides_differ_in_colour() -> None:
+    def colour(shoulder: int, elbow: int) -> np.ndarray:
+        keypoints, scores = np.zeros((1, 17, 2)), np.zeros((1, 17))
+        keypoints[0, shoulder], keypoints[0, elbow] = (60, 120), (260, 120)
+        scores[0, [shoulder, elbow]] = 1
+        return draw(grey(), Poses(keypoints, scores, [[60, 20, 260, 220]], [1]))[120, 160].astype(int)
+
+    left, right = colour(5, 7), colour(6, 8)
+    assert left[2] > left[0] + 50, "the left arm is warm"
+    assert right[0] > right[2] + 50, "the right arm is cool"
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_limbs_stand_out_on_dark_and_light(level: int) -> None:
+    image = np.full((240, 320, 3), level, np.uint8)
+    result = draw(image, people(COCO, 1)).astype(int)
+    contrast = np.abs(result - level).max(axis=-1)
+    assert contrast.max() > 180
+
+
+def test_limbs_grow_with_the_person() -> None:
+    def painted(size: float) -> float:
+        changed = (draw(grey(1200, 1200), people(COCO, 1, size)) != 128).any(axis=-1).sum()
+        return float(changed) / size  # limbs are about `size` long, so this follows their width
+
+    assert painted(1000) > 1.8 * painted(200)
+
+
+def test_boxes_and_identities() -> None:
+    poses = people(COCO, 1)
+    hidden = dataclasses.replace(poses, scores=np.zeros((1, 17)))
+    assert (draw(grey(), hidden) == 128).all()
+    assert (draw(grey(), hidden, boxes=True)[120, 20] != 128).any()
+    assert (draw(grey(), dataclasses.replace(hidden, ids=[7])) != 128).any()
+    assert (draw(grey(), people(BOX, 1))[120, 20] != 128).any(), "a detector's people are boxes"
+    assert (draw(grey(), people(BOX, 1), boxes=False) == 128).all()
+
+
+def test_strange_numbers_draw_nothing_strange() -> None:
+    poses = people(COCO, 1)
+    keypoints = poses.keypoints.copy()
+    keypoints[0, 0], keypoints[0, 1], keypoints[0, 2] = np.nan, np.inf, (1e9, -1e9)
+    strange = dataclasses.replace(poses, keypoints=keypoints, boxes=[[np.nan, -1e12, np.inf, 5]], ids=[3])
+    assert draw(grey(), strange, boxes=True).shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3)])
+def test_any_picture_size(size: tuple[int, int]) -> None:
+    assert draw(grey(*size), people(COCO), boxes=True).shape == (size[1], size[0], 3)
+
+
+def test_the_scene_is_the_same_at_every_call_and_holds_its_people() -> None:
+    image, poses = draw_scene((640, 360))
+    again, _ = draw_scene((640, 360))
+    assert image.shape == (360, 640, 3) and (image == again).all()
+    assert len(poses) == 4
+    x1, y1, x2, y2 = poses.boxes.T[:, :, None]
+    inside = (poses.keypoints[..., 0] > x1) & (poses.keypoints[..., 0] < x2)
+    assert (inside & (poses.keypoints[..., 1] > y1) & (poses.keypoints[..., 1] < y2)).all()
+    assert (poses.boxes >= 0).all() and (poses.boxes <= [640, 360, 640, 360]).all()

@@ -1,0 +1,192 @@
+"""Result files: their exact form, read back by other tools' rules, and that no half file is ever left."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepose.media.results import BODY_25, FORMATS, Result, as_dict, unique_name, writer
+from edgepose.poses import Poses
+from edgepose.skeleton import BOX, COCO, CROWDPOSE, WHOLEBODY, Skeleton
+
+
+def people(skeleton: Skeleton = COCO, count: int = 2, ids: list[int] | None = None) -> Poses:
+    rng = np.random.default_rng(1)
+    keypoints = rng.random((count, len(skeleton), 2)) * 300
+    boxes = np.sort(rng.random((count, 2, 2)) * 300, axis=1).reshape(count, 4)
+    return Poses(keypoints, rng.random((count, len(skeleton))), boxes, rng.random(count), skeleton, ids)
+
+
+def result(poses: Poses, source: str = "a/000000000785.jpg", frame: int = 0, time: float | None = None) -> Result:
+    return Result(source, frame, time, 640, 480, poses)
+
+
+def write(kind: str, folder: Path, *results: Result) -> Path:
+    made, path = writer(kind, folder)
+    with made:
+        for one in results:
+            made.write(one)
+    return path
+
+
+def test_json_lines_are_the_documented_object(tmp_path: Path) -> None:
+    poses = people(ids=[4, 9])
+    path = write("jsonl", tmp_path, result(poses, "clip.mp4", 3, 0.12), result(Poses.nobody(), "clip.mp4", 4, 0.16))
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert list(first) == ["source", "frame", "time", "width", "height", "people"]
+    assert (first["source"], first["frame"], first["time"], first["width"], first["height"]) == (
+        "clip.mp4",
+        3,
+        0.12,
+        640,
+        480,
+    )
+    assert [list(person) for person in first["people"]] == [["id", "score", "box", "keypoints"]] * 2
+    assert [person["id"] for person in first["people"]] == [4, 9]
+    np.testing.assert_allclose([p["box"] for p in first["people"]], poses.boxes, atol=0.0051)
+    found = np.array([person["keypoints"] for person in first["people"]])
+    assert found.shape == (2, 17, 3)
+    np.testing.assert_allclose(found[..., :2], poses.keypoints, atol=0.0051)
+    np.testing.assert_allclose(found[..., 2], poses.scores, atol=0.000051)
+    assert second["people"] == []
+    assert as_dict(result(people()))["people"][0]["id"] is None
+
+
+def test_numbers_are_short_and_finite() -> None:
+    keypoints, scores = np.full((1, 17, 2), 1 / 3), np.full((1, 17), 2 / 3)
+    keypoints[0, 0], keypoints[0, 1, 1], scores[0, 2] = np.nan, np.inf, -np.inf
+    poses = Poses(keypoints, scores, [[np.nan, 0, np.inf, 1 / 3]], [np.nan])
+    text = json.dumps(as_dict(result(poses)), allow_nan=False)
+    person = json.loads(text)["people"][0]
+    assert person["score"] == 0 and person["box"] == [0, 0, 0, 0.33]
+    assert person["keypoints"][:4] == [[0, 0, 0], [0, 0, 0], [0.33, 0.33, 0], [0.33, 0.33, 0.6667]]
+
+
+def test_coco_results_are_what_coco_tools_read(tmp_path: Path) -> None:
+    poses = people()
+    path = write(
+        "coco", tmp_path, result(poses), result(Poses.nobody(), "b/12.png"), result(people(count=1), "b/x.png")
+    )
+    entries = json.loads(path.read_text())
+    assert [e["image_id"] for e in entries] == [785, 785, 1]
+    assert all(set(e) == {"image_id", "category_id", "keypoints", "score"} for e in entries)
+    assert all(e["category_id"] == 1 and len(e["keypoints"]) == 51 for e in entries)
+    np.testing.assert_allclose(np.reshape(entries[0]["keypoints"], (17, 3))[:, :2], poses.keypoints[0], atol=0.0051)
+
+
+def test_coco_image_ids_never_meet(tmp_path: Path) -> None:
+    one = people(count=1)
+    sources = [result(one, "7.jpg"), result(one, "other/7.jpg"), result(one, "1.jpg")]
+    video = [result(one, "2.mp4", i, i / 10) for i in range(3)]
+    path = write("coco", tmp_path, *sources, *video)
+    assert [e["image_id"] for e in json.loads(path.read_text())] == [7, 1, 2, 3, 4, 5]
+
+
+def test_coco_boxes_of_a_detector(tmp_path: Path) -> None:
+    path = write("coco", tmp_path, result(Poses(np.zeros((1, 0, 2)), np.zeros((1, 0)), [[1, 2, 11, 32]], [0.5], BOX)))
+    assert json.loads(path.read_text()) == [{"image_id": 785, "category_id": 1, "score": 0.5, "bbox": [1, 2, 10, 30]}]
+
+
+def test_csv_has_a_row_per_person_under_names(tmp_path: Path) -> None:
+    poses = people(ids=[3, 5])
+    path = write("csv", tmp_path, result(Poses.nobody()), result(poses, 'odd,"name".jpg'))
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["3", "5"] and [row["person"] for row in rows] == ["0", "1"]
+    assert rows[0]["source"] == 'odd,"name".jpg' and rows[0]["time"] == ""
+    assert abs(float(rows[1]["left_wrist_x"]) - poses.keypoints[1, 9, 0]) < 0.0051
+    assert len(rows[0]) == 12 + 17 * 3 + 1 and [row["guessed"] for row in rows] == ["0", "0"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_who_is_guessed_is_marked_in_every_format(kind: str, tmp_path: Path) -> None:
+    """The second of two people was not seen in this frame."""
+    one = dataclasses.replace(result(people(ids=[4, 9]), "clip.mp4", 3, 0.12), guessed=np.array([False, True]))
+    path = write(kind, tmp_path, one)
+    if kind == "csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            assert [(row["id"], row["guessed"]) for row in csv.DictReader(file)] == [("4", "0"), ("9", "1")]
+        return
+    content = json.loads((path if path.is_file() else next(path.iterdir())).read_text())
+    entries = content if kind == "coco" else content["people"]
+    assert [entry.get("guessed") for entry in entries] == [None, True]
+
+
+def test_csv_refuses_a_second_skeleton(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one file per skeleton"):
+        write("csv", tmp_path, result(people()), result(people(CROWDPOSE)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_openpose_has_a_file_per_frame_in_body_25(tmp_path: Path) -> None:
+    poses = people(count=1)
+    folder = write("openpose", tmp_path, result(poses, "x/clip.mp4", 12, 0.5), result(Poses.nobody(), "x/clip.mp4", 13))
+    names = ["clip_000000000012_keypoints.json", "clip_000000000013_keypoints.json"]
+    assert sorted(p.name for p in folder.iterdir()) == names
+    content = json.loads((folder / names[0]).read_text())
+    assert content["version"] == 1.3 and len(content["people"]) == 1
+    body = np.reshape(content["people"][0]["pose_keypoints_2d"], (25, 3))
+    np.testing.assert_allclose(body[0, :2], poses.keypoints[0, 0], atol=0.0051)  # nose
+    np.testing.assert_allclose(body[4, :2], poses.keypoints[0, 10], atol=0.0051)  # right wrist
+    np.testing.assert_allclose(body[1, :2], poses.keypoints[0, 5:7].mean(axis=0), atol=0.011)  # neck
+    np.testing.assert_allclose(body[8, :2], poses.keypoints[0, 11:13].mean(axis=0), atol=0.011)  # middle hip
+    assert body[8, 2] == pytest.approx(poses.scores[0, 11:13].min(), abs=1e-4)
+    assert (body[19:] == 0).all()
+    assert json.loads((folder / names[1]).read_text())["people"] == []
+
+
+def test_openpose_neck_is_zero_unless_both_shoulders_are_seen(tmp_path: Path) -> None:
+    scores = np.ones((1, 17))
+    scores[0, 5] = 0
+    folder = write("openpose", tmp_path, result(Poses(np.ones((1, 17, 2)), scores, [[0, 0, 1, 1]], [1])))
+    person = json.loads(next(folder.iterdir()).read_text())["people"][0]
+    assert person["pose_keypoints_2d"][3:6] == [0, 0, 0]
+
+
+def test_openpose_hands_and_face_of_wholebody(tmp_path: Path) -> None:
+    poses = people(WHOLEBODY, 1)
+    person = json.loads(next(write("openpose", tmp_path, result(poses)).iterdir()).read_text())["people"][0]
+    assert len(person["face_keypoints_2d"]) == 210 and len(person["hand_left_keypoints_2d"]) == 63
+    left_hand = np.reshape(person["hand_left_keypoints_2d"], (21, 3))
+    np.testing.assert_allclose(left_hand[:, :2], poses.keypoints[0, 91:112], atol=0.0051)
+    body = np.reshape(person["pose_keypoints_2d"], (25, 3))
+    np.testing.assert_allclose(body[22, :2], poses.keypoints[0, 20], atol=0.0051)  # right big toe
+
+
+def test_body_25_names_exist() -> None:
+    names = {name for entry in BODY_25 for name in ([entry] if isinstance(entry, str) else entry)}
+    assert names <= set(WHOLEBODY.names) and len(BODY_25) == 25
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_results_make_a_readable_file(kind: str, tmp_path: Path) -> None:
+    path = write(kind, tmp_path)
+    text = path.read_text() if path.is_file() else "".join(p.name for p in path.iterdir())
+    assert text.replace("\n", "").startswith({"coco": "[]", "csv": "source,frame,time"}.get(kind, ""))
+    assert text if kind in ("coco", "csv") else not text
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "coco", "csv"])
+def test_a_failure_leaves_nothing_and_keeps_what_was_there(kind: str, tmp_path: Path) -> None:
+    path = write(kind, tmp_path, result(people()))
+    before = path.read_bytes()
+    made, _ = writer(kind, tmp_path)
+    with pytest.raises(RuntimeError), made:
+        made.write(result(people(count=1)))
+        raise RuntimeError
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_name_twice_gets_a_number() -> None:
+    taken: dict[str, str] = {}
+    assert [unique_name("a", source, taken) for source in ("x", "y", "x", "z")] == ["a", "a-2", "a", "a-3"]
+
+
+def test_unknown_format(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown format 'xml', expected one of"):
+        writer("xml", tmp_path)

@@ -1,0 +1,134 @@
+"""A source is whatever a user types."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.media.images import write_image
+from edgepose.media.sources import Source, expand, frames
+from edgepose.media.video import Frame, VideoWriter
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    image = np.full((32, 48, 3), 90, np.uint8)
+    for name in ("10.jpg", "2.png", "1.PNG", ".hidden.jpg"):
+        (tmp_path / name).write_bytes(cv2.imencode(Path(name).suffix.lower(), image)[1].tobytes())
+    (tmp_path / "plain").write_bytes((tmp_path / "2.png").read_bytes())
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "README").write_text("not a picture either")
+    (tmp_path / "deep").mkdir()
+    write_image(tmp_path / "deep" / "3.webp", image)
+    with VideoWriter(tmp_path / "clip.mp4") as writer:
+        for index in range(4):
+            writer.write(Frame(image, index / 10, index))
+    return tmp_path
+
+
+def names(found: list[Source], folder: Path) -> list[str]:
+    return [str(Path(source.location).relative_to(folder)) for source in found]
+
+
+def test_a_folder_in_counting_order(folder: Path) -> None:
+    found = expand(folder)
+    assert names(found, folder) == ["1.PNG", "2.png", "10.jpg", "clip.mp4", "plain"]
+    assert [source.kind for source in found] == ["picture", "picture", "picture", "video", "picture"]
+    assert expand(str(folder) + "/") == found
+
+
+def test_patterns(folder: Path) -> None:
+    assert names(expand(f"{folder}/*.png"), folder) == ["2.png"]
+    assert names(expand(f"{folder}/*"), folder) == ["1.PNG", "2.png", "10.jpg", "clip.mp4", "plain"]
+    assert names(expand(f"{folder}/**/*.webp"), folder) == ["deep/3.webp"]
+    assert names(expand(f"{folder}/?.[pP]*"), folder) == ["1.PNG", "2.png"]
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="got an empty name"):
+        expand(source)
+    assert len(expand(".")) == 5
+
+
+def test_a_name_with_stars_in_it(folder: Path) -> None:
+    os.rename(folder / "10.jpg", folder / "a[1]*.jpg")
+    assert expand(folder / "a[1]*.jpg") == [Source(str(folder / "a[1]*.jpg"), "picture")]
+
+
+def test_content_counts_more_than_the_name(folder: Path) -> None:
+    os.rename(folder / "clip.mp4", folder / "clip.jpg")
+    os.rename(folder / "10.jpg", folder / "picture.mp4")
+    assert expand(folder / "clip.jpg")[0].kind == "video"
+    assert expand(folder / "picture.mp4")[0].kind == "picture"
+    assert expand(folder / "plain")[0].kind == "picture"
+    assert expand(folder / ".hidden.jpg")[0].kind == "picture"
+    (folder / "empty.mp4").touch()
+    assert expand(folder / "empty.mp4")[0].kind == "video"
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\0\0\0\x20ftypisom", "video"),
+        (b"\x1a\x45\xdf\xa3", "video"),
+        (b"RIFF\0\0\0\0AVI LIST", "video"),
+        (b"G" + b"\0" * 187 + b"G" + b"\0" * 300, "video"),
+        (b"\xff\xd8\xff\xe0", "picture"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "picture"),
+        (b"RIFF\0\0\0\0WAVEfmt ", None),
+        (b"\0\0\0\x20ftypheic", None),
+        (b"%PDF-1.7", None),
+        (b"", None),
+    ],
+)
+def test_first_bytes(head: bytes, kind: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "unnamed"
+    path.write_bytes(head)
+    if kind:
+        assert expand(path) == [Source(str(path), kind)]
+    else:
+        with pytest.raises(ValueError, match="expected a picture or a video"):
+            expand(path)
+
+
+def test_cameras_and_streams() -> None:
+    assert expand("0") == [Source("0", "camera")] and expand("12") == [Source("12", "camera")]
+    for url in ("rtsp://me:pw@host:554/live", "http://host/a.mp4?x=1", "HTTPS://host/s.m3u8", "udp://239.0.0.1:1234"):
+        assert expand(url) == [Source(url, "stream")]
+    for url in ("ftp://host/a.mp4", "file:///etc/passwd", "concat://a"):
+        with pytest.raises(ValueError, match="expected"):
+            expand(url)
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "deep/a.PNG?size=large&of=a.mp4", "a.webp#part"])
+def test_pictures_behind_urls_are_to_be_saved_first(path: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected a video URL, got .*save it first, such as with `curl -O URL`"
+    ) as told:
+        expand(f"https://me:secret@host/{path}")
+    assert f"https://***@host/{path}" in str(told.value) and "secret" not in str(told.value)
+
+
+def test_nothing_there(folder: Path) -> None:
+    (folder / "void").mkdir()
+    for source in ("none.jpg", "*.bmp", "void", "void/*", "no/such/**/*.png", "notes.txt"):
+        with pytest.raises(ValueError, match="expected") as caught:
+            expand(folder / source)
+        assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+def test_frames(folder: Path) -> None:
+    (picture,) = frames(expand(folder / "2.png")[0])
+    assert picture.image.shape == (32, 48, 3) and (picture.image == 90).all()
+    assert (picture.time, picture.index, picture.poses) == (None, 0, None)
+    assert [frame.time for frame in frames(expand(folder / "clip.mp4")[0])] == [0.0, 0.1, 0.2, 0.3]
+    with pytest.raises(ConnectionError, match="cannot open camera 98"):
+        next(frames(Source("98", "camera")))
+    with pytest.raises(ConnectionError, match="does not play"):
+        next(frames(Source("rtsp://127.0.0.1:1/x", "stream")))
+    with pytest.raises(ValueError, match="too large"):
+        next(frames(expand(folder / "2.png")[0], max_pixels=100))

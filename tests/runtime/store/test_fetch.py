@@ -1,0 +1,341 @@
+"""Fetching from a server on this machine: interruptions, damage, races, and archives that mean no good."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgepose.runtime.store import download as downloading
+from edgepose.runtime.store import fetch as fetching
+from edgepose.runtime.store.fetch import PUBLISHED, Published, cache_dir, cached, fetch
+from tests.runtime.small import SIMCC
+
+ROOT = Path(__file__).resolve().parents[3]
+MODEL = bytes(range(256)) * 2000  # 512 kB; what is in it does not matter here
+SHA = hashlib.sha256(MODEL).hexdigest()
+
+
+def archive(*members: tuple[str, bytes]) -> bytes:
+    """A zip, stored, so that its size is that of what is in it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as opened:
+        for name, data in members or (("20230504/m/end2end.onnx", MODEL), ("20230504/m/detail.json", b"{}")):
+            opened.writestr(name, data)
+    return out.getvalue()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files`, with Range and ETag unless told otherwise, and remembers every request."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str | None]] = []  # path, Range
+        self.ranges = True
+        self.tags = True
+        self.stop_after: list[int] = []  # bytes of the body that the next answers send before they hang up
+        self.stall_after: list[int] = []  # bytes of the body that the next answers send before they say nothing more
+        self.delay = 0.0  # seconds before every 16 kB
+        self.ended = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are part of the tests."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.requests.append((self.path, wanted))
+        data = self.server.files.get(self.path.lstrip("/"))
+        if data is None:
+            self.send_error(404)
+            return
+        tag, start = f'"{hashlib.md5(data).hexdigest()}"', 0
+        if wanted and self.server.ranges and self.headers.get("If-Range") == tag:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(data) - start))
+        if self.server.tags:
+            self.send_header("ETag", tag)
+        self.end_headers()
+        body = data[start:]
+        if self.server.stop_after:
+            body = body[: self.server.stop_after.pop(0)]
+        stall = self.server.stall_after.pop(0) if self.server.stall_after else len(body)
+        for at in range(0, stall, 1 << 14):
+            self.server.ended.wait(self.server.delay)
+            self.wfile.write(body[at : min(at + (1 << 14), stall)])
+        if stall < len(body):
+            self.server.ended.wait()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(PUBLISHED, "small", Published("sdk/small.zip", SIMCC))
+    made.files["sdk/small.zip"] = archive()
+    yield made
+    made.ended.set()
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def get(server: Server, **options: Any) -> Path:
+    return fetch("small", mirrors=[server.url], **options)
+
+
+def left(cache: Path) -> set[str]:
+    """Files in the cache that are no locks."""
+    return {path.name for path in cache.iterdir() if path.suffix != ".lock"}
+
+
+def test_fetched_once_and_checked_ever_after(server: Server) -> None:
+    assert cached("small") is None
+    seen: list[tuple[int, int | None]] = []
+    path = get(server, progress=lambda done, total: seen.append((done, total)))
+    size = len(server.files["sdk/small.zip"])
+    assert path == cache_dir() / "small.onnx" and path.read_bytes() == MODEL and seen[-1] == (size, size)
+    assert left(cache_dir()) == {"small.onnx", "small.json", "manifest.json"}
+    assert json.loads((cache_dir() / "manifest.json").read_text()) == {"small": SHA}
+    assert json.loads((cache_dir() / "small.json").read_text())["name"] == SIMCC.name
+    assert get(server) == cached("small") == path and len(server.requests) == 1
+
+
+def test_one_flipped_bit_is_refused_and_repaired(server: Server) -> None:
+    path = get(server)
+    data = bytearray(MODEL)
+    data[1000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"is not what was fetched: expected sha256 .*edgepose models --fetch small"):
+        cached("small")
+    assert get(server).read_bytes() == MODEL and cached("small") == path
+    path.write_bytes(data)
+    server.files["sdk/small.zip"] = archive(("end2end.onnx", MODEL + b"!"))
+    with pytest.raises(ValueError, match="is not the model on record"):
+        get(server)
+    assert path.read_bytes() == data, "what is refused replaces nothing"
+
+
+def test_a_stated_hash_counts_from_the_first_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PUBLISHED, "small", Published("sdk/small.zip", SIMCC, "0" * 64))
+    with pytest.raises(ValueError, match=f"expected sha256 000000000000..., got {SHA[:12]}..."):
+        get(server)
+    assert left(cache_dir()) == set()
+    monkeypatch.setitem(PUBLISHED, "small", Published("sdk/small.zip", SIMCC, SHA))
+    assert get(server).read_bytes() == MODEL
+
+
+def test_a_cut_body_is_continued(server: Server) -> None:
+    server.stop_after = [100_000, 200_000, 0, 0]
+    assert get(server).read_bytes() == MODEL
+    assert [wanted for _, wanted in server.requests] == [
+        None, "bytes=100000-", "bytes=300000-", "bytes=300000-", "bytes=300000-",
+    ]  # fmt: skip
+
+
+def test_what_came_is_kept_for_the_next_time(server: Server) -> None:
+    server.stop_after = [100_000, 0, 0, 0]
+    with pytest.raises(ConnectionError, match=r"could not fetch small .*stopped after 100000 of \d+ bytes.*is kept"):
+        get(server)
+    assert cached("small") is None
+    assert get(server).read_bytes() == MODEL and server.requests[-1][1] == "bytes=100000-"
+
+
+@pytest.mark.parametrize("lacking", ["ranges", "tags"])
+def test_a_server_that_cannot_continue_starts_again(server: Server, lacking: str) -> None:
+    setattr(server, lacking, False)
+    server.stop_after = [100_000]
+    assert get(server).read_bytes() == MODEL and len(server.requests) == 2
+
+
+def test_a_file_that_changed_meanwhile_is_not_glued_together(server: Server) -> None:
+    server.stop_after = [100_000, 0, 0, 0]
+    with pytest.raises(ConnectionError):
+        get(server)
+    other = MODEL[::-1]
+    server.files["sdk/small.zip"] = archive(("end2end.onnx", other))
+    assert get(server).read_bytes() == other
+
+
+def test_a_killed_download_goes_on(server: Server) -> None:
+    server.stall_after = [100_000] * 3
+    part = cache_dir() / "small.part"
+    for _ in range(3):
+        enough = size(part) + 30_000
+        with child(server) as process:
+            wait_until(lambda enough=enough: size(part) > enough)
+            process.send_signal(signal.SIGKILL)
+        assert cached("small") is None and not (cache_dir() / "small.onnx").exists()
+    assert get(server).read_bytes() == MODEL
+    starts = [int(wanted[6:-1]) for _, wanted in server.requests[1:] if wanted]
+    assert len(starts) == 3 and starts == sorted(starts) and starts[0] >= 30_000
+
+
+def test_two_processes_fetch_it_once(server: Server) -> None:
+    server.delay = 0.01
+    with child(server) as first, child(server) as second:
+        outputs = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert outputs == [f"{cache_dir() / 'small.onnx'}\n"] * 2
+    assert len(server.requests) == 1 and cached("small") is not None
+
+
+def child(server: Server) -> subprocess.Popen[str]:
+    script = f"""
+from edgepose.runtime.store.fetch import PUBLISHED, Published, fetch
+from edgepose.spec import ModelSpec
+PUBLISHED["small"] = Published("sdk/small.zip", ModelSpec.from_json({SIMCC.to_json()!r}))
+print(fetch("small", mirrors=[{server.url!r}]))
+"""
+    return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def wait_until(reached: Any) -> None:
+    end = time.monotonic() + 300
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_second_mirror_is_tried(server: Server) -> None:
+    nobody = "http://127.0.0.1:1/"
+    assert fetch("small", mirrors=[nobody, f"{server.url}elsewhere/", server.url]).read_bytes() == MODEL
+    (cache_dir() / "small.onnx").unlink()
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1/.*refused.*elsewhere/sdk/small\.zip: HTTP 404"):
+        fetch("small", mirrors=[nobody, f"{server.url}elsewhere/"])
+
+
+def test_a_stalled_server_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "ATTEMPTS", 1)
+    server.delay = 100
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="timed out"):
+        get(server, timeout=0.2)
+    assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"<html>not found</html>", "broken archive"),
+        (b"", "broken archive"),
+        (archive(("readme.txt", b"")), "found 0"),
+        (archive(("a/end2end.onnx", MODEL), ("b/end2end.onnx", MODEL)), "found 2"),
+        (archive()[:-100], "broken archive"),
+        (archive().replace(MODEL[:500], b"x" * 500, 1), "broken archive.*CRC"),
+    ],
+)
+def test_bad_archives_are_refused(server: Server, data: bytes, message: str) -> None:
+    server.files["sdk/small.zip"] = data
+    with pytest.raises(ValueError, match=message):
+        get(server)
+    assert left(cache_dir()) == set()
+    server.files["sdk/small.zip"] = archive()
+    assert get(server).read_bytes() == MODEL
+
+
+def test_names_in_an_archive_lead_nowhere(server: Server, tmp_path: Path) -> None:
+    server.files["sdk/small.zip"] = archive(("../../../escaped.onnx", MODEL))
+    assert get(server).read_bytes() == MODEL
+    assert not list(tmp_path.rglob("escaped*")) and left(cache_dir()) == {"small.onnx", "small.json", "manifest.json"}
+
+
+def test_there_is_a_limit_to_what_is_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("end2end.onnx", bytes(3_000_000))
+    server.files["sdk/small.zip"] = bomb.getvalue()
+    monkeypatch.setattr(fetching, "MAX_BYTES", 2_000_000)
+    with pytest.raises(ValueError, match="small is too large"):
+        get(server)
+    server.files["sdk/small.zip"] = archive()
+    monkeypatch.setattr(downloading, "MAX_BYTES", 200_000)
+    with pytest.raises(ConnectionError, match="it is too large"):
+        get(server)
+    assert left(cache_dir()) == set()
+
+
+def test_only_web_addresses_and_known_names(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected an https address"):
+        fetch("small", mirrors=[tmp_path.as_uri() + "/"])
+    with pytest.raises(ValueError, match=r"unknown model 'small-ish', expected one of .*rtmpose-t"):
+        fetch("small-ish")
+
+
+def test_a_damaged_manifest_is_one_sentence(server: Server) -> None:
+    get(server)
+    for text in ("{", "[]", '{"small": 1}'):
+        (cache_dir() / "manifest.json").write_text(text)
+        with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+            cached("small")
+
+
+def test_reading_the_cache_writes_nothing(server: Server) -> None:
+    path = get(server)
+    before = {file: file.stat().st_mtime_ns for file in (cache_dir(), *cache_dir().iterdir())}
+    server.files.clear()
+    assert get(server) == cached("small") == path
+    assert {file: file.stat().st_mtime_ns for file in (cache_dir(), *cache_dir().iterdir())} == before
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions bind neither root nor Windows")
+def test_a_read_only_cache(server: Server) -> None:
+    path = get(server)
+    cache_dir().chmod(0o555)
+    try:
+        assert get(server) == path
+        path.write_bytes(b"damaged")
+        with pytest.raises(PermissionError, match="set EDGEPOSE_CACHE"):
+            get(server)
+    finally:
+        cache_dir().chmod(0o755)
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path))
+    assert cache_dir() == tmp_path
+    monkeypatch.delenv("EDGEPOSE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert cache_dir() == tmp_path / "xdg" / "edgepose"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_dir().parts[-3:] == ("Library", "Caches", "edgepose")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert cache_dir() == tmp_path / "local" / "edgepose" / "cache"
