@@ -364,6 +364,13 @@ def test_passwords_in_urls_are_not_shown(model: Path) -> None:
     assert "secret" not in result.output and result.exit_code == 1
 
 
+def test_no_bar_prints_nothing(model: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich 13.8 writes an empty line when a bar is stopped that is not shown."""
+    monkeypatch.setattr("rich.progress.Progress.stop", lambda self: self.console.print())
+    result = run("predict", picture, "--model", model)
+    assert result.exit_code == 0 and result.stderr == ""
+
+
 def test_bench_prints_an_object_per_row(model: Path) -> None:
     result = run("bench", model, "--seconds", "0.05", "--json")
     assert result.exit_code == 0, result.output

@@ -34,7 +34,8 @@ class Screen:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.progress.stop()
+        if not self.progress.disable:  # rich 13 ends even a bar that never was with an empty line
+            self.progress.stop()
 
     @property
     def shows_bars(self) -> bool:
