@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,18 +14,21 @@ import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
+from edgepose.data.augment import STRONG, Strength
 from edgepose.runtime.scene import draw_scene
 from tests.goldens import folder
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse
+from edgepose.commands.train import parse, planned
 from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.families import prepare
+from edgepose.train.loop import Step
+from edgepose.train.options import TopDown
 from edgepose.train.process import quicken_process
 from edgepose.train.recipes import RECIPES, override
-from edgepose.train.run import training_sets
+from edgepose.train.run import Settings, train_model, training_sets
 from edgepose.train.validation import validation
 
 pytestmark = pytest.mark.torch
@@ -85,6 +90,37 @@ def test_a_one_stage_network_alone_then_beside_itself_goes_on_where_it_stopped(d
     parts, _ = checkpoint.load(tmp_path / "whole" / "last.safetensors")
     assert int(parts["extra"]["steps"]) == 2
     assert not any(name.startswith(("level", "head.", "adapters")) for name in parts["network"])
+
+
+def test_a_recipe_may_be_a_file_and_words_reach_what_is_nested_in_it(data: str, tmp_path: Path) -> None:
+    values = {"family": "top-down", "model": "rtmpose-t", "epochs": 9, "batch": 4, "lr": 1e-3, "stage2": 0,
+              "mild": {"scale": [1, 1], "rotation": 0, "shift": 0, "cutout": 0}}  # fmt: skip
+    (tmp_path / "mine.json").write_text(json.dumps(values))
+    words = ["strong.rotation=12.5", "mild.scale=0.5,1.5", "stage2=1"]
+    last = train(data, tmp_path / "run", *words, recipe=str(tmp_path / "mine.json"))
+    path = Path(str(last["checkpoint"]))
+    stored = checkpoint.recipe_of(checkpoint.load(path)[1], path)
+    assert (stored.epochs, stored.lr, stored.stage2) == (1, 1e-3, 1)
+    assert stored.options == TopDown(strong=replace(STRONG, rotation=12.5), mild=Strength((0.5, 1.5), 0, 0, 0))
+    assert planned(str(tmp_path / "mine.json"), [f"data={data}"])[1].out == Path("runs/mine")
+
+
+def test_training_from_python_is_that_of_the_command_line(data: str, tmp_path: Path) -> None:
+    words = ["epochs=2", "batch=4", "overfit=4", "input_size=64x64", "precision=fp32", "threads=1", "validate_every=1"]
+    steps: list[Step] = []
+    rows: list[dict[str, Any]] = []
+    labels, _, pictures = data.rpartition(":")
+    settings = Settings([(Path(labels), Path(pictures), 1)], tmp_path / "python", [(Path(labels), Path(pictures), 1)])
+    trained = train_model(override(RECIPES["rtmpose-t"], words), settings, report=steps.append, record=rows.append)
+    assert [step.iteration for step in steps] == [1, 2] and trained.row == rows[-1]
+    written = [json.loads(line) for line in (tmp_path / "python" / "log.jsonl").read_text().splitlines()]
+    assert written == rows and [row["epoch"] for row in rows] == [1, 2]
+    last = train(data, tmp_path / "words", f"val={data}", "epochs=2", "validate_every=1")
+    assert {k: v for k, v in last.items() if k not in ("checkpoint", "seconds")} == {
+        k: v for k, v in trained.row.items() if k != "seconds"
+    }
+    ours, theirs = (checkpoint.load(path)[0]["network"] for path in (trained.checkpoint, str(last["checkpoint"])))
+    assert all(bool((ours[name] == theirs[name]).all()) for name in ours)
 
 
 def test_a_set_may_be_listed_several_times(data: str) -> None:

@@ -15,7 +15,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="Name of a recipe (a wrong one lists them all) or its JSON file, or of a network that was searched."
+            help="Name of a recipe (a wrong one lists them all), its JSON file, or a network that was searched."
         ),
     ],
     settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="See above.")] = None,
@@ -48,7 +48,7 @@ def train(
     memory=GB  for decoded pictures, of all sets and processes together; a quarter of what is free if not said
 
     device=cpu|cuda, tensorboard=1, and every field of the recipe: epochs=10 lr=1e-3 input_size=192x256
-    strong.rotation=40 strong.scale=0.7,1.3 ...; fields that only another family of networks has are refused
+    strong.rotation=40 strong.scale=0.7,1.3 ...; what only another family of networks has is refused
 
     Under `torchrun` the processes share every batch.
     """

@@ -30,12 +30,12 @@ Size = tuple[int, int]  # w, h
 # Random resize and probability of mix-up per size, as published in MMDetection's configs/rtmdet and, for nano,
 # in MMPose's projects/rtmpose/rtmdet.
 DETECTOR_VIEWS = {
-    "nano": ((0.5, 1.5), 0.0),
-    "tiny": ((0.5, 2.0), 0.5),
-    "s": ((0.5, 2.0), 1.0),
-    "m": ((0.1, 2.0), 1.0),
-    "l": ((0.1, 2.0), 1.0),
-    "x": ((0.1, 2.0), 1.0),
+    "rtmdet-nano": ((0.5, 1.5), 0.0),
+    "rtmdet-tiny": ((0.5, 2.0), 0.5),
+    "rtmdet-s": ((0.5, 2.0), 1.0),
+    "rtmdet-m": ((0.1, 2.0), 1.0),
+    "rtmdet-l": ((0.1, 2.0), 1.0),
+    "rtmdet-x": ((0.1, 2.0), 1.0),
 }
 
 
@@ -48,7 +48,7 @@ def detector_task(recipe: Recipe, options: Detector, data: Sets, on_bad: OnBad =
     if options.hint_weight and not (options.teacher and options.teacher_weight):
         raise ValueError(f"hint_weight={options.hint_weight} needs a teacher, whose inner maps are learnt from")
     sets = [read_boxes(annotations, pictures) * repeat for annotations, pictures, repeat in data]
-    published, mixup = DETECTOR_VIEWS[recipe.model.removeprefix("rtmdet-")]
+    published, mixup = DETECTOR_VIEWS[recipe.model]
     records = [record for records in sets for record in records]
     samples = Detections(records, width, options.views or published, mixup, on_bad)
     if len(samples) == 0:

@@ -66,6 +66,9 @@ def train_model(
 ) -> Trained:
     """Train a recipe, resuming what its folder holds; under `torchrun` the processes share every batch.
 
+    It changes settings of the whole process that make training quicker: torch's threads, OpenCV's, and how memory is
+    allocated (`process.quicken_process`).
+
     report is called after every step, record with every row of the log, say with a line on what needs attention; all in
     the first process alone.
 

@@ -118,7 +118,7 @@ def test_the_first_five_count_and_classes_meet_by_name(tmp_path: Path) -> None:
 def test_what_a_classifier_cannot_use_is_refused(tmp_path: Path) -> None:
     data = draw(tmp_path / "train", 1, 0)
     with pytest.raises(ValueError, match="a folder with a sub-folder of pictures for each class"):
-        parse("efficientnet-b0", ["data=labels.json:pictures"])
+        parse("efficientnet-b0", ["data=labels.json:pictures"], folders=True)
     with pytest.raises(ValueError, match="add data=FOLDER"):
         parse("efficientnet-b0", [], folders=True)
     with pytest.raises(ValueError, match="expected ANNOTATIONS"):
