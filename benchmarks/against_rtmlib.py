@@ -186,7 +186,7 @@ def edgepose_jobs(
         border=114, layout="nchw", mean=MEAN, std=STD,
     )  # fmt: skip
     posed = ModelSpec(
-        "rtmpose-s", "simcc", (192, 256), per_person=True, layout="nchw", colour="rgb", mean=MEAN[::-1], std=STD[::-1]
+        "rtmpose-s", "simcc", (192, 256), per_person=True, layout="nchw", color="rgb", mean=MEAN[::-1], std=STD[::-1]
     )
     detector = Estimator(open_model(folder / "det.onnx", seen, backend, threads))
     network = open_model(folder / "pose.onnx", posed, backend, threads)

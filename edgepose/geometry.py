@@ -1,6 +1,6 @@
 """Boxes and affine maps.
 
-Pixel centres are at integer coordinates (OpenCV's convention). Everything that moves pixels is one 2x3 matrix that
+Pixel centers are at integer coordinates (OpenCV's convention). Everything that moves pixels is one 2x3 matrix that
 maps image pixels to network pixels: a crop, a letterbox, a mirror. Labels go through the same matrix, results through
 its inverse. Letters: N people, K keypoints; boxes are x1, y1, x2, y2; sizes are (w, h).
 """
@@ -43,20 +43,20 @@ def fixed_aspect(scales: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def crop_matrices(boxes: np.ndarray, size: tuple[int, int], padding: float = 1.25, udp: bool = False) -> np.ndarray:
     """One crop per box: (N, 4) boxes -> (N, 2, 3) maps to a view of `size`.
 
-    The box is padded about its centre, grown to the view's aspect, and scaled. Without `udp` its centre lands on
-    (w/2, h/2) and its width on w (RTMPose's published warp); with `udp` its centre lands on ((w-1)/2, (h-1)/2) and the
+    The box is padded about its center, grown to the view's aspect, and scaled. Without `udp` its center lands on
+    (w/2, h/2) and its width on w (RTMPose's published warp); with `udp` its center lands on ((w-1)/2, (h-1)/2) and the
     factors are (w-1)/width and (h-1)/height (Huang et al., 2020; the CSPNeXt-UDP pre-training).
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     scales = fixed_aspect((boxes[:, 2:] - boxes[:, :2]) * padding, size)
-    return view_matrices(centres, scales, np.zeros(len(boxes)), size, udp)
+    return view_matrices(centers, scales, np.zeros(len(boxes)), size, udp)
 
 
 def view_matrices(
-    centres: np.ndarray, scales: np.ndarray, degrees: np.ndarray, size: tuple[int, int], udp: bool = False
+    centers: np.ndarray, scales: np.ndarray, degrees: np.ndarray, size: tuple[int, int], udp: bool = False
 ) -> np.ndarray:
-    """Views of `size` around centres (N, 2) with side lengths scales (N, 2), turned by degrees (N,) -> (N, 2, 3).
+    """Views of `size` around centers (N, 2) with side lengths scales (N, 2), turned by degrees (N,) -> (N, 2, 3).
 
     Sides of zero length count as one pixel. Only the width sets the magnification unless `udp`, as published.
     """
@@ -72,7 +72,7 @@ def view_matrices(
     matrices[:, 0, 0], matrices[:, 0, 1] = cos * factor_x, -sin * factor_x
     matrices[:, 1, 0], matrices[:, 1, 1] = sin * factor_y, cos * factor_y
     middle = np.array([width, height]) / 2
-    matrices[:, :, 2] = middle - np.einsum("nij,nj->ni", matrices[:, :, :2], centres)
+    matrices[:, :, 2] = middle - np.einsum("nij,nj->ni", matrices[:, :, :2], centers)
     return matrices
 
 
@@ -80,7 +80,7 @@ def letterbox_matrix(image_size: tuple[int, int], size: tuple[int, int]) -> np.n
     """The picture scaled to fit `size`, aspect kept, in the top-left corner -> (2, 3).
 
     As RTMDet and YOLOX resize: sides rounded to whole pixels (int(x * ratio + .5)), each axis scaled by its own rounded
-    ratio, half-pixel centres (cv2.resize).
+    ratio, half-pixel centers (cv2.resize).
     """
     resized = letterbox_size(image_size, size)
     sx, sy = resized[0] / image_size[0], resized[1] / image_size[1]
@@ -97,7 +97,7 @@ def letterbox_size(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[
 def middle_matrix(image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """The picture scaled to fit `size`, aspect kept, in the middle -> (2, 3).
 
-    HigherHRNet's test geometry (lib/utils/transforms.py of its code): the picture's centre, rounded to a whole pixel,
+    HigherHRNet's test geometry (lib/utils/transforms.py of its code): the picture's center, rounded to a whole pixel,
     lands on (w/2, h/2). At the size that `whole_size` gives the shorter side fits exactly and the longer one may lose
     part of a pixel.
     """
@@ -105,8 +105,8 @@ def middle_matrix(image_size: tuple[int, int], size: tuple[int, int]) -> np.ndar
     short = int(image_size[0] >= image_size[1])
     lost = image_size[1 - short] - size[1 - short] / factors[short]
     sides = np.array([[size[0], size[1]]]) / (factors[short] if lost < 1 else min(factors))
-    centre = np.array([[int(side / 2 + 0.5) for side in image_size]], np.float64)
-    return view_matrices(centre, sides, np.zeros(1), size)[0]
+    center = np.array([[int(side / 2 + 0.5) for side in image_size]], np.float64)
+    return view_matrices(center, sides, np.zeros(1), size)[0]
 
 
 def whole_size(image_size: tuple[int, int], side: int, scale: float = 1.0, smallest: float = 1.0) -> tuple[int, int]:

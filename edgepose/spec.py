@@ -11,13 +11,15 @@ from typing import Any, Literal, get_args
 
 from edgepose.skeleton import SKELETONS, Skeleton
 
-FORMAT = 1  # raised when a field changes its meaning, so that an old runtime refuses a newer file
+FORMAT = 2  # raised when a field changes its name or meaning, so that an old runtime refuses a newer file
+# What fields of specs, recipes and parts of checkpoints were called in format 1 -> now. Files alone may have old names.
+OLD_NAMES = {"colour": "color", "licence": "license", "optimiser": "optimizer"}
 Warp = Literal["box", "udp", "letterbox", "middle"]
 Layout = Literal["nhwc", "nchw"]
-Colour = Literal["bgr", "rgb"]
+Color = Literal["bgr", "rgb"]
 WARPS: tuple[Warp, ...] = get_args(Warp)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-COLOURS: tuple[Colour, ...] = get_args(Colour)
+COLORS: tuple[Color, ...] = get_args(Color)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ModelSpec:
     """What travels inside a model file (ONNX metadata key ``edgepose``) or beside it (``model.json``).
 
     Files exported by edgepose take uint8 BGR NHWC, so ``mean``/``std`` stay at 0/1; foreign files (the published
-    RTMPose, RTMDet and YOLOX exports) take float NCHW, and the runtime normalises as stated here.
+    RTMPose, RTMDet and YOLOX exports) take float NCHW, and the runtime normalizes as stated here.
     """
 
     name: str
@@ -36,12 +38,12 @@ class ModelSpec:
     per_person: bool = False  # True: the network sees one crop per person, False: the whole picture
     warp: Warp = "box"  # box: RTMPose's crop, udp: unbiased crop; whole, letterbox: top-left, middle: in the middle
     padding: float = 1.25  # crop side / box side (per_person)
-    border: int = 0  # grey level outside the picture
-    layout: Layout = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalised by the runtime
-    colour: Colour = "bgr"  # order the network wants
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted, in the order of `colour`
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # divided by, in the order of `colour`
-    licence: str = ""
+    border: int = 0  # gray level outside the picture
+    layout: Layout = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalized by the runtime
+    color: Color = "bgr"  # order the network wants
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted, in the order of `color`
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # divided by, in the order of `color`
+    license: str = ""
     training_data: tuple[str, ...] = ()
     accuracy: Mapping[str, float] = field(default_factory=dict)  # measured, e.g. {"coco_mini val AP, true boxes": 0.31}
 
@@ -56,7 +58,7 @@ class ModelSpec:
             raise ValueError(
                 f"spec of {self.name}: unknown skeleton {self.skeleton!r}, expected one of {list(SKELETONS)}"
             )
-        for name, allowed in (("warp", WARPS), ("layout", LAYOUTS), ("colour", COLOURS)):
+        for name, allowed in (("warp", WARPS), ("layout", LAYOUTS), ("color", COLORS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"spec of {self.name}: {name} is {getattr(self, name)!r}, expected one of {list(allowed)}"
@@ -86,9 +88,11 @@ class ModelSpec:
             raise ValueError(
                 f"{source} holds a {type(values).__name__}, expected a JSON object with ModelSpec's fields"
             )
-        version = values.pop("edgepose", FORMAT)
-        if version != FORMAT:
-            raise ValueError(f"{source} has format {version}, this edgepose reads format {FORMAT}: update edgepose")
+        version = values.pop("edgepose", None)
+        if version in (1, None):  # a description written by hand states none
+            values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        elif version != FORMAT:
+            raise ValueError(f"{source} has format {version}, this edgepose reads up to {FORMAT}: update edgepose")
         known = {f.name: f for f in dataclasses.fields(ModelSpec)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -117,7 +121,7 @@ def _pair(name: str, size: Any) -> tuple[int, int]:
 def _triple(name: str, what: str, values: Any) -> tuple[float, float, float]:
     numbers = list(values) if isinstance(values, (tuple, list)) else []
     if len(numbers) != 3 or not all(isinstance(v, (int, float)) for v in numbers):
-        raise ValueError(f"spec of {name}: {what} is {values!r}, expected three numbers, one per colour channel")
+        raise ValueError(f"spec of {name}: {what} is {values!r}, expected three numbers, one per color channel")
     return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
 
 

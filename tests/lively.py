@@ -22,9 +22,9 @@ def lively(name: str, size: tuple[int, int], skeleton: str = "coco") -> tuple[An
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    colours = torch.from_numpy(views[..., ::-1].copy() if spec.colour == "rgb" else views).permute(0, 3, 1, 2)
+    colors = torch.from_numpy(views[..., ::-1].copy() if spec.color == "rgb" else views).permute(0, 3, 1, 2)
     with torch.no_grad():
-        network.train()((colours - mean) / std)
+        network.train()((colors - mean) / std)
         if spec.codec == "anchors":
             for head in network.heads:
                 for conv in head.convs:

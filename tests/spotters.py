@@ -29,8 +29,8 @@ def pattern() -> np.ndarray:
 def picture(dots: list[tuple[tuple[int, int], tuple[int, int, int]]], side: int) -> np.ndarray:
     """(96, 128, 3): dots of `side` pixels with their upper left at (x, y)."""
     image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-    for (x, y), colour in dots:
-        image[y : y + side, x : x + side] = colour
+    for (x, y), color in dots:
+        image[y : y + side, x : x + side] = color
     return image
 
 

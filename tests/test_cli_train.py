@@ -79,7 +79,7 @@ def test_a_detector_with_a_teacher_is_validated_by_its_boxes(data: str, tmp_path
 
 
 def test_a_one_stage_network_alone_then_beside_itself_goes_on_where_it_stopped(data: str, tmp_path: Path) -> None:
-    words = ["epochs=2", "alone=1", "batch=2", "optimiser=sgd", "clip=10"]
+    words = ["epochs=2", "alone=1", "batch=2", "optimizer=sgd", "clip=10"]
     last = train(f"{data}*2", tmp_path / "whole", f"val={data}", *words, recipe="sasd-xs")
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and rows[1] == {key: value for key, value in last.items() if key != "checkpoint"}

@@ -46,9 +46,9 @@ def boxes_strategy(draw: st.DrawFn, most: int = 12) -> np.ndarray:
 @st.composite
 def views(draw: st.DrawFn) -> np.ndarray:
     """One view matrix (2, 3) with a turn, of either kind."""
-    centre = np.array([[draw(coordinates), draw(coordinates)]])
+    center = np.array([[draw(coordinates), draw(coordinates)]])
     scale = fixed_aspect(np.array([[draw(sides), draw(sides)]]), SIZE)
-    return view_matrices(centre, scale, np.array([draw(st.floats(-180, 180))]), SIZE, draw(st.booleans()))[0]
+    return view_matrices(center, scale, np.array([draw(st.floats(-180, 180))]), SIZE, draw(st.booleans()))[0]
 
 
 def test_published_crops() -> None:
@@ -56,8 +56,8 @@ def test_published_crops() -> None:
         size, udp = tuple(case.params["input_size_wh"]), case.params["use_udp"]
         box = case.inputs["bbox"].astype(np.float64)
         scales = fixed_aspect((box[:, 2:] - box[:, :2]) * case.params["padding"], size)
-        centres = (box[:, :2] + box[:, 2:]) / 2
-        matrix = view_matrices(centres, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
+        centers = (box[:, :2] + box[:, 2:]) / 2
+        matrix = view_matrices(centers, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
         assert np.allclose(scales[0], case.outputs["fixed_scale"], rtol=1e-5), case.name
         assert np.allclose(matrix, case.outputs["matrix"], rtol=1e-5, atol=1e-3), case.name
         assert np.allclose(transform(case.inputs["keypoints"], matrix), case.outputs["keypoints"], atol=1e-2), case.name
@@ -78,8 +78,8 @@ def test_published_warp() -> None:
         size, udp = tuple(case.params["input_size_wh"]), case.params["use_udp"]
         box = case.inputs["bbox"].astype(np.float64)
         scales = fixed_aspect((box[:, 2:] - box[:, :2]) * case.params["padding"], size)
-        centres = (box[:, :2] + box[:, 2:]) / 2
-        matrix = view_matrices(centres, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
+        centers = (box[:, :2] + box[:, 2:]) / 2
+        matrix = view_matrices(centers, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
         crop = cv2.warpAffine(case.inputs["image"], matrix, size, flags=cv2.INTER_LINEAR).astype(int)
         variants = [case.outputs["crop"], stored.arrays[f"{case.name}.out.crop_opencv4"]]
         differences = [np.abs(crop - v.astype(int)) for v in variants]
@@ -104,14 +104,14 @@ def test_compose_applies_the_first_then_the_second(first: np.ndarray, second: np
 @settings(deadline=None, max_examples=100)
 def test_where_a_box_lands(x: float, y: float, w: float, h: float, size: tuple[int, int], padding: float) -> None:
     box = np.array([[x, y, x + w, y + h]])
-    centre = np.array([[[x + w / 2, y + h / 2]]])
+    center = np.array([[[x + w / 2, y + h / 2]]])
     grown = fixed_aspect(np.array([[w, h]]) * padding, size)[0]
-    corner = centre - grown / 2
+    corner = center - grown / 2
     plain, udp = (crop_matrices(box, size, padding, kind) for kind in (False, True))
-    assert np.allclose(transform(centre, plain), np.array(size) / 2, atol=1e-6)
+    assert np.allclose(transform(center, plain), np.array(size) / 2, atol=1e-6)
     assert np.allclose(transform(corner, plain), 0, atol=1e-6)
     assert np.allclose(transform(corner + grown, plain), size, atol=1e-6)
-    assert np.allclose(transform(centre, udp), (np.array(size) - 1) / 2, atol=1e-6)
+    assert np.allclose(transform(center, udp), (np.array(size) - 1) / 2, atol=1e-6)
     assert np.allclose(transform(corner, udp), 0, atol=1e-6)
     assert np.allclose(transform(corner + grown, udp), np.array(size) - 1, atol=1e-6)
 
@@ -124,9 +124,9 @@ def test_an_empty_box_still_has_a_finite_crop(udp: bool) -> None:
 
 @pytest.mark.parametrize(("udp", "turned"), [(False, (0.0, 1.0)), (True, (0.0, -1.0))])
 def test_the_two_published_warps_turn_opposite_ways(udp: bool, turned: tuple[float, float]) -> None:
-    centre = np.array([[50.0, 50.0]])
-    matrix = view_matrices(centre, np.array([[100.0, 100.0]]), np.array([90.0]), (101, 101), udp)[0]
-    moved = transform(np.array([[[60.0, 50.0]]]), matrix)[0, 0] - transform(centre[None], matrix)[0, 0]
+    center = np.array([[50.0, 50.0]])
+    matrix = view_matrices(center, np.array([[100.0, 100.0]]), np.array([90.0]), (101, 101), udp)[0]
+    moved = transform(np.array([[[60.0, 50.0]]]), matrix)[0, 0] - transform(center[None], matrix)[0, 0]
     direction = moved / np.abs(moved).max()
     assert np.allclose(direction, (turned[0], -turned[1]), atol=1e-9)
 
@@ -222,8 +222,8 @@ def test_sizes_and_views_of_whole_pictures_are_the_published() -> None:
         picture = (int(row[0]), int(row[1]))
         size = whole_size(picture, int(row[2]), row[3], row[4])
         assert size == tuple(expected[:2].astype(int))
-        factor, centre = expected[0] / (expected[4] * 200), expected[2:4]
-        matrix = np.concatenate([np.eye(2) * factor, (expected[:2] / 2 - factor * centre)[:, None]], axis=1)
+        factor, center = expected[0] / (expected[4] * 200), expected[2:4]
+        matrix = np.concatenate([np.eye(2) * factor, (expected[:2] / 2 - factor * center)[:, None]], axis=1)
         np.testing.assert_allclose(middle_matrix(picture, size), matrix, atol=1e-9)
     for case in (warp, other):
         height, width = case.inputs["image"].shape[:2]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepose.skeleton import SKELETONS
-from edgepose.spec import COLOURS, LAYOUTS, WARPS, ModelSpec
+from edgepose.spec import COLORS, LAYOUTS, WARPS, ModelSpec
 
 texts = st.text(max_size=20)
 numbers = st.floats(-1e6, 1e6)
@@ -31,10 +31,10 @@ specs = st.builds(
     padding=positive,
     border=st.integers(0, 255),
     layout=st.sampled_from(LAYOUTS),
-    colour=st.sampled_from(COLOURS),
+    color=st.sampled_from(COLORS),
     mean=st.tuples(numbers, numbers, numbers),
     std=st.tuples(positive, positive, positive),
-    licence=texts,
+    license=texts,
     training_data=st.lists(texts, max_size=3),
     accuracy=st.dictionaries(texts, numbers, max_size=3),
 )
@@ -67,7 +67,7 @@ def test_a_spec_does_not_follow_its_callers_dictionary() -> None:
         ({"skeleton": "spider"}, "unknown skeleton 'spider', expected one of"),
         ({"warp": "fisheye"}, "warp is 'fisheye', expected one of"),
         ({"layout": "chwn"}, "layout is 'chwn', expected one of"),
-        ({"colour": "grey"}, "colour is 'grey', expected one of"),
+        ({"color": "gray"}, "color is 'gray', expected one of"),
         ({"padding": 0}, "padding is 0, expected a positive factor"),
         ({"std": [1, 0, 1]}, r"std is \(1.0, 0.0, 1.0\), expected three positive numbers"),
         ({"std": [1, 1]}, r"std is \[1, 1\], expected three numbers"),
@@ -95,7 +95,7 @@ def test_wrong_values_say_what_was_expected(change: dict[str, Any], message: str
     [
         ("{", "model.json is not JSON"),
         ("[1]", "model.json holds a list, expected a JSON object"),
-        ('{"edgepose": 99}', "model.json has format 99, this edgepose reads format 1: update edgepose"),
+        ('{"edgepose": 99}', "model.json has format 99, this edgepose reads up to 2: update edgepose"),
         ('{"name": "a", "sise": 3}', r"model.json has unknown fields \['sise'\], expected some of \['name', 'codec'"),
         ('{"name": "a"}', r"model.json lacks \['codec', 'input_size'\]"),
     ],

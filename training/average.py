@@ -2,7 +2,7 @@
 
     python training/average.py RECIPE data=ANNOTATIONS.json:PICTURES,... OUT.safetensors CHECKPOINT CHECKPOINT ...
 
-Means and variances of batch normalisation are counted anew over `VIEWS` views of the data, augmented as the recipe has
+Means and variances of batch normalization are counted anew over `VIEWS` views of the data, augmented as the recipe has
 them.
 """
 
@@ -18,7 +18,7 @@ from torch import nn
 from edgepose.commands.train import parse
 from edgepose.train import checkpoint
 from edgepose.train.families import prepare, recipe_of
-from edgepose.train.loop import Normalise
+from edgepose.train.loop import Normalize
 
 BATCH, VIEWS = 64, 4096
 
@@ -34,13 +34,13 @@ def main(recipe: str, data: str, out: Path, paths: list[Path]) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # a plain mean over the batches
-    normalise = Normalise(task.spec)
+    normalize = Normalize(task.spec)
     rows = np.random.default_rng(0).permutation(len(task.samples))[:VIEWS]
     task.network.train()
     with torch.no_grad():
         for first in range(0, len(rows), BATCH):
             images, _ = task.samples.batch((0, first), rows[first : first + BATCH], 1)
-            task.network(normalise(torch.from_numpy(images)))
+            task.network(normalize(torch.from_numpy(images)))
     checkpoint.save(out, {"network": task.network.state_dict()}, checkpoint.for_others(found[-1][1]))
 
 

@@ -29,10 +29,10 @@ SCORE, SPREAD, FACE, SIDE = 0.6, 0.03, 0.8, 40.0
 def agreed(estimator: edgepose.Estimator, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, K, 2) places of the joints in boxes (N, 4), and (N, K) whether the views agree on them."""
     mirrored, right = np.ascontiguousarray(image[:, ::-1]), image.shape[1] - 1
-    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     places, scores = [], []
     for size in SIZES:
-        seen = np.concatenate([centre - half * size, centre + half * size], axis=1)
+        seen = np.concatenate([center - half * size, center + half * size], axis=1)
         poses = estimator(image, boxes=seen)
         places.append(poses.keypoints)
         scores.append(poses.scores)

@@ -2,9 +2,9 @@
 
     python training/package.py default-pose CHECKPOINT FACTS.json ANNOTATIONS.json:PICTURES
 
-FACTS.json holds the fields of the spec that no training run knows: licence, training_data and accuracy. The ONNX file
+FACTS.json holds the fields of the spec that no training run knows: license, training_data and accuracy. The ONNX file
 (float16 weights) is compared with torch on real views first; the float32 weights go to training/NAME.safetensors
-without the optimiser's state, and SHA256SUMS is written anew.
+without the optimizer's state, and SHA256SUMS is written anew.
 """
 
 from __future__ import annotations

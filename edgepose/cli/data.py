@@ -26,7 +26,7 @@ def check(
 ) -> None:
     """Count what a data set holds and say what is odd about it.
 
-    Formats are recognised by content: COCO's and its relatives (WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...),
+    Formats are recognized by content: COCO's and its relatives (WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...),
     the original files of AI Challenger, MPII and OCHuman, and LSP's joints.mat. Several files are also compared by the
     names of their pictures, as train and val should be. Exit status 1 where training would refuse a file, or lose
     people or pictures of it.

@@ -1,7 +1,7 @@
 """People of a picture as anchors of a grid: a box and its keypoints in one row (YOLO-Pose, Maji et al., 2022; SASD).
 
 Inside, pixels have edges as coordinates (a picture is [0, W] x [0, H]), for boxes and for keypoints: so the targets of
-a picture at twice the size are exactly twice as large. What goes in and comes out has keypoints at pixel centres, half
+a picture at twice the size are exactly twice as large. What goes in and comes out has keypoints at pixel centers, half
 a pixel less.
 """
 
@@ -83,7 +83,7 @@ class Anchors:
     ) -> dict[str, np.ndarray]:
         """What a picture's cells learn: boxes (N, 4), keypoints (N, K, 2) and visible (N, K) in input pixels.
 
-        -> cells (M, 5) int64: level, anchor, row, column, person. A person is learnt by the cell of the box's centre
+        -> cells (M, 5) int64: level, anchor, row, column, person. A person is learnt by the cell of the box's center
         and the two that it is nearest to, at every anchor that fits; one cell may learn several people. A person who
         fits no anchor has none. boxes, keypoints and visible come back as float32, ignore (R, 4) are regions whose
         other cells are no background.
@@ -101,13 +101,13 @@ class Anchors:
 
     def assign(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes (N, 4) -> (M, 5) level, anchor, row, column, person (YOLOv5's rule)."""
-        centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+        centers, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
         parts = [np.zeros((0, 5), np.int64)]
         for level, (stride, grid, anchors) in enumerate(zip(self.strides, self.grids, self.anchors, strict=True)):
             ratio = sides / np.array(anchors, np.float32)[:, None]  # (A, N, 2)
             anchor, person = np.nonzero(((ratio < RATIO) & (ratio > 1 / RATIO)).all(axis=-1))
             size = np.array(grid, np.float32)
-            at = centres[person] / np.float32(stride)  # (M, 2) in cells
+            at = centers[person] / np.float32(stride)  # (M, 2) in cells
             left = (at % 1 < 0.5) & (at > 1)  # the cell on that side is nearer than the one on the other
             right = ((size - at) % 1 < 0.5) & (size - at > 1)
             for chosen, shift in (
@@ -151,7 +151,7 @@ class Anchors:
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Raw maps that decode, cell by cell, to the mean of what a picture's and its mirror image's decode to.
 
-        Means are of centres, sides, scores and keypoints, before suppression: anchors are the same in both.
+        Means are of centers, sides, scores and keypoints, before suppression: anchors are the same in both.
         (YOLO-Pose's released flip test averages without mirroring back.)
         """
         merged = []
@@ -163,7 +163,7 @@ class Anchors:
             b = np.concatenate([-b[:, :1], b[:, 1:BOX], points.reshape(len(b), -1, *shape[2:])], axis=1)
             mean = (a + b) / 2
             p, q = _sigmoid(a), _sigmoid(b)
-            for rows in (slice(0, 2), slice(5, 6), slice(BOX + 2, None, 3)):  # centre, class, confidence
+            for rows in (slice(0, 2), slice(5, 6), slice(BOX + 2, None, 3)):  # center, class, confidence
                 mean[:, rows] = _logit((p[:, rows] + q[:, rows]) / 2)
             mean[:, 2:4] = _logit(np.sqrt((p[:, 2:4] ** 2 + q[:, 2:4] ** 2) / 2))  # sides grow with the square
             product = (p[:, 4] * p[:, 5] + q[:, 4] * q[:, 5]) / 2
@@ -187,9 +187,9 @@ class Anchors:
         raw = np.concatenate([np.moveaxis(level[:, :BOX], 1, 0).reshape(BOX, -1) for level in maps], axis=1)  # (6, P)
         share = _sigmoid(raw[:, chosen])  # (6, n)
         left_top, stride, anchors = np.split(self._cells[:, chosen], (2, 3))
-        centres = left_top + (2 * share[:2] - np.float32(0.5)) * stride
+        centers = left_top + (2 * share[:2] - np.float32(0.5)) * stride
         half = 2 * share[2:4] ** 2 * anchors  # (2 sigma)^2 anchors, halved
-        return np.concatenate([centres - half, centres + half]).T, share[4] * share[5]
+        return np.concatenate([centers - half, centers + half]).T, share[4] * share[5]
 
     def _people(self, maps: list[np.ndarray], chosen: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> Poses:
         """The same anchors with their keypoints."""

@@ -31,7 +31,7 @@ class Associative:
 
     sigma: of the target Gaussians in cells, at both scales
     people: how many are looked for
-    window: a peak has no higher neighbour in a square of so many cells
+    window: a peak has no higher neighbor in a square of so many cells
     threshold: heat that a peak needs
     tag_threshold: keypoints with tags farther apart than this are of different people
     grouping: "fast", or "published" for the published parser with its quirks
@@ -246,7 +246,7 @@ def aggregate(
 
 
 def resized(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Maps (K, h, w) -> (K, H, W) of `size` (w, h), bilinear between the centres of cells."""
+    """Maps (K, h, w) -> (K, H, W) of `size` (w, h), bilinear between the centers of cells."""
     if planes.shape[2:0:-1] == size:
         return planes
     each = (np.ascontiguousarray(plane, np.float32) for plane in planes)

@@ -23,7 +23,7 @@ class Boxes:
 
     format: rtmdet      logits (1, C, h, w) and distances (1, 4, h, w) in input pixels, level by level
             rtmdet-nhwc one (1, h, w, C + 4) per level: logits, then distances in input pixels
-            yolox       one (1, cells, 5 + C): centre, log size, objectness, class probabilities, level by level
+            yolox       one (1, cells, 5 + C): center, log size, objectness, class probabilities, level by level
             detections  (1, N, 5) x1 y1 x2 y2 score and optionally (1, N) labels: suppression is inside the graph
     person: the class to keep
     score, iou, candidates, limit: threshold, suppression, boxes per level before and boxes after it
@@ -144,9 +144,9 @@ class Boxes:
         scores = raw[:, 4] * raw[:, 5 + self.person]
         chosen = np.arange(len(scores)) if every else np.flatnonzero(scores > self.score)
         stride = cells[chosen, 2:]
-        centres = raw[chosen, :2] * stride + cells[chosen, :2]
+        centers = raw[chosen, :2] * stride + cells[chosen, :2]
         half = np.exp(raw[chosen, 2:4]) * stride / 2
-        return np.concatenate([centres - half, centres + half], axis=-1), scores[chosen]
+        return np.concatenate([centers - half, centers + half], axis=-1), scores[chosen]
 
     def _detections(self, outputs: list[np.ndarray], every: bool) -> tuple[np.ndarray, np.ndarray]:
         rows = outputs[0][0]

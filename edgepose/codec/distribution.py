@@ -17,8 +17,8 @@ from edgepose.skeleton import COCO, Skeleton
 
 REACH = 2  # cells on each side of the peak that are averaged
 # Between two places about as likely (ankles that cross) the smallest change of the crop decides. Where a keypoint is
-# expected its probability counts (1 + FAVOUR)-fold, falling off over NEAR cells.
-FAVOUR, NEAR = 1.0, 2.0
+# expected its probability counts (1 + FAVOR)-fold, falling off over NEAR cells.
+FAVOR, NEAR = 1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ class Distribution:
         window = across[:, :, :height].copy()  # (B, K, h, w)
         for i in range(1, 2 * REACH + 1):
             window += across[:, :, i : i + height]
-        favoured = window
+        favored = window
         if expected is not None:
-            centres = (np.nan_to_num(expected, nan=-1e6) + 0.5) / self.stride - 0.5
-            gx = np.exp(-((np.arange(width) - centres[..., 0, None]) ** 2) / (2 * NEAR**2))
-            gy = np.exp(-((np.arange(height) - centres[..., 1, None]) ** 2) / (2 * NEAR**2))
-            favoured = window * (1 + FAVOUR * gy.astype(np.float32)[..., None] * gx.astype(np.float32)[..., None, :])
-        peaks = np.reshape(favoured, (people, k, width * height)).argmax(-1)
+            centers = (np.nan_to_num(expected, nan=-1e6) + 0.5) / self.stride - 0.5
+            gx = np.exp(-((np.arange(width) - centers[..., 0, None]) ** 2) / (2 * NEAR**2))
+            gy = np.exp(-((np.arange(height) - centers[..., 1, None]) ** 2) / (2 * NEAR**2))
+            favored = window * (1 + FAVOR * gy.astype(np.float32)[..., None] * gx.astype(np.float32)[..., None, :])
+        peaks = np.reshape(favored, (people, k, width * height)).argmax(-1)
         y, x = peaks // width, peaks % width  # (B, K)
         reach = np.arange(2 * REACH + 1)
         rows = np.arange(people)[:, None, None, None], np.arange(k)[None, :, None, None]

@@ -49,7 +49,7 @@ class Peaks:
 
 
 def find_peaks(heat: np.ndarray, count: int, window: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Maps (K, H, W) -> values (K, M) and cells (K, M) of the cells above `threshold` that no neighbour in a square of
+    """Maps (K, H, W) -> values (K, M) and cells (K, M) of the cells above `threshold` that no neighbor in a square of
     `window` exceeds: at most `count` each, highest first, equal ones row by row. Unused places have the value 0.
     """
     k = len(heat)
@@ -173,9 +173,9 @@ def assign(costs: np.ndarray, refusals: np.ndarray) -> np.ndarray:
 
 
 def adjust(people: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Peaks in cells -> a quarter of a cell towards the higher neighbour, and half a cell more: (P, K, 3 + T).
+    """Peaks in cells -> a quarter of a cell towards the higher neighbor, and half a cell more: (P, K, 3 + T).
 
-    The half makes up for the rounding down of the targets. Equal neighbours move it back, as published.
+    The half makes up for the rounding down of the targets. Equal neighbors move it back, as published.
     """
     found = people[..., 2] > 0
     person, joint = np.nonzero(found)
@@ -186,7 +186,7 @@ def adjust(people: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def quarters(heat: np.ndarray, joint: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A quarter of a cell towards the higher neighbour in x and in y of cells (n,) of maps (K, H, W) -> (n, 2)."""
+    """A quarter of a cell towards the higher neighbor in x and in y of cells (n,) of maps (K, H, W) -> (n, 2)."""
     height, width = heat.shape[1:]
     right = heat[joint, y, np.minimum(x + 1, width - 1)] > heat[joint, y, np.maximum(x - 1, 0)]
     below = heat[joint, np.minimum(y + 1, height - 1), x] > heat[joint, np.maximum(y - 1, 0), x]

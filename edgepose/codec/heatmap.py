@@ -1,6 +1,6 @@
 """Heat-maps of one keypoint each, at 1/stride of the input.
 
-Three published kinds: `msra` (integer centres, quarter-pixel decode; Xiao et al., 2018), `dark` (real centres, Taylor
+Three published kinds: `msra` (integer centers, quarter-pixel decode; Xiao et al., 2018), `dark` (real centers, Taylor
 step on the log map; Zhang et al., 2020) and `udp` (unbiased grid, Taylor step; Huang et al., 2020), the last for the
 CSPNeXt-UDP pre-training of RTMPose's backbone.
 """
@@ -46,7 +46,7 @@ class Heatmap:
 
     @property
     def scale(self) -> np.ndarray:
-        """(2,) input pixels per cell. UDP measures from the first to the last cell's centre."""
+        """(2,) input pixels per cell. UDP measures from the first to the last cell's center."""
         inputs, cells = np.array(self.input_size, np.float64), np.array(self.size, np.float64)
         return (inputs - 1) / (cells - 1) if self.kind == "udp" else inputs / cells
 
@@ -58,16 +58,16 @@ class Heatmap:
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) input pixels and (N, K) -> heatmaps (N, K, h, w) with peak 1, weights (N, K), float32."""
         (width, height), cells = self.size, np.asarray(keypoints, np.float64) / self.scale  # (N, K, 2)
-        nearest = (cells + 0.5).astype(np.int64)  # the cell of the patch's centre
+        nearest = (cells + 0.5).astype(np.int64)  # the cell of the patch's center
         radius = self.sigma * 3
         middle = cells if self.kind == "dark" else nearest
         low, high = middle - radius, middle + radius + 1
         hit = ((low < (width, height)) & (high >= 0)).all(-1)
         seen = visible >= 0.5
         labelled = seen & hit
-        centres = nearest if self.kind == "msra" else cells
-        dx = np.arange(width) - centres[..., 0, None]  # (N, K, w)
-        dy = np.arange(height) - centres[..., 1, None]  # (N, K, h)
+        centers = nearest if self.kind == "msra" else cells
+        dx = np.arange(width) - centers[..., 0, None]  # (N, K, w)
+        dy = np.arange(height) - centers[..., 1, None]  # (N, K, h)
         gx, gy = np.exp(-(dx**2) / (2 * self.sigma**2)), np.exp(-(dy**2) / (2 * self.sigma**2))
         if self.kind != "dark":  # a square patch of 6 sigma + 1 cells around the nearest one
             gx *= np.abs(np.arange(width) - nearest[..., 0, None]) <= radius
@@ -113,7 +113,7 @@ class Heatmap:
 
 
 def quarter_step(heatmap: np.ndarray, cell: np.ndarray, codec: Heatmap) -> np.ndarray:
-    """A quarter of a cell towards the larger neighbour on each axis, not along an axis that stands on the rim."""
+    """A quarter of a cell towards the larger neighbor on each axis, not along an axis that stands on the rim."""
     (x, y), (width, height) = cell.astype(int), codec.size
     dx = heatmap[y, x + 1] - heatmap[y, x - 1] if 1 < x < width - 1 and y > 0 else 0.0
     dy = heatmap[y + 1, x] - heatmap[y - 1, x] if 1 < y < height - 1 and x > 0 else 0.0

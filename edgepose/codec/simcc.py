@@ -54,18 +54,18 @@ class SimCC:
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) crop pixels and (N, K) -> simcc_x (N, K, X), simcc_y (N, K, Y), weights (N, K), all float32.
 
-        Targets are un-normalised Gaussians (peak 1) around the nearest bin, half to even as published. A keypoint whose
+        Targets are un-normalized Gaussians (peak 1) around the nearest bin, half to even as published. A keypoint whose
         3-sigma window misses the crop on either axis has weight 0 and no target. One whose visibility is below 0.5 has
         no target either, but its weight is its visibility, as published: a fraction would teach a flat distribution.
         """
-        centres = np.around(np.asarray(keypoints, np.float32) * np.float32(self.split))  # (N, K, 2)
+        centers = np.around(np.asarray(keypoints, np.float32) * np.float32(self.split))  # (N, K, 2)
         sigmas, bins = np.array(self.sigmas), np.array(self.bins)
-        inside = ((centres - 3 * sigmas < bins) & (centres + 3 * sigmas + 1 >= 0)).all(-1)
+        inside = ((centers - 3 * sigmas < bins) & (centers + 3 * sigmas + 1 >= 0)).all(-1)
         seen = visible >= 0.5
         labelled = seen & inside
         axes = []
         for axis in (0, 1):
-            offsets = np.arange(bins[axis], dtype=np.float32) - centres[..., axis, None]  # (N, K, bins)
+            offsets = np.arange(bins[axis], dtype=np.float32) - centers[..., axis, None]  # (N, K, bins)
             axes.append(np.exp(-(offsets**2) / np.float32(2 * sigmas[axis] ** 2)) * labelled[..., None])
         weights = np.where(seen & ~inside, 0, np.minimum(visible, 1))
         return {

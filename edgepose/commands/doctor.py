@@ -246,7 +246,7 @@ def _videos() -> str:
 
 
 def _compare(name: str, found: np.ndarray, expected: np.ndarray) -> None:
-    """Raise where a picture that was written came back as another one. Compression costs a grey level or two."""
+    """Raise where a picture that was written came back as another one. Compression costs a gray level or two."""
     if found.shape != expected.shape:
         raise ValueError(f"{name} was {expected.shape} and came back as {found.shape}")
     difference = abs(found.astype(float) - expected).mean()

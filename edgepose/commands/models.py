@@ -21,14 +21,14 @@ def list_models(as_json: bool) -> None:
         where = f"edgepose models --fetch {name}" if path is None else "fetched"
         rows.append(_row(name, where, entry.spec, None if path is None else str(path)))
     recipes = [
-        {"name": n, "where": f"edgepose train {n}", "finds": recipe.model, "input": None, "licence": None, "path": None}
+        {"name": n, "where": f"edgepose train {n}", "finds": recipe.model, "input": None, "license": None, "path": None}
         for n, recipe in RECIPES.items()
     ]
     if as_json:
         show_json(rows + recipes)
         return
-    cells = [[row["name"], row["finds"], row["input"], row["licence"] or "", row["where"]] for row in rows]
-    show_table(["name", "finds", "input", "licence", "how to get it"], cells, left=5)
+    cells = [[row["name"], row["finds"], row["input"], row["license"] or "", row["where"]] for row in rows]
+    show_table(["name", "finds", "input", "license", "how to get it"], cells, left=5)
     print()
     networks = dict.fromkeys(recipe.model for recipe in RECIPES.values())
     cells = [[n, ", ".join(name for name, recipe in RECIPES.items() if recipe.model == n)] for n in networks]
@@ -64,7 +64,7 @@ def _row(name: str, where: str, spec: ModelSpec, path: str | None) -> dict[str, 
     width, height = spec.input_size
     finds = "boxes" if len(spec.keypoints) == 0 else f"{len(spec.keypoints)} keypoints ({spec.skeleton})"
     size = f"{width}x{height}"
-    return {"name": name, "where": where, "finds": finds, "input": size, "licence": spec.licence or None, "path": path}
+    return {"name": name, "where": where, "finds": finds, "input": size, "license": spec.license or None, "path": path}
 
 
 def _print(facts: dict[str, Any], card: str, as_json: bool) -> None:

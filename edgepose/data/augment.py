@@ -1,6 +1,6 @@
 """Augmentation of one person's view (RTMPose, section 3.2; exact numbers of the published pipelines).
 
-Everything that moves pixels goes into one matrix, so a picture is resampled once; what changes colours works on the
+Everything that moves pixels goes into one matrix, so a picture is resampled once; what changes colors works on the
 crop. Functions take a numpy random generator and plain arrays.
 """
 
@@ -61,26 +61,26 @@ def random_view(
     The caller permutes left and right where it is mirrored. Half body, shift, scale and rotation as published: the
     shift and the factors are draws of a normal distribution cut to [-1, 1].
     """
-    centre, scale = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * 1.25
+    center, scale = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * 1.25
     flipped = rng.random() < 0.5
     if rng.random() < strength.half_body:
         half = half_body(rng, keypoints, visible, skeleton)
-        centre, scale = half if half is not None else (centre, scale)
+        center, scale = half if half is not None else (center, scale)
     draws = truncated_normal(rng, 4)
     if strength.shift and rng.random() < 0.3:
-        centre = centre + draws[:2] * strength.shift * scale
+        center = center + draws[:2] * strength.shift * scale
     low, high = strength.scale
     scale = scale * (draws[2] * (high - low) / 2 + (high + low) / 2)
     degrees = draws[3] * strength.rotation if rng.random() < 0.6 else 0.0
     sides = fixed_aspect(np.asarray(scale, np.float64)[None], size)
-    matrix = view_matrices(np.asarray(centre, np.float64)[None], sides, np.array([degrees]), size, udp)[0]
+    matrix = view_matrices(np.asarray(center, np.float64)[None], sides, np.array([degrees]), size, udp)[0]
     return (compose(mirror(size[0]), matrix) if flipped else matrix), flipped
 
 
 def half_body(
     rng: np.random.Generator, keypoints: np.ndarray, visible: np.ndarray, skeleton: Skeleton
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Centre and padded side lengths of the upper or lower half, or None where too few keypoints are labelled."""
+    """Center and padded side lengths of the upper or lower half, or None where too few keypoints are labelled."""
     seen = visible > 0
     if seen.sum() < 9:
         return None

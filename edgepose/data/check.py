@@ -12,7 +12,7 @@ import numpy as np
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import People
-from edgepose.data.read import recognised
+from edgepose.data.read import recognized
 from edgepose.oks import oks
 from edgepose.skeleton import SYNONYMS
 
@@ -85,7 +85,7 @@ def check(
     progress: called with how many pictures were looked at, and of how many.
     """
     problems: list[str] = []
-    kind, people = recognised(annotations, pictures, problems)
+    kind, people = recognized(annotations, pictures, problems)
     found: dict[str, list[Any]] = {name: [] for name in KINDS} | {"problems": problems}
     sizes = people.sizes
     if pictures is not None:
@@ -190,7 +190,7 @@ def _look_at_pictures(people: People, found: dict[str, list[Any]], progress: Cal
 
 
 def _check_boxes(people: People, sizes: np.ndarray, found: dict[str, list[Any]], squares: bool) -> None:
-    """squares: boxes made of MPII's centre and scale, which reach out of the picture by design."""
+    """squares: boxes made of MPII's center and scale, which reach out of the picture by design."""
     boxes, ids, of_picture = people.boxes, people.ids, sizes[people.picture]
     known = (of_picture > 0).all(axis=1)
     found["empty_boxes"] = ids[((boxes[:, 2:] - boxes[:, :2]) <= 0).any(axis=1)].tolist()

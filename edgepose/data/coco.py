@@ -77,7 +77,7 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
         path,
         skeleton,
         points,
-        numbers(rows, "bbox", 4, path) if boxed else centred_boxes(rows, path),
+        numbers(rows, "bbox", 4, path) if boxed else centerd_boxes(rows, path),
         np.array([index[row["image_id"]] for row in rows], np.int64),
         names,
         stated_sizes(images),
@@ -88,16 +88,16 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
     ).people(pictures, problems)
 
 
-def centred_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
+def centerd_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
     """(N, 4) x, y, w, h from MPII's `center` (counted from 1) and `scale` (height / 200): squares, moved down a little.
 
     As the published loaders do; they add the padding of 1.25 to it, and so does ours when it crops.
     """
-    centres = numbers(rows, "center", 2, path)
+    centers = numbers(rows, "center", 2, path)
     sides = 200 * np.array([_number(row.get("scale"), np.nan) for row in rows], np.float32)[:, None]
-    stated = centres[:, 0] != -1
-    centres[stated, 1] += 15 / 200 * sides[stated, 0]
-    return np.concatenate([centres - 1 - sides / 2, sides, sides], axis=1)
+    stated = centers[:, 0] != -1
+    centers[stated, 1] += 15 / 200 * sides[stated, 0]
+    return np.concatenate([centers - 1 - sides / 2, sides, sides], axis=1)
 
 
 def _of_listed_pictures(rows: list[Row], index: dict[int, int], path: str | Path, problems: Problems) -> list[Row]:

@@ -1,12 +1,12 @@
 """Pictures with person boxes for a detector: readers, mosaic and mix-up.
 
 The augmentation is RTMDet's (Lyu et al., 2022, section 3.5; the published configs): mosaic of four on a canvas of twice
-the input size, resize by a random ratio, crop, YOLOX's colour jitter, mirror, grey 114 outside. Resize, crop and mirror
+the input size, resize by a random ratio, crop, YOLOX's color jitter, mirror, gray 114 outside. Resize, crop and mirror
 are one matrix per source picture, so each is interpolated once, and only where it is seen. The whole data set stays
 decoded in memory, which takes the place of the published picture cache.
 
 Boxes are x1, y1, x2, y2 with **edges** of pixels as coordinates (a picture is [0, W] x [0, H]), as COCO counts: they
-scale about 0 and mirror to W - x. OpenCV's pixel centres lie half a pixel off; `paste` accounts for it.
+scale about 0 and mirror to W - x. OpenCV's pixel centers lie half a pixel off; `paste` accounts for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.geometry import area, clip_boxes, compose
 
-GREY = 114
+GRAY = 114
 VISIBLE = 0.1  # a box with a smaller share of its area in view is ignored: neither person nor background
 SMALLEST = 3.0  # likewise a box with a side of fewer input pixels
 
@@ -173,7 +173,7 @@ class Detections:
         others = rng.integers(len(self), size=3)
         meeting = np.floor(rng.uniform(0.5, 1.5, 2) * self.size)
         view, seen = self._view(rng, np.array([2 * self.size] * 2))
-        canvas = np.full((self.size, self.size, 3), GREY, np.uint8)
+        canvas = np.full((self.size, self.size, 3), GRAY, np.uint8)
         found = []
         for corner, other in enumerate((row, *others)):
             image, boxes, ignore = self.picture(int(other))
@@ -187,7 +187,7 @@ class Detections:
     def _single(self, rng: np.random.Generator, row: int, augment: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image, boxes, ignore = self.picture(row)
         scale, fitted = self._fit(image)
-        canvas = np.full((self.size, self.size, 3), GREY, np.uint8)
+        canvas = np.full((self.size, self.size, 3), GRAY, np.uint8)
         matrix, seen = scaling(scale, np.zeros(2)), np.array([0, 0, *fitted], np.float32)
         if augment:
             view, seen = self._view(rng, fitted)
@@ -225,10 +225,10 @@ def paste(canvas: np.ndarray, image: np.ndarray, boxes: np.ndarray, matrix: np.n
     x1, y1 = np.maximum(np.round(moved[0, :2]), seen[:2]).astype(int)
     x2, y2 = np.minimum(np.round(moved[0, 2:]), seen[2:]).astype(int)
     if x1 < x2 and y1 < y2:
-        centres = matrix.copy()  # from edges to pixel centres, and to the corner of the part drawn
-        centres[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5 - (x1, y1)
+        centers = matrix.copy()  # from edges to pixel centers, and to the corner of the part drawn
+        centers[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5 - (x1, y1)
         size = (int(x2 - x1), int(y2 - y1))
-        canvas[y1:y2, x1:x2] = cv2.warpAffine(image, centres, size, borderMode=cv2.BORDER_REPLICATE)
+        canvas[y1:y2, x1:x2] = cv2.warpAffine(image, centers, size, borderMode=cv2.BORDER_REPLICATE)
     return moved[1:]
 
 
@@ -252,9 +252,9 @@ def _visible(seen: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> tu
 
 
 def _jitter(rng: np.random.Generator, image: np.ndarray, seen: np.ndarray) -> None:
-    """Colour jitter, in place.
+    """Color jitter, in place.
 
-    What lies outside `seen` stays grey, as it is when the detector runs.
+    What lies outside `seen` stays gray, as it is when the detector runs.
     """
     part = image[: int(seen[3]), : int(seen[2])]
     part[...] = jitter_hsv(rng, part)

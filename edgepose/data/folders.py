@@ -1,6 +1,6 @@
 """Pictures in a folder with a sub-folder for each class, and the views of them that a classifier learns from.
 
-Random rotation, scale and aspect of the crop, and colour jitter with PCA lighting (EfficientHRNet, section 4.1). The
+Random rotation, scale and aspect of the crop, and color jitter with PCA lighting (EfficientHRNet, section 4.1). The
 paper states no strengths; these are those of common ImageNet runs.
 """
 
@@ -23,7 +23,7 @@ ROTATION = 10.0  # degrees
 JITTER = 0.4  # of brightness, contrast and saturation
 LIGHTING = 0.1  # deviation of the draws along the axes below
 MIDDLE = 0.875  # of the shorter side that an unmoved view shows
-# Axes of the colours of ImageNet's pixels, red, green and blue in 0..1, and the deviations along them (Krizhevsky et
+# Axes of the colors of ImageNet's pixels, red, green and blue in 0..1, and the deviations along them (Krizhevsky et
 # al., 2012).
 AXES = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
@@ -84,8 +84,8 @@ def random_crop(rng: np.random.Generator, picture: tuple[int, int], size: tuple[
     aspect = np.exp(rng.uniform(*np.log(ASPECT))) * size[0] / size[1]
     width = np.sqrt(sides.prod() * rng.uniform(*SHARE) * aspect)
     crop = np.minimum([width, width / aspect], sides)
-    centre = crop / 2 + rng.uniform(size=2) * (sides - crop)
-    matrix = _view(centre, crop, rng.uniform(-ROTATION, ROTATION), size)
+    center = crop / 2 + rng.uniform(size=2) * (sides - crop)
+    matrix = _view(center, crop, rng.uniform(-ROTATION, ROTATION), size)
     return compose(mirror(size[0]), matrix) if rng.random() < 0.5 else matrix
 
 
@@ -96,21 +96,21 @@ def middle_crop(picture: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     return _view(sides / 2, crop, 0.0, size)
 
 
-def _view(centre: np.ndarray, crop: np.ndarray, degrees: float, size: tuple[int, int]) -> np.ndarray:
-    """(2, 3): `crop` (w, h) around `centre` in edges of pixels, turned, fills a view of `size`."""
+def _view(center: np.ndarray, crop: np.ndarray, degrees: float, size: tuple[int, int]) -> np.ndarray:
+    """(2, 3): `crop` (w, h) around `center` in edges of pixels, turned, fills a view of `size`."""
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     linear = np.diag(np.array(size) / crop) @ np.array([[cos, sin], [-sin, cos]])
-    shift = np.array(size) / 2 - 0.5 - linear @ (np.asarray(centre) - 0.5)
+    shift = np.array(size) / 2 - 0.5 - linear @ (np.asarray(center) - 0.5)
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 
 def jitter(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """Brightness, contrast and saturation by random factors, and a shift of all pixels along ImageNet's colours."""
+    """Brightness, contrast and saturation by random factors, and a shift of all pixels along ImageNet's colors."""
     brightness, contrast, saturation = rng.uniform(1 - JITTER, 1 + JITTER, 3).astype(np.float32)
     pixels = view.astype(np.float32) * brightness
-    grey = pixels @ np.array([0.114, 0.587, 0.299], np.float32)  # of blue, green, red
-    pixels = grey.mean() + (pixels - grey.mean()) * contrast
-    grey = grey.mean() + (grey - grey.mean()) * contrast
-    pixels = grey[..., None] + (pixels - grey[..., None]) * saturation
+    gray = pixels @ np.array([0.114, 0.587, 0.299], np.float32)  # of blue, green, red
+    pixels = gray.mean() + (pixels - gray.mean()) * contrast
+    gray = gray.mean() + (gray - gray.mean()) * contrast
+    pixels = gray[..., None] + (pixels - gray[..., None]) * saturation
     shift = AXES @ (rng.normal(0, LIGHTING, 3) * DEVIATIONS) * 255  # red, green, blue
     return np.clip(pixels + shift[::-1].astype(np.float32), 0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
-"""Pictures with everybody in them for a one-stage network: mosaics of four, moved, mirrored and recoloured.
+"""Pictures with everybody in them for a one-stage network: mosaics of four, moved, mirrored and recolored.
 
 The augmentation is SASD's: mosaic always, translation by up to a tenth of the view (its unit is not stated), mirror
-image half of the time, YOLOv5's colour jitter; no random scale, which its table III finds to hurt. Grey 114 outside.
+image half of the time, YOLOv5's color jitter; no random scale, which its table III finds to hurt. Gray 114 outside.
 
-Boxes and matrices have edges of pixels as coordinates, keypoints their centres (`data.detection`, `codec.anchors`).
+Boxes and matrices have edges of pixels as coordinates, keypoints their centers (`data.detection`, `codec.anchors`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from edgepose.codec.anchors import Anchors
 from edgepose.data.augment import scale_hsv
 from edgepose.data.columns import Row
-from edgepose.data.detection import GREY, SMALLEST, VISIBLE, paste, scaling
+from edgepose.data.detection import GRAY, SMALLEST, VISIBLE, paste, scaling
 from edgepose.data.images import OnBad
 from edgepose.data.listed import read_listed, readable
 from edgepose.data.people import People
@@ -75,7 +75,7 @@ class Mosaics:
             corners = np.array([(1, 1), (0, 1), (1, 0), (0, 0)])  # is it left of, above the point?
             others = [row, *(int(i) for i in rng.integers(len(self), size=3))]
             parts = [(other, meeting, beside) for other, beside in zip(others, corners, strict=True)]
-        canvas = np.full((size[1], size[0], 3), GREY, np.uint8)
+        canvas = np.full((size[1], size[0], 3), GRAY, np.uint8)
         found = [self._draw(canvas, view, *part, skipped) for part in parts]
         boxes, ignored, keypoints, visible = (np.concatenate(column) for column in zip(*found, strict=True))
         if mirrored:

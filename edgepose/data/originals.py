@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.coco import centred_boxes, stated_sizes
+from edgepose.data.coco import centerd_boxes, stated_sizes
 from edgepose.data.columns import Columns, Problems, Row, load_json, numbers, rows_of, texts
 from edgepose.data.people import People
 from edgepose.skeleton import AIC, COCO19, LSP, MPII, SYNONYMS
@@ -55,7 +55,7 @@ def read_mpii(
 ) -> People:
     """MPII as a list of people with `joints`, `joints_vis`, `center`, `scale` and `image` (mpii_train.json).
 
-    Joints and centres count pixels from 1 there and from 0 here: PCKh adds the 1 to predictions instead.
+    Joints and centers count pixels from 1 there and from 0 here: PCKh adds the 1 to predictions instead.
 
     Args:
         heads: mpii_gt_val.mat, whose head boxes (`headboxes_src`) PCKh needs; the one beside the annotations where it
@@ -92,7 +92,7 @@ def of_mpii(
         elif heads is not None:
             raise ValueError(f"{heads} has head boxes of {len(found)} people, {path} has {len(rows)}")
     picture = np.array([index[name] for name in every], np.int64)
-    boxes = centred_boxes(rows, path)
+    boxes = centerd_boxes(rows, path)
     return Columns(path, MPII, points, boxes, picture, names, clip=False, more=more).people(pictures, problems)
 
 

@@ -1,4 +1,4 @@
-"""`read`: any annotation file that the project knows, recognised by what is in it and never by its name."""
+"""`read`: any annotation file that the project knows, recognized by what is in it and never by its name."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def read(annotations: str | Path, pictures: str | Path | None = None, problems: 
 
     Arguments and errors are those of `edgepose.data.coco.read_coco`; a file of no known format is described.
     """
-    return recognised(annotations, pictures, problems)[1]
+    return recognized(annotations, pictures, problems)[1]
 
 
-def recognised(
+def recognized(
     annotations: str | Path, pictures: str | Path | None = None, problems: Problems = None
 ) -> tuple[str, People]:
     """Which format a file has ("coco", "aic", "mpii", "ochuman", "lsp"), and its people."""

@@ -13,7 +13,7 @@ from edgepose.poses import Poses
 
 TILE = (320, 240)  # w, h
 CAPTION = 20  # pixels below each
-GREY = 32
+GRAY = 32
 SUSPECTS = {"swaps": "left/right?", "twins": "twice?", "empty_boxes": "empty box", "out_of_frame": "out of frame",
             "points_out_of_frame": "point outside"}  # fmt: skip
 
@@ -37,7 +37,7 @@ def contact_sheet(report: Report, columns: int = 6, rows: int = 4) -> np.ndarray
     if not tiles:
         raise ValueError(f"{report.path}: no picture with people can be shown")
     width = min(columns, len(tiles))
-    blank = np.full_like(tiles[0], GREY)
+    blank = np.full_like(tiles[0], GRAY)
     tiles += [blank] * (-len(tiles) % width)
     return np.vstack([np.hstack(tiles[i : i + width]) for i in range(0, len(tiles), width)])
 
@@ -61,11 +61,11 @@ def _tile(people: People, file: int, reason: str) -> np.ndarray:
         here.keypoints, here.visible, here.boxes, np.ones(len(here)), people.skeleton, ids=here.ids
     )  # fmt: skip
     matrix = letterbox_matrix((image.shape[1], image.shape[0]), TILE)
-    small = cv2.warpAffine(image, matrix, TILE, flags=cv2.INTER_AREA, borderValue=(GREY, GREY, GREY))
+    small = cv2.warpAffine(image, matrix, TILE, flags=cv2.INTER_AREA, borderValue=(GRAY, GRAY, GRAY))
     tile = cv2.copyMakeBorder(
-        draw(small, poses.mapped(matrix)), 0, CAPTION, 0, 0, cv2.BORDER_CONSTANT, value=(GREY, GREY, GREY)
+        draw(small, poses.mapped(matrix)), 0, CAPTION, 0, 0, cv2.BORDER_CONSTANT, value=(GRAY, GRAY, GRAY)
     )
-    text, colour = (reason, (80, 80, 255)) if reason else (name[-44:], (220, 220, 220))
+    text, color = (reason, (80, 80, 255)) if reason else (name[-44:], (220, 220, 220))
     place = (6, TILE[1] + CAPTION - 6)
-    cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+    cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, 1, cv2.LINE_AA)
     return tile

@@ -188,9 +188,9 @@ def random_whole_view(
     degrees = rng.uniform(-strength.rotation, strength.rotation)
     most = int(strength.shift * shown)
     shift = rng.integers(-most, most + 1, 2)
-    centre = np.array(picture) / 2 + shift
+    center = np.array(picture) / 2 + shift
     sides = np.array([size], np.float64) * shown / min(size)
-    matrix = view_matrices(centre[None], sides, np.array([degrees]), size)[0]
+    matrix = view_matrices(center[None], sides, np.array([degrees]), size)[0]
     mirrored = bool(rng.random() < 0.5)
     return (compose(mirror(size[0]), matrix) if mirrored else matrix), mirrored
 

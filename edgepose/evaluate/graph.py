@@ -23,7 +23,7 @@ class GraphSize:
     macs:             products with weights as the hardware does them (transposed convolutions on input positions)
     macs_output:      the same with transposed convolutions counted on output positions
     macs_activations: products of two activations, as in attention
-    parameters:       values that take part in arithmetic; batch normalisation is usually folded into them
+    parameters:       values that take part in arithmetic; batch normalization is usually folded into them
     by_operator:      macs of each kind of node
     """
 
@@ -34,7 +34,7 @@ class GraphSize:
     by_operator: dict[str, int] = field(default_factory=dict)
 
     def conventions(self) -> dict[str, int]:
-        """What two of the published counters would print. The others count normalisation and activations
+        """What two of the published counters would print. The others count normalization and activations
         too, which an exported graph has folded together: `models/macs.py` counts those where the network can be built.
         """
         transposed = self.by_operator.get("ConvTranspose", 0)

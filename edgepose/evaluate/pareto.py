@@ -32,7 +32,7 @@ class Line:
 
     start: tuple[float, float]
     end: tuple[float, float]
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
     width: float
 
 
@@ -41,7 +41,7 @@ class Dot:
     """A disc."""
 
     at: tuple[float, float]
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def drawing(points: Sequence[Point], title: str) -> list[Shape]:
     spots = [place(point.ms, point.ap) for point in points]
     shapes += [Dot(spot, FRONT if i in best else REST) for i, spot in enumerate(spots)]
     return shapes + _names(
-        points, spots, [shape for shape in shapes if isinstance(shape, Line) and shape.colour == FRONT]
+        points, spots, [shape for shape in shapes if isinstance(shape, Line) and shape.color == FRONT]
     )
 
 
@@ -187,11 +187,11 @@ def _svg(shapes: Sequence[Shape]) -> str:
         if isinstance(shape, Line):
             (x1, y1), (x2, y2) = shape.start, shape.end
             lines.append(
-                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{_hex(shape.colour)}" '
+                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{_hex(shape.color)}" '
                 f'stroke-width="{shape.width:g}"/>'
             )
         elif isinstance(shape, Dot):
-            lines.append(f'<circle cx="{shape.at[0]:.1f}" cy="{shape.at[1]:.1f}" r="5" fill="{_hex(shape.colour)}"/>')
+            lines.append(f'<circle cx="{shape.at[0]:.1f}" cy="{shape.at[1]:.1f}" r="5" fill="{_hex(shape.color)}"/>')
         else:
             x, y = shape.at
             turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if shape.turned else ""
@@ -202,8 +202,8 @@ def _svg(shapes: Sequence[Shape]) -> str:
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
-    return f"#{colour[2]:02x}{colour[1]:02x}{colour[0]:02x}"
+def _hex(color: tuple[int, int, int]) -> str:
+    return f"#{color[2]:02x}{color[1]:02x}{color[0]:02x}"
 
 
 def _pixels(shapes: Sequence[Shape], zoom: int = 2) -> np.ndarray:
@@ -212,10 +212,10 @@ def _pixels(shapes: Sequence[Shape], zoom: int = 2) -> np.ndarray:
     for shape in shapes:
         if isinstance(shape, Line):
             ends = [(round(x * zoom), round(y * zoom)) for x, y in (shape.start, shape.end)]
-            cv2.line(image, ends[0], ends[1], shape.colour, max(1, round(shape.width * zoom)), cv2.LINE_AA)
+            cv2.line(image, ends[0], ends[1], shape.color, max(1, round(shape.width * zoom)), cv2.LINE_AA)
         elif isinstance(shape, Dot):
             x, y = shape.at
-            cv2.circle(image, (round(x * zoom), round(y * zoom)), 5 * zoom, shape.colour, -1, cv2.LINE_AA)
+            cv2.circle(image, (round(x * zoom), round(y * zoom)), 5 * zoom, shape.color, -1, cv2.LINE_AA)
         else:
             _write(image, shape, zoom)
     return image

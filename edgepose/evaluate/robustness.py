@@ -23,14 +23,14 @@ from edgepose.spec import ModelSpec
 Spoiling = Literal["blur", "noise", "darkness", "resolution", "jpeg", "rotation", "occlusion"]
 KINDS: dict[Spoiling, tuple[str, tuple[float, float, float]]] = {
     "blur": ("standard deviation of a Gaussian, pixels", (1, 2, 4)),
-    "noise": ("standard deviation of Gaussian noise, grey levels", (10, 25, 50)),
-    "darkness": ("share of the light that is left, with 2 grey levels of noise", (0.5, 0.2, 0.08)),
+    "noise": ("standard deviation of Gaussian noise, gray levels", (10, 25, 50)),
+    "darkness": ("share of the light that is left, with 2 gray levels of noise", (0.5, 0.2, 0.08)),
     "resolution": ("share of the pixels' number along each side", (0.5, 0.25, 0.125)),
     "jpeg": ("quality", (30, 10, 5)),
     "rotation": ("degrees, either way", (15, 45, 90)),
-    "occlusion": ("share of the picture under grey squares", (0.1, 0.25, 0.5)),
+    "occlusion": ("share of the picture under gray squares", (0.1, 0.25, 0.5)),
 }
-GREY = (114, 114, 114)
+GRAY = (114, 114, 114)
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
@@ -45,7 +45,7 @@ def spoiled(image: np.ndarray, kind: Spoiling, strength: float, seed: int = 0) -
 
 
 def _rotated(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """About the centre, clockwise, on a black canvas that holds all of it."""
+    """About the center, clockwise, on a black canvas that holds all of it."""
     height, width = image.shape[:2]
     angle = np.deg2rad(degrees)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -89,7 +89,7 @@ def _occluded(image: np.ndarray, share: float, rng: np.random.Generator) -> np.n
     covered = image.copy()
     for cell in rng.permutation(columns * rows)[: round(share * columns * rows)]:
         x, y = cell % columns * side, cell // columns * side
-        covered[y : y + side, x : x + side] = GREY
+        covered[y : y + side, x : x + side] = GRAY
     return covered
 
 
@@ -137,10 +137,10 @@ def turned(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     People are rounder than their boxes: the extent of the four corners would be up to twice as large as the person.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    centres = transform(((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None], matrix)[:, 0]
+    centers = transform(((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None], matrix)[:, 0]
     halves = (boxes[:, 2:] - boxes[:, :2]) / 2
     reach = np.sqrt((halves**2) @ (matrix[:, :2] ** 2).T)
-    return np.concatenate([centres - reach, centres + reach], axis=1)
+    return np.concatenate([centers - reach, centers + reach], axis=1)
 
 
 def robustness(

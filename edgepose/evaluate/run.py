@@ -145,7 +145,7 @@ def _boxes(labels: Labels, source: str | Path) -> dict[Any, _Given]:
             )
         boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        # RTMPose's loader cuts labelled boxes to the last pixel's centre, and detected ones or MPII's not at all.
+        # RTMPose's loader cuts labelled boxes to the last pixel's center, and detected ones or MPII's not at all.
         if truth and "width" in image and "height" in image:
             boxes = np.clip(boxes, 0, np.array([image["width"] - 1, image["height"] - 1] * 2))
         real = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))

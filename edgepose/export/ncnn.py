@@ -1,7 +1,7 @@
 """torch -> ncnn, by way of TorchScript and pnnx; outputs are compared before the files are kept.
 
 The graph takes float planes of blue, green and red in 0..255, which ncnn makes of a uint8 picture. The division by std
-and the order of colours are in the first convolution, as in ONNX files, and the mean is subtracted in the graph where
+and the order of colors are in the first convolution, as in ONNX files, and the mean is subtracted in the graph where
 there is one. Bottom-up networks give their raw maps: ncnn has no operator for what finds peaks in ONNX files, so the
 codec does.
 """
@@ -31,11 +31,11 @@ class Planes(nn.Module):
     def __init__(self, deployed: Deployed) -> None:
         super().__init__()
         self.network, self.mean = deployed.network, deployed.mean
-        self.centred = bool(deployed.mean.any())
+        self.centerd = bool(deployed.mean.any())
 
     def forward(self, planes: Tensor) -> tuple[Tensor, ...]:
         """The network's own outputs."""
-        return tuple(self.network(planes - self.mean if self.centred else planes))
+        return tuple(self.network(planes - self.mean if self.centerd else planes))
 
 
 def export_ncnn(

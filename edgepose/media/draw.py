@@ -12,17 +12,17 @@ from edgepose.geometry import area
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 # BGR; each side bright enough for dark pictures, the rims dark enough for light ones.
-RIM: Colour = (32, 28, 24)
-TRUNK: Colour = (196, 226, 110)
-HEAD: Colour = (224, 232, 236)
-LEFT_ARM: Colour = (56, 176, 255)
-LEFT_LEG: Colour = (60, 110, 255)
-RIGHT_ARM: Colour = (255, 196, 72)
-RIGHT_LEG: Colour = (244, 132, 84)
-PEOPLE: tuple[Colour, ...] = (
+RIM: Color = (32, 28, 24)
+TRUNK: Color = (196, 226, 110)
+HEAD: Color = (224, 232, 236)
+LEFT_ARM: Color = (56, 176, 255)
+LEFT_LEG: Color = (60, 110, 255)
+RIGHT_ARM: Color = (255, 196, 72)
+RIGHT_LEG: Color = (244, 132, 84)
+PEOPLE: tuple[Color, ...] = (
     (113, 204, 46), (219, 152, 52), (60, 90, 240), (182, 89, 220), (15, 196, 241), (173, 188, 26), (128, 128, 250),
     (210, 180, 140), (80, 200, 160), (200, 120, 255),
 )  # fmt: skip
@@ -58,22 +58,22 @@ def draw(
     seen = (poses.scores > threshold) & np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
     points = np.clip(np.nan_to_num(poses.keypoints), -limit, limit)  # (N, K, 2)
     frames = np.clip(np.nan_to_num(poses.boxes), -limit, limit)  # (N, 4)
-    colours = [PEOPLE[int(i) % len(PEOPLE)] for i in (range(len(poses)) if poses.ids is None else poses.ids)]
+    colors = [PEOPLE[int(i) % len(PEOPLE)] for i in (range(len(poses)) if poses.ids is None else poses.ids)]
     for i in np.argsort(-area(frames), kind="stable"):  # the largest first, so that they hide nobody
         width = _thickness(frames[i], canvas.shape[:2]) if thickness is None else thickness
         if boxed:
-            _draw_box(canvas, frames[i], colours[i], width)
+            _draw_box(canvas, frames[i], colors[i], width)
         _draw_skeleton(canvas, poses.skeleton, points[i], seen[i], width)
-    for i, colour in enumerate(colours):  # names last, so that no limb covers them
+    for i, color in enumerate(colors):  # names last, so that no limb covers them
         if poses.ids is not None:
-            _draw_label(canvas, f"#{poses.ids[i]}", frames[i], colour)
+            _draw_label(canvas, f"#{poses.ids[i]}", frames[i], color)
         elif boxed:
-            _draw_label(canvas, f"{poses.person_scores[i]:.2f}", frames[i], colour, fitting=True)
+            _draw_label(canvas, f"{poses.person_scores[i]:.2f}", frames[i], color, fitting=True)
     return canvas
 
 
 def _draw_skeleton(canvas: np.ndarray, skeleton: Skeleton, points: np.ndarray, shown: np.ndarray, width: float) -> None:
-    """Rims first, then colours, so that a joint is not cut by the rim of the next limb."""
+    """Rims first, then colors, so that a joint is not cut by the rim of the next limb."""
     limb_styles, dot_styles = _style(skeleton)
     limbs = [(a, b, *style) for (a, b), style in zip(skeleton.limbs, limb_styles, strict=True) if shown[a] and shown[b]]
     dots = [(i, *dot_styles[i]) for i in np.flatnonzero(shown)]
@@ -83,21 +83,21 @@ def _draw_skeleton(canvas: np.ndarray, skeleton: Skeleton, points: np.ndarray, s
     for i, _, factor in dots:
         if factor * width >= 0.6:  # a face or a hand in a few pixels would be all rim
             _disc(canvas, points[i], RIM, (width * RADIUS + rim / 2) * factor)
-    for a, b, colour, factor in limbs:
-        _line(canvas, points[a], points[b], colour, width * factor)
-    for i, colour, factor in dots:
-        _disc(canvas, points[i], colour, width * RADIUS * factor)
+    for a, b, color, factor in limbs:
+        _line(canvas, points[a], points[b], color, width * factor)
+    for i, color, factor in dots:
+        _disc(canvas, points[i], color, width * RADIUS * factor)
         if factor * width >= 2.5:
             _disc(canvas, points[i], (255, 255, 255), width * RADIUS * factor * 0.5)
 
 
-def _line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour, width: float) -> None:
-    cv2.line(canvas, _fixed(start), _fixed(end), colour, max(round(width), 1), cv2.LINE_AA, _SHIFT)
+def _line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Color, width: float) -> None:
+    cv2.line(canvas, _fixed(start), _fixed(end), color, max(round(width), 1), cv2.LINE_AA, _SHIFT)
 
 
-def _disc(canvas: np.ndarray, centre: np.ndarray, colour: Colour, radius: float) -> None:
+def _disc(canvas: np.ndarray, center: np.ndarray, color: Color, radius: float) -> None:
     fixed = max(round(radius * (1 << _SHIFT)), 1 << _SHIFT - 1)
-    cv2.circle(canvas, _fixed(centre), fixed, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    cv2.circle(canvas, _fixed(center), fixed, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:
@@ -111,15 +111,15 @@ def _thickness(box: np.ndarray, shape: tuple[int, ...]) -> float:
     return float(np.clip(np.sqrt(sides.prod()) * 0.02, 1.0, max(max(shape) * 0.012, 1.5)))
 
 
-def _draw_box(canvas: np.ndarray, box: np.ndarray, colour: Colour, width: float) -> None:
+def _draw_box(canvas: np.ndarray, box: np.ndarray, color: Color, width: float) -> None:
     low, high = _fixed(box[:2]), _fixed(box[2:])
     inner = max(width * 0.5, 1.0)
-    for paint, pixels in ((RIM, inner + 2), (colour, inner)):
+    for paint, pixels in ((RIM, inner + 2), (color, inner)):
         cv2.rectangle(canvas, low, high, paint, max(round(pixels), 1), cv2.LINE_AA, _SHIFT)
 
 
-def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, colour: Colour, fitting: bool = False) -> None:
-    """Dark text on a patch of the person's colour, on top of the box and inside the picture.
+def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, color: Color, fitting: bool = False) -> None:
+    """Dark text on a patch of the person's color, on top of the box and inside the picture.
 
     fitting: leave it out where it would be wider than the box; in a crowd, scores would hide the people.
     """
@@ -134,20 +134,20 @@ def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, colour: Colour, 
     left = int(np.clip(x1, 0, max(width - text_width - 2 * pad, 0)))
     bottom = int(np.clip(y1, text_height + 2 * pad, max(height - 1, text_height + 2 * pad)))
     corner = (left + text_width + 2 * pad, bottom)
-    cv2.rectangle(canvas, (left, bottom - text_height - 2 * pad), corner, colour, cv2.FILLED)
+    cv2.rectangle(canvas, (left, bottom - text_height - 2 * pad), corner, color, cv2.FILLED)
     cv2.putText(canvas, text, (left + pad, bottom - pad), cv2.FONT_HERSHEY_SIMPLEX, scale, RIM, stroke, cv2.LINE_AA)
 
 
 @functools.cache
-def _style(skeleton: Skeleton) -> tuple[list[tuple[Colour, float]], list[tuple[Colour, float]]]:
-    """(colour, factor on the thickness) of every limb and of every keypoint, from the keypoints' names."""
+def _style(skeleton: Skeleton) -> tuple[list[tuple[Color, float]], list[tuple[Color, float]]]:
+    """(color, factor on the thickness) of every limb and of every keypoint, from the keypoints' names."""
     names = skeleton.names
     limbs = [_part(names[a], names[b]) for a, b in skeleton.limbs]
     return limbs, [_part(name, name) for name in names]
 
 
-def _part(start: str, end: str) -> tuple[Colour, float]:
-    """Limbs inside one side take its colour, those between the sides or along the spine the trunk's."""
+def _part(start: str, end: str) -> tuple[Color, float]:
+    """Limbs inside one side take its color, those between the sides or along the spine the trunk's."""
     if _SMALL.search(start) or _SMALL.search(end):
         factor = 0.25
     else:

@@ -38,8 +38,8 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     JPEG, PNG, WebP, BMP, TIFF and GIF, told apart by their content and never by their name.
     - EXIF orientation 1-8 is applied (JPEG, PNG eXIf, WebP EXIF, TIFF), in every version of OpenCV.
     - 16 bits become 8 by value / 257, rounded; floating point, 32-bit and two-channel TIFFs are refused.
-    - Grey, palette and CMYK become BGR. A four-colour JPEG is taken as inverted, as Adobe and nearly all files are.
-    - Transparent parts are laid over white, as a viewer shows them; the colours hidden under them never come out.
+    - Gray, palette and CMYK become BGR. A four-color JPEG is taken as inverted, as Adobe and nearly all files are.
+    - Transparent parts are laid over white, as a viewer shows them; the colors hidden under them never come out.
     - Of several frames or pages, the first.
     - The size is read from the header, and more than `max_pixels` are refused before anything is decoded.
     - A picture cut short is refused, not half shown. JPEG has no checksum: damage inside one may come out as blocks.
@@ -89,7 +89,7 @@ def check_image(image: object) -> Image:
     if image.dtype != np.uint8:
         raise TypeError(f"{expected}, got {image.dtype} {image.shape}; scale it to 0..255 and use .astype(np.uint8)")
     if image.ndim == 2:
-        raise ValueError(f"{expected}, got grey {image.shape}; use cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)")
+        raise ValueError(f"{expected}, got gray {image.shape}; use cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)")
     if image.ndim == 3 and image.shape[2] == 4:
         raise ValueError(f"{expected}, got four channels {image.shape}; use cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)")
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
@@ -215,8 +215,8 @@ def _bgr(image: Pixels, premultiplied: bool, name: str) -> Image:
     if channels == 3:
         return np.asarray(pixels, np.uint8)
     alpha = cv2.cvtColor(pixels[:, :, 3], cv2.COLOR_GRAY2BGR)  # (H, W, 3)
-    colour = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
-    covered = colour if premultiplied else cv2.multiply(colour, alpha, scale=1 / 255)
+    color = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
+    covered = color if premultiplied else cv2.multiply(color, alpha, scale=1 / 255)
     return np.asarray(cv2.add(covered, cv2.bitwise_not(alpha)), np.uint8)
 
 
@@ -225,7 +225,7 @@ class _Header:
     width: int
     height: int
     orientation: int = 1  # still to be applied after decoding
-    premultiplied: bool = False  # colours come out already multiplied by alpha
+    premultiplied: bool = False  # colors come out already multiplied by alpha
     tile: int = 0  # pixels that a reader of one tile allocates
     channels: int = 3  # where the header says so
 
@@ -253,7 +253,7 @@ def _inspect(data: bytes, name: str) -> tuple[_Header, bytes]:
         raise ValueError(
             f"{name} is empty: expected a {kind} with pixels, its header says {header.width} x {header.height}"
         )
-    if header.channels not in (1, 3, 4):  # of grey with alpha OpenCV would show what is hidden
+    if header.channels not in (1, 3, 4):  # of gray with alpha OpenCV would show what is hidden
         raise ValueError(
             f"{name} is not a photograph: expected 1, 3 or 4 channels, its header says {header.channels}; convert it"
         )

@@ -1,4 +1,4 @@
-"""Where people came from: a short line behind everybody, in the colour of the identity."""
+"""Where people came from: a short line behind everybody, in the color of the identity."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Trails:
         width = max(2.0, max(image.shape[:2]) / 320)
         limit = 8 * max(image.shape[:2])
         for identity, points in self._points.items():
-            colour = PEOPLE[identity % len(PEOPLE)]
+            color = PEOPLE[identity % len(PEOPLE)]
             spots = np.clip([(x, y) for _, x, y in points], -limit, limit).round().astype(int).tolist()
             for i, (start, end) in enumerate(pairwise(spots)):
                 thickness = max(1, round(width * (i + 1) / len(spots)))
-                cv2.line(canvas, start, end, colour, thickness, cv2.LINE_AA)
+                cv2.line(canvas, start, end, color, thickness, cv2.LINE_AA)
         return canvas

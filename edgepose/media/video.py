@@ -44,7 +44,7 @@ _FILES = (
 )
 _LIVE = _FILES + ",hls,rtsp,sdp,mpjpeg"  # not for files: a playlist in a file could name any other file
 _PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tcp,udp,tls,rtp,crypto"
-_BT709 = 1  # the number of these colours in H.264, for the matrix, the primaries and the curve
+_BT709 = 1  # the number of these colors in H.264, for the matrix, the primaries and the curve
 _JOINED_MIDWAY = {"mpegts", "mpeg", "hls", "rtsp"}
 
 
@@ -70,7 +70,7 @@ class Frame:
 def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float = 5.0) -> Iterator[Frame]:
     """The frames of a file or a URL (rtsp, rtsps, http, https, tcp, udp), upright, decoded as they are asked for.
 
-    Rotation and mirroring from the display matrix are applied, the colour matrix and range of the stream too. Pixels
+    Rotation and mirroring from the display matrix are applied, the color matrix and range of the stream too. Pixels
     are taken as square and audio is ignored. A path is only ever a file: no ffmpeg protocol, playlist or device.
 
     A damaged or cut file gives every frame that decodes, also after the damage, and never one that the decoder made

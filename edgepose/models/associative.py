@@ -21,7 +21,7 @@ def associative_spec(name: str, skeleton: str, input_size: tuple[int, int]) -> M
         warp="middle",
         border=0,
         layout="nchw",
-        colour="rgb",
+        color="rgb",
         mean=MEAN,
         std=STD,
     )
@@ -32,7 +32,7 @@ class Peaks(nn.Module):
 
     Args:
         count: peaks kept for each keypoint.
-        window: side of the square in which a peak has no higher neighbour.
+        window: side of the square in which a peak has no higher neighbor.
     """
 
     def __init__(self, count: int, window: int) -> None:

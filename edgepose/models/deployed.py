@@ -1,4 +1,4 @@
-"""A network as it is deployed: uint8 pictures in, colour order and normalisation inside.
+"""A network as it is deployed: uint8 pictures in, color order and normalization inside.
 
 Export writes this module, and validation during training runs it, so what is validated is what is shipped.
 """
@@ -34,7 +34,7 @@ class Deployed(nn.Module):
             raise ValueError(f"{spec.name} already takes uint8 pictures, expected the spec that `build` returns")
         self.network = copy.deepcopy(network).float().eval()
         first = next(m for m in self.network.modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3)
-        order = [2, 1, 0] if spec.colour == "rgb" else [0, 1, 2]
+        order = [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]
         mean, std = (torch.tensor(values)[order] for values in (spec.mean, spec.std))
         with torch.no_grad():
             weight = first.weight[:, order] / std.to(first.weight.device)[:, None, None]
@@ -53,7 +53,7 @@ class Deployed(nn.Module):
 
 def deployed_spec(spec: ModelSpec) -> ModelSpec:
     """The spec of a deployed network's file."""
-    return dataclasses.replace(spec, layout="nhwc", colour="bgr", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return dataclasses.replace(spec, layout="nhwc", color="bgr", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class TorchNetwork:

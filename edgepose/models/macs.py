@@ -23,7 +23,7 @@ class Count:
 
     products: of convolutions and linear layers; transposed: of transposed convolutions on their input positions, and
     outputs: on their output positions (four times as many with stride 2); matrices: of two activations with each other.
-    biases, normalised, rectified, activated, pooled: numbers added, normalised, and so on, once each.
+    biases, normalized, rectified, activated, pooled: numbers added, normalized, and so on, once each.
     """
 
     products: int
@@ -31,7 +31,7 @@ class Count:
     outputs: int
     matrices: int
     biases: int
-    normalised: int
+    normalized: int
     rectified: int
     activated: int
     pooled: int
@@ -43,11 +43,11 @@ class Count:
 
     def conventions(self) -> dict[str, int]:
         """What the tools behind published figures print; each paper's own is named."""
-        normalised = 2 * self.normalised
+        normalized = 2 * self.normalized
         return {
-            "mmengine (RTMPose)": self.true + normalised + self.matrices + self.pooled,
-            "mmdet (RTMDet)": self.products + normalised + self.activated,
-            "ptflops (LitePose)": self.products + self.outputs + self.biases + normalised + self.rectified,
+            "mmengine (RTMPose)": self.true + normalized + self.matrices + self.pooled,
+            "mmdet (RTMDet)": self.products + normalized + self.activated,
+            "ptflops (LitePose)": self.products + self.outputs + self.biases + normalized + self.rectified,
             "hrnet (EfficientHRNet, HRNet)": self.products + self.outputs,
             "thop (SASD, YOLO-Pose)": self.products,
         }
@@ -66,7 +66,7 @@ def count(network: nn.Module, input_size: tuple[int, int]) -> Count:
             tally["products"] += output.numel() * module.weight[0].numel()  # every output value sums (in/groups, k, k)
             tally["biases"] += output.numel() if module.bias is not None else 0
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
-            tally["normalised"] += output.numel()
+            tally["normalized"] += output.numel()
         elif isinstance(module, ACTIVATIONS):
             tally["activated"] += output.numel()
             tally["rectified"] += output.numel() if isinstance(module, RECTIFIERS) else 0
@@ -94,7 +94,7 @@ def count(network: nn.Module, input_size: tuple[int, int]) -> Count:
 def macs_true(network: nn.Module, input_size: tuple[int, int]) -> int:
     """Multiply-accumulates for one image of `input_size` (w, h), as the hardware would do them.
 
-    Convolutions, transposed convolutions (on their input positions) and linear layers count; bias, normalisation,
+    Convolutions, transposed convolutions (on their input positions) and linear layers count; bias, normalization,
     activations and products of two activations do not. Published figures follow other conventions, which for
     transposed convolutions count up to 4 times as many. On the meta device this takes no arithmetic at all.
     """

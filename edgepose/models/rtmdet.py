@@ -148,7 +148,7 @@ def build_rtmdet(size: str, classes: int, input_size: tuple[int, int] | None) ->
         warp="letterbox",
         border=114,
         layout="nchw",
-        colour="bgr",
+        color="bgr",
         mean=MEAN,
         std=STD,
     )

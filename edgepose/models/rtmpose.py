@@ -52,7 +52,7 @@ class Scale(nn.Module):
 class GatedAttention(nn.Module):
     """Gated attention unit over the K keypoints of a person (section 3.3; Hua et al., 2022).
 
-    The attention weights are squared ReLUs, not a soft-max, and the residual is the input before normalisation.
+    The attention weights are squared ReLUs, not a soft-max, and the residual is the input before normalization.
     """
 
     def __init__(self, dim: int, expansion: int = 2, query: int = 128) -> None:
@@ -198,7 +198,7 @@ class ContextHead(LateralHead):
     beside the features, so that an elbow is found from its shoulder and left is told from right: three blocks of 7x7
     depth-wise convolutions at stride 16, where they reach over most of the crop for little arithmetic, and one of 5x5
     at stride 8.
-    It starts as the lateral head that it is initialised from: the correction is zero at first.
+    It starts as the lateral head that it is initialized from: the correction is zero at first.
     """
 
     def __init__(self, channels: tuple[int, ...], keypoints: int, hidden: int = 128, blocks: int = 3) -> None:
@@ -276,7 +276,7 @@ def _spec(
         padding=1.25,
         border=0,
         layout="nchw",
-        colour="rgb",
+        color="rgb",
         mean=MEAN,
         std=STD,
     )

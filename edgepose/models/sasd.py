@@ -3,7 +3,7 @@
 The paper publishes no code. Widths of xs and e were found from its parameters and multiply-accumulates (1.6 M and 1.2 G
 at 512, 2.4 M and 5.0 G at 1024), s, m and l are YOLOv5's (10.11, 28.07 and 60.91 G at 640 against 10.1, 27.7 and 61.7).
 Nothing comes within 1 % of these three together: some 7,700 combinations of depths (release 5.0, 6.0), SPP, depth of
-the neck, heads (1x1, 3x3, YOLO-Pose's depth-wise ones), a fourth level and normalisation counted up to 5 times.
+the neck, heads (1x1, 3x3, YOLO-Pose's depth-wise ones), a fourth level and normalization counted up to 5 times.
 "Equal channels in every level" and "3x3 heads" of its text contradict its figures: `xs-eq` is built as the text has it
 (1.9 G), the others as the figures do.
 
@@ -210,7 +210,7 @@ def build_sasd(size: str, skeleton: str, input_size: tuple[int, int] | None) -> 
         warp="letterbox",
         border=114,
         layout="nchw",
-        colour="rgb",
+        color="rgb",
         std=(255.0, 255.0, 255.0),
     )
     return spec, network

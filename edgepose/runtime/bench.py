@@ -123,7 +123,7 @@ class Stopwatch:
 
 
 def noise(size: tuple[int, int], seed: int = 0) -> np.ndarray:
-    """A picture (H, W, 3) of soft coloured blobs, the same every time."""
+    """A picture (H, W, 3) of soft colored blobs, the same every time."""
     import cv2
 
     coarse = np.random.default_rng(seed).integers(0, 256, (size[1] // 40 + 2, size[0] // 40 + 2, 3), dtype=np.uint8)

@@ -217,7 +217,7 @@ class Estimator:
         batch, matrix = self.views.whole(image)
         poses = self.codec.decode(self._outputs(batch))
         size = (image.shape[1], image.shape[0])
-        # published detectors scale the edges of boxes, not the centres of pixels
+        # published detectors scale the edges of boxes, not the centers of pixels
         edges = matrix * [1, 1, 0] if self.spec.warp == "letterbox" else matrix
         boxes = clip_boxes(back(poses.boxes.reshape(-1, 2, 2), edges).reshape(-1, 4), size)
         kept = (poses.person_scores >= self._least) & (area(boxes) > 0)
@@ -284,11 +284,11 @@ def _given(boxes: ArrayLike, scores: ArrayLike | None, spec: ModelSpec) -> Poses
 
 
 def _scaled(boxes: np.ndarray, scale: float) -> np.ndarray:
-    """Boxes (N, 4) about their centres."""
+    """Boxes (N, 4) about their centers."""
     if scale == 1:
         return boxes
-    centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * (scale / 2)
-    return np.concatenate([centres - halves, centres + halves], axis=1)
+    centers, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * (scale / 2)
+    return np.concatenate([centers - halves, centers + halves], axis=1)
 
 
 def _averaged(

@@ -14,7 +14,7 @@ import numpy as np
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Joints = dict[str, np.ndarray]
 
 DOWN = np.array([0.0, 1.0])
@@ -28,10 +28,10 @@ class Figure:
 
     ground: tuple[float, float]  # where the lower foot stands, in shares of the picture's width and height
     height: float  # of the standing body, in shares of the picture's height
-    shirt: Colour
-    trousers: Colour
-    hair: Colour
-    skin: Colour
+    shirt: Color
+    trousers: Color
+    hair: Color
+    skin: Color
     lean: float = 0.0
     upper_arm: tuple[float, float] = (9, -9)
     forearm: tuple[float, float] = (4, -4)
@@ -132,10 +132,10 @@ def _background(width: int, height: int) -> np.ndarray:
     canvas[horizon:] = np.array([150, 160, 166]) * (1 - ground) + np.array([108, 118, 126]) * ground
     image = canvas.astype(np.uint8)
     x = np.linspace(0, width, 60)
-    for base, swing, colour in ((0.46, 0.05, (178, 170, 150)), (0.51, 0.035, (128, 146, 122))):
+    for base, swing, color in ((0.46, 0.05, (178, 170, 150)), (0.51, 0.035, (128, 146, 122))):
         y = (base + swing * np.sin(x / width * rng.uniform(5, 9) + rng.uniform(0, 6))) * height
         outline = np.concatenate([np.stack([x, y], axis=1), [[width, horizon], [0, horizon]]]).astype(np.int32)
-        cv2.fillPoly(image, [outline], colour, cv2.LINE_AA)
+        cv2.fillPoly(image, [outline], color, cv2.LINE_AA)
     left, right, top = int(width * 0.50), int(width * 0.78), int(height * 0.16)
     cv2.rectangle(image, (left, top), (right, horizon), (168, 182, 196), cv2.FILLED)
     cv2.rectangle(image, (left - 12, top - 16), (right + 12, top), (120, 130, 146), cv2.FILLED)
@@ -164,10 +164,10 @@ def _background(width: int, height: int) -> np.ndarray:
 
 def _draw_shadow(canvas: np.ndarray, joints: Joints, unit: float) -> None:
     feet = np.array([joints["left_ankle"], joints["right_ankle"]])
-    centre = (int(feet[:, 0].mean() + 0.05 * unit), int(feet[:, 1].max() + 0.03 * unit))
+    center = (int(feet[:, 0].mean() + 0.05 * unit), int(feet[:, 1].max() + 0.03 * unit))
     axes = (int(np.ptp(feet[:, 0]) / 2 + 0.16 * unit), int(0.035 * unit))
     mask = np.zeros(canvas.shape[:2], np.float32)
-    cv2.ellipse(mask, centre, axes, 0, 0, 360, 0.5, cv2.FILLED, cv2.LINE_AA)
+    cv2.ellipse(mask, center, axes, 0, 0, 360, 0.5, cv2.FILLED, cv2.LINE_AA)
     soft = cv2.GaussianBlur(mask, (0, 0), 0.02 * unit)[..., None]
     canvas[...] = (canvas * (1 - soft)).astype(np.uint8)
 
@@ -240,27 +240,27 @@ def _draw_head(canvas: np.ndarray, figure: Figure, joints: Joints, unit: float) 
     _capsule(canvas, mouth - lip, mouth + lip, 0.0036 * unit, 0.0036 * unit, (92, 88, 168))
 
 
-def _limb(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, first: float, last: float, colour: Colour) -> None:
+def _limb(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, first: float, last: float, color: Color) -> None:
     """A tapered capsule lit from the upper left."""
-    _capsule(canvas, start, end, first, last, _shaded(colour, 0.8))
+    _capsule(canvas, start, end, first, last, _shaded(color, 0.8))
     light = np.array([-0.16, -0.07]) * min(first, last)
-    _capsule(canvas, start + light, end + light, first * 0.82, last * 0.82, colour)
-    _capsule(canvas, start + 2.2 * light, end + 2.2 * light, first * 0.4, last * 0.4, _shaded(colour, 1.08))
+    _capsule(canvas, start + light, end + light, first * 0.82, last * 0.82, color)
+    _capsule(canvas, start + 2.2 * light, end + 2.2 * light, first * 0.4, last * 0.4, _shaded(color, 1.08))
 
 
-def _capsule(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, first: float, last: float, colour: Colour) -> None:
-    _hull(canvas, [(start, first), (end, last)], colour)
+def _capsule(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, first: float, last: float, color: Color) -> None:
+    _hull(canvas, [(start, first), (end, last)], color)
 
 
-def _hull(canvas: np.ndarray, circles: list[tuple[np.ndarray, float]], colour: Colour) -> None:
-    """The convex hull of circles (centre, radius)."""
+def _hull(canvas: np.ndarray, circles: list[tuple[np.ndarray, float]], color: Color) -> None:
+    """The convex hull of circles (center, radius)."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     ring = np.stack([np.cos(turn), np.sin(turn)], axis=1)  # (48, 2)
-    points = np.concatenate([np.asarray(centre) + radius * ring for centre, radius in circles])
+    points = np.concatenate([np.asarray(center) + radius * ring for center, radius in circles])
     outline = cv2.convexHull((points * (1 << _SHIFT)).round().astype(np.int32))
-    cv2.fillConvexPoly(canvas, outline, colour, cv2.LINE_AA, _SHIFT)
+    cv2.fillConvexPoly(canvas, outline, color, cv2.LINE_AA, _SHIFT)
 
 
-def _shaded(colour: Colour, factor: float) -> Colour:
-    blue, green, red = (min(round(channel * factor), 255) for channel in colour)
+def _shaded(color: Color, factor: float) -> Color:
+    blue, green, red = (min(round(channel * factor), 255) for channel in color)
     return blue, green, red

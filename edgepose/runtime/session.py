@@ -27,7 +27,7 @@ ERRORS: tuple[type[Exception], ...] = (
 # Worker threads wait at most this long in a busy loop between two layers, and not at all between two runs. A detector
 # and a pose network in one process then never fight for the cores, without a process-wide pool (which would break
 # every other onnxruntime session of the process). Measured on 2 cores, RTMDet-nano then RTMPose-s on 8 people, ms:
-# default 73, shared pool 37, this 37; with two busy neighbours: default 156, no spinning 81, this 89.
+# default 73, shared pool 37, this 37; with two busy neighbors: default 156, no spinning 81, this 89.
 SPIN_MICROSECONDS = 20
 
 # Crops per run. RTMPose-s on 2 cores, ms per crop at 1, 2, 4, 6, 8, 10, 15 and 30: 4.18, 4.03, 3.81, 3.74, 3.74, 3.80,

@@ -25,8 +25,8 @@ class NcnnSession:
     """NAME.ncnn.param with NAME.ncnn.bin beside it (the weights) as a `Network`; the spec is in NAME.ncnn.json.
 
     Threads may share it. ncnn has no batches, so rows are run one after another. Pictures go in as uint8 BGR and become
-    planes of 0..255 on the way (`Mat.from_pixels`); what is left of the normalisation is in the graph of files that
-    edgepose wrote, as in its ONNX files. Other people's files take float planes, normalised by the runtime as their
+    planes of 0..255 on the way (`Mat.from_pixels`); what is left of the normalization is in the graph of files that
+    edgepose wrote, as in its ONNX files. Other people's files take float planes, normalized by the runtime as their
     spec says ("nchw").
 
     Args:

@@ -1,6 +1,6 @@
 """Pictures -> network batches: one affine crop per person, or the whole picture with its aspect kept.
 
-Crops are warped straight into a buffer that each thread keeps, and normalised there for networks that want floats:
+Crops are warped straight into a buffer that each thread keeps, and normalized there for networks that want floats:
 0.11 ms for the warp and 0.03 ms for the rest per person (256 x 192 from 1080p, 2 cores), where the usual float64
 arithmetic takes 0.5 to 1.8. A result is valid until the same thread asks again.
 """
@@ -35,7 +35,7 @@ class Views:
         std = np.asarray(spec.std, np.float64)
         self._scale: list[float] = (1 / std).tolist()
         self._shift: list[float] = (-np.asarray(spec.mean, np.float64) / std).tolist()
-        self._order = (0, 1, 2) if spec.colour == "bgr" else (2, 1, 0)
+        self._order = (0, 1, 2) if spec.color == "bgr" else (2, 1, 0)
         self._own = threading.local()
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
@@ -77,9 +77,9 @@ class Views:
         return self._own.pixels[:count]
 
     def _finished(self, pixels: np.ndarray) -> np.ndarray:
-        """(B, h, w, 3) uint8 -> the same, or (B, 3, h, w) float32: (value - mean) / std; colours in `spec.colour`."""
+        """(B, h, w, 3) uint8 -> the same, or (B, 3, h, w) float32: (value - mean) / std; colors in `spec.color`."""
         if self.spec.layout == "nhwc":
-            return pixels if self.spec.colour == "bgr" else np.ascontiguousarray(pixels[..., ::-1])
+            return pixels if self.spec.color == "bgr" else np.ascontiguousarray(pixels[..., ::-1])
         channels, planes = self._own.channels, self._own.planes[: len(pixels)]
         for view, target in zip(pixels, planes, strict=True):
             cv2.split(view, channels)

@@ -1,7 +1,7 @@
 """Drawn pictures of walls, rooms, streets, woods, crowds and grounds; flat, to be seen in perspective by `places`.
 
 Each is drawn once from its own number and kept, so that training views cost a warp. They need not be beautiful: they
-must be various, and hold lines, blobs, textures and colours like those of people.
+must be various, and hold lines, blobs, textures and colors like those of people.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ def _four(image: np.ndarray) -> np.ndarray:
 
 
 def _dull(rng: np.random.Generator, low: float = 50, high: float = 215) -> np.ndarray:
-    """A colour of walls and floors, (3,) float32."""
+    """A color of walls and floors, (3,) float32."""
     return np.clip(rng.uniform(low, high) * (1 + rng.normal(0, 0.14, 3)), 8, 245).astype(np.float32)
 
 
 def _bright(rng: np.random.Generator) -> tuple[float, ...]:
-    """Any colour, often a pale or a dark one."""
-    colour = rng.uniform(10, 245, 3)
-    grey = rng.random()
-    return tuple((colour * (1 - grey) + colour.mean() * grey).tolist())
+    """Any color, often a pale or a dark one."""
+    color = rng.uniform(10, 245, 3)
+    gray = rng.random()
+    return tuple((color * (1 - gray) + color.mean() * gray).tolist())
 
 
-def _filled(colour: np.ndarray, width: int, height: int) -> np.ndarray:
-    return np.full((height, width, 3), colour, np.float32)
+def _filled(color: np.ndarray, width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), color, np.float32)
 
 
 def _point(rng: np.random.Generator, width: int, height: int) -> tuple[int, int]:
@@ -137,8 +137,8 @@ def _street(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     x = 0
     while x < width:
         w, top = int(rng.integers(60, 190)), int(height * rng.uniform(0.05, 0.7))
-        colour = _dull(rng, 60, 200)
-        cv2.rectangle(image, (x, top), (x + w, height), tuple(colour.tolist()), cv2.FILLED)
+        color = _dull(rng, 60, 200)
+        cv2.rectangle(image, (x, top), (x + w, height), tuple(color.tolist()), cv2.FILLED)
         step_x, step_y = int(rng.integers(16, 34)), int(rng.integers(22, 44))
         glass = tuple((_dull(rng, 30, 200)).tolist())
         for wy in range(top + 10, height - 30, step_y):
@@ -215,7 +215,7 @@ def _field(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Clouds of colour at several scales."""
+    """Clouds of color at several scales."""
     image = _filled(_dull(rng), width, height)
     for cells in (3, 6, 14, 40, 110):
         field = np.stack([cv2.resize(noise(rng, 256, cells), (width, height)) for _ in range(3)], axis=-1)

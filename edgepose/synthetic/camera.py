@@ -1,6 +1,6 @@
 """A pinhole camera, where it stands, and how it moves.
 
-Camera axes are OpenCV's: x right, y down, z ahead; pixel centres at integer coordinates. A weak-perspective view is the
+Camera axes are OpenCV's: x right, y down, z ahead; pixel centers at integer coordinates. A weak-perspective view is the
 same camera far away with a long lens.
 """
 
@@ -30,7 +30,7 @@ class Camera:
             raise ValueError(f"a camera of {self.size} pixels and focal length {self.focal} sees nothing")
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         """The principal point, (2,)."""
         return (np.array(self.size) - 1) / 2
 
@@ -42,7 +42,7 @@ class Camera:
         """World (..., 3) -> pixels (..., 2) and depths (...); points behind the camera get a depth below NEAR."""
         inside = self.seen_from(points)
         depth = inside[..., 2]
-        return self.centre + self.focal * inside[..., :2] / np.maximum(depth, NEAR)[..., None], depth
+        return self.center + self.focal * inside[..., :2] / np.maximum(depth, NEAR)[..., None], depth
 
 
 def look_at(size: tuple[int, int], focal: float, position: np.ndarray, target: np.ndarray, roll: float = 0.0) -> Camera:

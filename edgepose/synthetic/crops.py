@@ -117,7 +117,7 @@ def _framing(rng: np.random.Generator, joints: np.ndarray, size: tuple[int, int]
     extent = points.max(axis=0) - points.min(axis=0)
     extent += 0.13 * max(high[1] - low[1], 0.6) * 1000 / distance  # flesh around the joints
     focal = 1000 * min(size[0] / extent[0], size[1] / extent[1]) / padding * rng.uniform(0.85, 1.15)
-    centre = (points.max(axis=0) + points.min(axis=0)) / 2 - trial.centre
-    aim = middle + trial.rotation[0] * centre[0] * distance / 1000 + trial.rotation[1] * centre[1] * distance / 1000
+    center = (points.max(axis=0) + points.min(axis=0)) / 2 - trial.center
+    aim = middle + trial.rotation[0] * center[0] * distance / 1000 + trial.rotation[1] * center[1] * distance / 1000
     aim = aim + rng.normal(0, 0.05, 3) * (1, 1, 0)
     return look_at(size, float(focal), position, aim, roll)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgepose.synthetic.body import BONE, FACE, SIDES, Build
-from edgepose.synthetic.look import Cloth, Colour, Look
+from edgepose.synthetic.look import Cloth, Color, Look
 from edgepose.synthetic.solids import HAIR, SKIRT, SKIRT_BONE, Maker, Solids, plain
 
 
@@ -139,9 +139,9 @@ def _skirt(make: Maker, build: Build, look: Look, size: dict[str, float]) -> Non
 def _head(make: Maker, look: Look, size: dict[str, float]) -> None:
     """Skull and jaw with a painted face, ears, nose, hair, hat. In units of the head's height h."""
     bone, h = BONE["head"], size["head"]
-    hair = Cloth(look.hair_colour, _shade(look.hair_colour, 1.7), "strands", 6.0)
+    hair = Cloth(look.hair_color, _shade(look.hair_color, 1.7), "strands", 6.0)
     tone = _shade(look.skin, 0.93)
-    painted = Cloth(look.skin, look.hair_colour)  # eyebrows and beard are of the second colour
+    painted = Cloth(look.skin, look.hair_color)  # eyebrows and beard are of the second color
     face = (1 / (h * make.unit), look.beard, float(look.glasses))
     make.ball(bone, (0, 0.50 * h, -0.03 * h), (0.335 * h, 0.44 * h, 0.43 * h), painted, face=face)
     make.ball(bone, (0, 0.30 * h, 0.09 * h), (0.265 * h, 0.345 * h, 0.335 * h), painted, face=face)
@@ -169,7 +169,7 @@ def _head(make: Maker, look: Look, size: dict[str, float]) -> None:
 
 
 def _hat(make: Maker, look: Look, bone: int, h: float) -> None:
-    cloth = plain(look.hat_colour)
+    cloth = plain(look.hat_color)
     make.ball(bone, (0, 0.60 * h, -0.05 * h), (0.375 * h, 0.45 * h, 0.465 * h), cloth, span=(0.52, 1.0), tilt=-0.08,
               part=HAIR, relief=0.3)  # fmt: skip
     if look.hat == "cap":
@@ -178,6 +178,6 @@ def _hat(make: Maker, look: Look, bone: int, h: float) -> None:
         make.ball(bone, (0, 0.66 * h, -0.03 * h), (0.70 * h, 0.045 * h, 0.76 * h), cloth, part=HAIR)
 
 
-def _shade(colour: Colour, factor: float) -> Colour:
-    blue, green, red = (min(channel * factor, 1.0) for channel in colour)
+def _shade(color: Color, factor: float) -> Color:
+    blue, green, red = (min(channel * factor, 1.0) for channel in color)
     return blue, green, red

@@ -38,7 +38,7 @@ def shaded(
     camera: Camera, s: Solids, middle: np.ndarray, rows: np.ndarray, light: Light, pixels: np.ndarray,
     solid: np.ndarray, depth: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """Colours (n, 3) uint8 of `pixels` (n,), flat indices into the buffers `solid` and `depth` (H, W).
+    """Colors (n, 3) uint8 of `pixels` (n,), flat indices into the buffers `solid` and `depth` (H, W).
 
     middle, rows: the solids' places and local coordinates (`render._Terms`).
     """
@@ -47,7 +47,7 @@ def shaded(
     u = pixels.astype(np.float32)
     v = np.floor((u + np.float32(0.5)) * np.float32(1 / solid.shape[1]))
     u -= v * np.float32(solid.shape[1])
-    # (34, n), each property in one piece; neighbours are mostly of one solid, and repeating is quicker than gathering.
+    # (34, n), each property in one piece; neighbors are mostly of one solid, and repeating is quicker than gathering.
     first = np.flatnonzero(np.diff(at, prepend=-1))
     runs = np.diff(first, append=len(at))
     c = np.repeat(np.take(_table(camera, s, middle, rows, light), at[first], axis=1), runs, axis=1)
@@ -87,9 +87,9 @@ def _table(camera: Camera, s: Solids, middle: np.ndarray, rows: np.ndarray, ligh
     whole = rows.copy()  # from coordinates around the middle to the picture's
     whole[:, :, 2] -= np.einsum("pij,pj->pi", rows[:, :, [0, 1, 3]], middle)
     tile = (s.tile * TILE_SIZE**2)[:, None]
-    columns = [whole.reshape(len(s), 12), curvature, slope, local, s.colour, s.second - s.colour, tile,
+    columns = [whole.reshape(len(s), 12), curvature, slope, local, s.color, s.second - s.color, tile,
                s.repeats[:, None] * TILE_SIZE, 0.30 * s.relief[:, None]]  # fmt: skip
-    # Painted heads use their second colour for hair only.
+    # Painted heads use their second color for hair only.
     columns[5] = columns[5] * (s.face[:, :1] == 0)
     return np.ascontiguousarray(np.concatenate(columns, axis=1).T.astype(np.float32))
 
@@ -145,6 +145,6 @@ def _face(s: Solids, on: np.ndarray, base: np.ndarray, x: np.ndarray, y: np.ndar
     lips = base * np.array([[0.62], [0.58], [0.86]], np.float32)
     layers = ((lips, lip), (base * 0.45, mouth), (np.float32(0.86), white), (ink, iris), (base * 0.42, lid),
               (hair * 0.8, 0.9 * brow))  # fmt: skip
-    for colour, weight in layers:
-        skin = skin + (colour - skin) * weight
+    for color, weight in layers:
+        skin = skin + (color - skin) * weight
     return skin + (ink - skin) * (data[2] * (rim - glass))

@@ -1,4 +1,4 @@
-"""How people look: skin, hair, clothes and their patterns. Colours are BGR in 0..1 as under plain white light."""
+"""How people look: skin, hair, clothes and their patterns. Colors are BGR in 0..1 as under plain white light."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 T = TypeVar("T")
 
 # Skin from light to dark, spread like the ten tones of the Monk scale (Monk, 2019); each is as likely as the others.
-SKINS: tuple[Colour, ...] = (
+SKINS: tuple[Color, ...] = (
     (0.80, 0.86, 0.94), (0.74, 0.82, 0.92), (0.66, 0.76, 0.89), (0.56, 0.68, 0.85), (0.47, 0.60, 0.79),
     (0.38, 0.50, 0.70), (0.29, 0.40, 0.59), (0.22, 0.31, 0.47), (0.17, 0.23, 0.36), (0.13, 0.17, 0.27),
 )  # fmt: skip
-HAIRS: tuple[Colour, ...] = (
+HAIRS: tuple[Color, ...] = (
     (0.06, 0.06, 0.07), (0.09, 0.11, 0.15), (0.12, 0.19, 0.29), (0.20, 0.32, 0.46), (0.38, 0.56, 0.72),
     (0.15, 0.27, 0.52), (0.62, 0.64, 0.66), (0.30, 0.31, 0.33),
 )  # fmt: skip
@@ -31,10 +31,10 @@ TILE_SIZE = 64
 
 @dataclass(frozen=True)
 class Cloth:
-    """A garment's colour, a second one, the tile that mixes them, and repeats of the tile per metre."""
+    """A garment's color, a second one, the tile that mixes them, and repeats of the tile per metre."""
 
-    colour: Colour
-    second: Colour
+    color: Color
+    second: Color
     tile: str = "plain"
     repeats: float = 5.0
 
@@ -47,13 +47,13 @@ class Look:
     hair:    none, short, bob, long, tail or afro; hat: none, cap, beanie or brim
     """
 
-    skin: Colour
-    hair_colour: Colour
+    skin: Color
+    hair_color: Color
     top: Cloth
     bottom: Cloth
-    shoes: Colour
-    soles: Colour
-    hat_colour: Colour
+    shoes: Color
+    soles: Color
+    hat_color: Color
     hair: str = "short"
     hat: str = "none"
     sleeves: float = 0.3
@@ -67,16 +67,16 @@ class Look:
 
 
 def plain_look() -> Look:
-    """Grey clothes and short hair, for checks that should not depend on clothes."""
-    grey, dark = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
-    return Look(SKINS[3], HAIRS[1], Cloth(grey, grey), Cloth(dark, dark), dark, grey, dark, hair="none")
+    """Gray clothes and short hair, for checks that should not depend on clothes."""
+    gray, dark = (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
+    return Look(SKINS[3], HAIRS[1], Cloth(gray, gray), Cloth(dark, dark), dark, gray, dark, hair="none")
 
 
 def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
-    """Everyday and sports clothes; skin, hair and colours spread widely."""
+    """Everyday and sports clothes; skin, hair and colors spread widely."""
     skin = np.array(SKINS[int(rng.integers(len(SKINS)))]) * rng.normal(1, 0.03, 3)
     dark = float(np.mean(skin)) < 0.45
-    hair_colour = HAIRS[int(rng.integers(2 if dark and rng.random() < 0.8 else len(HAIRS)))]
+    hair_color = HAIRS[int(rng.integers(2 if dark and rng.random() < 0.8 else len(HAIRS)))]
     top, bottom = random_cloth(rng), random_cloth(rng, muted=True)
     dress = woman and rng.random() < 0.15
     skirt = rng.uniform(0.3, 0.95) if dress or (woman and rng.random() < 0.12) else 0.0
@@ -85,13 +85,13 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
     sleeves = _pick(rng, (0.0, 0.28, 0.42, 1.0), (0.16, 0.52, 0.60))
     legs = _pick(rng, (0.12, 0.30, 0.48, 1.0), (0.06, 0.26, 0.42))
     return Look(
-        skin=_colour(skin, 0.08, 0.97),
-        hair_colour=_colour(np.array(hair_colour) * rng.uniform(0.8, 1.25), 0.03, 0.9),
+        skin=_color(skin, 0.08, 0.97),
+        hair_color=_color(np.array(hair_color) * rng.uniform(0.8, 1.25), 0.03, 0.9),
         top=top,
         bottom=top if dress else bottom,
-        shoes=random_cloth(rng, muted=True).colour if rng.random() < 0.75 else random_cloth(rng).colour,
+        shoes=random_cloth(rng, muted=True).color if rng.random() < 0.75 else random_cloth(rng).color,
         soles=(0.85, 0.86, 0.86) if rng.random() < 0.5 else (0.1, 0.1, 0.1),
-        hat_colour=random_cloth(rng).colour,
+        hat_color=random_cloth(rng).color,
         hair=_pick(rng, styles, (0.34, 0.56, 0.74, 0.92) if woman else (0.66, 0.78, 0.86, 0.92)),
         hat=_pick(rng, ("none", "cap", "beanie", "brim"), (0.82, 0.91, 0.96)),
         sleeves=sleeves,
@@ -106,7 +106,7 @@ def random_look(rng: np.random.Generator, woman: bool = False) -> Look:
 
 
 def random_cloth(rng: np.random.Generator, muted: bool = False) -> Cloth:
-    """A garment; `muted` ones are mostly grey, blue, beige or black and plain."""
+    """A garment; `muted` ones are mostly gray, blue, beige or black and plain."""
     if rng.random() < (0.7 if muted else 0.3):
         hue, saturation, value = (
             (0.6, 0.62, 0.1, 0.08)[int(rng.integers(4))],
@@ -129,14 +129,14 @@ def _pick(rng: np.random.Generator, values: Sequence[T], limits: Sequence[float]
     return values[bisect(limits, rng.random())]
 
 
-def _colour(values: np.ndarray, low: float, high: float) -> Colour:
+def _color(values: np.ndarray, low: float, high: float) -> Color:
     blue, green, red = (min(max(value, low), high) for value in values.tolist())
     return blue, green, red
 
 
 @cache
 def tiles() -> np.ndarray:
-    """(tiles, 64, 64) float32 in 0..1: how much of the second colour; rows run along a limb, columns around it."""
+    """(tiles, 64, 64) float32 in 0..1: how much of the second color; rows run along a limb, columns around it."""
     size = TILE_SIZE
     y, x = np.mgrid[0:size, 0:size] / size
     rng = np.random.default_rng(51)

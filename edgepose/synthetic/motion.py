@@ -91,9 +91,9 @@ def _free_pose(rng: np.random.Generator) -> np.ndarray:
               "hip_abduct": 13, "hip_rotate": 12, "knee_flex": 34, "spine_flex": 17, "spine_bend": 10,
               "spine_twist": 12, "neck_flex": 10, "neck_twist": 20, "neck_bend": 8}  # fmt: skip
     names = [name.removeprefix("left_").removeprefix("right_") for name in LIMITS]
-    centre = np.array([middle.get(name, 0) for name in names], float)
+    center = np.array([middle.get(name, 0) for name in names], float)
     width = np.array([spread.get(name, 10) for name in names], float)
-    return within_limits(centre + width * rng.normal(0, 1, len(names)))
+    return within_limits(center + width * rng.normal(0, 1, len(names)))
 
 
 def _ease(x: float) -> float:

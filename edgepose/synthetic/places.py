@@ -91,11 +91,11 @@ def random_thing(rng: np.random.Generator, at: tuple[float, float, float], tall:
     elif kind == 4:  # a plant
         make.limb(0, (x, y, z), 0.3, (0.12, 0.15, 0.16), cloth, part=THING)
         for _ in range(9):
-            centre = (x + rng.normal(0, 0.14), y + 0.3 + rng.uniform(0.05, 1) * height * 0.8, z + rng.normal(0, 0.14))
+            center = (x + rng.normal(0, 0.14), y + 0.3 + rng.uniform(0.05, 1) * height * 0.8, z + rng.normal(0, 0.14))
             green = random_cloth(rng)
             leaf = type(green)((0.15, rng.uniform(0.25, 0.55), 0.18), (0.1, 0.2, 0.1))
             half = (0.05, rng.uniform(0.1, 0.24), 0.03)
-            make.ball(0, centre, half, leaf, tilt=rng.normal(0, 0.7), roll=rng.normal(0, 0.7), part=THING)
+            make.ball(0, center, half, leaf, tilt=rng.normal(0, 0.7), roll=rng.normal(0, 0.7), part=THING)
     else:  # a ball, a bag
         r = rng.uniform(0.1, 0.3)
         make.ball(0, (x, y + r, z), (r * rng.uniform(0.8, 1.4), r, r), other, part=THING)
@@ -103,11 +103,11 @@ def random_thing(rng: np.random.Generator, at: tuple[float, float, float], tall:
 
 
 def wall_of(
-    centre: tuple[float, float, float], half: tuple[float, float, float], colour: tuple[float, float, float]
+    center: tuple[float, float, float], half: tuple[float, float, float], color: tuple[float, float, float]
 ) -> Solids:
-    """A block of one colour: something to stand before the people."""
+    """A block of one color: something to stand before the people."""
     make = Maker()
-    make.box(centre, half, type(random_cloth(np.random.default_rng(0)))(colour, colour), under=True)
+    make.box(center, half, type(random_cloth(np.random.default_rng(0)))(color, color), under=True)
     return make.solids()
 
 
@@ -137,8 +137,8 @@ def draw_place(place: Place, camera: Camera) -> np.ndarray:
     # Inverse depths of both planes are linear in the pixel: n.d = k w.
     up, ahead = camera.rotation[:, 1], camera.rotation[:, 2]
     difference = up / -camera.position[1] - ahead / (-place.distance - camera.position[2])
-    x = (np.arange(width) - camera.centre[0]) / camera.focal * difference[0]
-    y = (np.arange(height) - camera.centre[1]) / camera.focal * difference[1] + difference[2]
+    x = (np.arange(width) - camera.center[0]) / camera.focal * difference[0]
+    y = (np.arange(height) - camera.center[1]) / camera.focal * difference[1] + difference[2]
     ends = y[:, None] + x[[0, -1]] > 0  # the ground is nearer, at both ends of every row
     high, low = np.flatnonzero(~ends.all(axis=1)), np.flatnonzero(ends.any(axis=1))
     image = np.empty((height, width, 3), np.uint8)
@@ -154,7 +154,7 @@ def draw_place(place: Place, camera: Camera) -> np.ndarray:
 def _homography(camera: Camera, origin: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
     """(3, 3) from texture pixels on a plane of the world to pixels of the picture."""
     inside = camera.rotation @ np.array([right, down, origin - camera.position]).T
-    (cx, cy), f = camera.centre, camera.focal
+    (cx, cy), f = camera.center, camera.focal
     return np.array([[f, 0, cx], [0, f, cy], [0, 0, 1.0]]) @ inside
 
 

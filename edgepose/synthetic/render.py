@@ -65,8 +65,8 @@ def render(camera: Camera, groups: Sequence[Solids], background: np.ndarray, lig
         first += len(members)
     pixels = np.flatnonzero(solid.ravel() >= 0)
     if len(pixels):
-        colours = shaded(camera, everything, terms.middle, terms.rows, light, pixels, solid, depth)
-        background.reshape(-1, 3)[pixels] = colours
+        colors = shaded(camera, everything, terms.middle, terms.rows, light, pixels, solid, depth)
+        background.reshape(-1, 3)[pixels] = colors
     return Rendering(background, depth, solid, group, everything.part, alone, reach)
 
 
@@ -98,7 +98,7 @@ def _terms(camera: Camera, s: Solids) -> _Terms:
     deep = np.maximum(middle[:, 2], NEAR)
     w0 = 1 / deep
     places = np.empty((len(s), 3))
-    places[:, :2], places[:, 2] = camera.centre + camera.focal * middle[:, :2] / deep[:, None], w0
+    places[:, :2], places[:, 2] = camera.center + camera.focal * middle[:, :2] / deep[:, None], w0
     rows = np.empty((len(s), 3, 4))
     rows[:, :, :2] = np.swapaxes(axes[:, :2], 1, 2) / camera.focal
     rows[:, :2, 2], rows[:, 2, 2] = 0, along * w0
@@ -154,7 +154,7 @@ def _boxes(
     local[..., 2] = np.where(flat[:, None], 0, s.span * s.length[:, None])[:, _CORNERS[2]]
     corners = start[:, None] + local @ np.swapaxes(axes, 1, 2)  # (P, 8, 3)
     near = corners[..., 2].min(axis=1) < NEAR
-    flattened = camera.centre + camera.focal * corners[..., :2] / np.maximum(corners[..., 2:], NEAR)
+    flattened = camera.center + camera.focal * corners[..., :2] / np.maximum(corners[..., 2:], NEAR)
     limits = np.array(camera.size)
     low = np.clip(np.floor(flattened.min(axis=1)), 0, limits)
     high = np.clip(np.ceil(flattened.max(axis=1)) + 1, 0, limits)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from edgepose.synthetic.body import BONES
-from edgepose.synthetic.look import TILE, Cloth, Colour
+from edgepose.synthetic.look import TILE, Cloth, Color
 
 # What a solid shows, besides the bones 0..16; a skirt hangs on a bone of its own (`Actor.placed`).
 HAIR, THING, SKIRT = 17, 18, 19
@@ -35,7 +35,7 @@ class Solids:
     start:   (P, 3) A                      axes:   (P, 3, 3) columns: side, other side, axis
     length:  (P,) L                        profile: (P, 3) k0, k1, k2
     wide, deep: (P,)                       span:   (P, 2) first, last
-    colour, second: (P, 3) BGR 0..1        tile:   (P,) index of the pattern; repeats: (P,) per metre
+    color, second: (P, 3) BGR 0..1        tile:   (P,) index of the pattern; repeats: (P,) per metre
     relief:  (P,) how strong folds are     home:   (P, 3) A before it was placed
     face:    (P, 3) 1 / height of the head where a face is painted on, else 0; beard 0..1; glasses 0 or 1
     """
@@ -49,7 +49,7 @@ class Solids:
     deep: np.ndarray
     profile: np.ndarray
     span: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     second: np.ndarray
     tile: np.ndarray
     repeats: np.ndarray
@@ -73,7 +73,7 @@ def joined(parts: Sequence[Solids]) -> Solids:
 
 
 class Maker:
-    """Collects solids row by row, 16 numbers and 14 of places and colours each; lengths are multiplied by `unit`."""
+    """Collects solids row by row, 16 numbers and 14 of places and colors each; lengths are multiplied by `unit`."""
 
     def __init__(self, unit: float = 1.0) -> None:
         self.unit = unit
@@ -100,10 +100,10 @@ class Maker:
         )  # fmt: skip
         x, y, z = start
         axis = 1.0 if length > 0 else -1.0
-        self._vectors.extend((x * unit, y * unit, z * unit, 0.0, tilt, roll, yaw, axis, *cloth.colour, *cloth.second))
+        self._vectors.extend((x * unit, y * unit, z * unit, 0.0, tilt, roll, yaw, axis, *cloth.color, *cloth.second))
 
     def ball(
-        self, bone: int, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth,
+        self, bone: int, center: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth,
         *, tilt: float = 0.0, yaw: float = 0.0, roll: float = 0.0, span: tuple[float, float] = (0.0, 1.0),
         part: int | None = None, relief: float = 0.0, face: Face = NO_FACE,
     ) -> None:  # fmt: skip
@@ -114,10 +114,10 @@ class Maker:
             (bone, bone if part is None else part, 2 * y * unit, x * unit, z * unit, *span, 0.0, 4.0, -4.0,
              TILE[cloth.tile], cloth.repeats, relief, *face)
         )  # fmt: skip
-        at = (centre[0] * unit, centre[1] * unit, centre[2] * unit, y * unit)
-        self._vectors.extend((*at, tilt, roll, yaw, 1.0, *cloth.colour, *cloth.second))
+        at = (center[0] * unit, center[1] * unit, center[2] * unit, y * unit)
+        self._vectors.extend((*at, tilt, roll, yaw, 1.0, *cloth.color, *cloth.second))
 
-    def box(self, centre: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth, yaw: float = 0.0,
+    def box(self, center: tuple[float, float, float], half: tuple[float, float, float], cloth: Cloth, yaw: float = 0.0,
             under: bool = False) -> None:  # fmt: skip
         """Five faces of a block of the world, turned about y; a sixth one where it can be seen from below."""
         (x, y, z), unit, turn = half, self.unit, turns_by(*np.array([[0.0], [0.0], [yaw]]))[0]
@@ -126,12 +126,12 @@ class Maker:
         if under:
             faces.append(((0, -y, 0), np.pi / 2, 0.0, x, z))
         for offset, tilt, about, wide, deep in faces:
-            at = np.asarray(centre) + turn @ offset
+            at = np.asarray(center) + turn @ offset
             # Before it is turned a face looks along y, so it is tipped over to look along z.
             self._numbers.extend((0, THING, 1.0, wide * unit, deep * unit, 0.0, 1.0, 0.0, -2.0, 0.0, TILE[cloth.tile],
                                   cloth.repeats, 0.4, *NO_FACE))  # fmt: skip
             self._vectors.extend(
-                (*(at * unit).tolist(), 0.0, np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.colour, *cloth.second)
+                (*(at * unit).tolist(), 0.0, np.pi / 2 + tilt, 0.0, yaw + about, 1.0, *cloth.color, *cloth.second)
             )
 
     def solids(self) -> Solids:
@@ -139,7 +139,7 @@ class Maker:
         n = np.array(self._numbers).reshape(-1, 16)
         v = np.array(self._vectors).reshape(-1, 14)
         turn = turns_by(v[:, 4], v[:, 5], v[:, 6])  # (P, 3, 3)
-        start = v[:, :3] - v[:, 3:4] * turn[..., 1]  # a ball is given by its centre
+        start = v[:, :3] - v[:, 3:4] * turn[..., 1]  # a ball is given by its center
         axes = turn[..., [0, 2, 1]]
         axes[..., 2] *= v[:, 7:8]
         return Solids(
@@ -158,6 +158,6 @@ def turns_by(tilt: np.ndarray, roll: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     return turn
 
 
-def plain(colour: Colour) -> Cloth:
-    """One colour without a pattern."""
-    return Cloth(colour, colour)
+def plain(color: Color) -> Cloth:
+    """One color without a pattern."""
+    return Cloth(color, color)

@@ -226,14 +226,14 @@ def distance(students: Sequence[Tensor], teachers: Sequence[Tensor], norm: Norm 
 
 
 def ciou(boxes: Tensor, truth: Tensor) -> Tensor:
-    """Complete IoU (Zheng et al., 2020) of boxes (M, 4) x, y, w, h about their centres, row by row -> (M,)."""
-    centre, side, centre_true, side_true = boxes[:, :2], boxes[:, 2:], truth[:, :2], truth[:, 2:]
-    low, high = centre - side / 2, centre + side / 2
-    low_true, high_true = centre_true - side_true / 2, centre_true + side_true / 2
+    """Complete IoU (Zheng et al., 2020) of boxes (M, 4) x, y, w, h about their centers, row by row -> (M,)."""
+    center, side, center_true, side_true = boxes[:, :2], boxes[:, 2:], truth[:, :2], truth[:, 2:]
+    low, high = center - side / 2, center + side / 2
+    low_true, high_true = center_true - side_true / 2, center_true + side_true / 2
     overlap = (torch.minimum(high, high_true) - torch.maximum(low, low_true)).clamp(min=0).prod(dim=1)
     iou = overlap / (side.prod(dim=1) + side_true.prod(dim=1) - overlap + 1e-7)
     diagonal = (torch.maximum(high, high_true) - torch.minimum(low, low_true)).square().sum(dim=1) + 1e-7
-    apart = (centre - centre_true).square().sum(dim=1) / diagonal
+    apart = (center - center_true).square().sum(dim=1) / diagonal
     angles = torch.atan(side_true[:, 0] / (side_true[:, 1] + 1e-7)) - torch.atan(side[:, 0] / (side[:, 1] + 1e-7))
     aspect = 4 / math.pi**2 * angles.square()
     with torch.no_grad():

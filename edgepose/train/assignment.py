@@ -1,6 +1,6 @@
 """DynamicSoftLabel assignment: which cells of a detector learn which box (Lyu et al., RTMDet, 2022, section 3.3).
 
-Costs and constants are those of mmdetection 3.3.0 (topk 13, soft centre radius 3, IoU weight 3). Letters: B pictures,
+Costs and constants are those of mmdetection 3.3.0 (topk 13, soft center radius 3, IoU weight 3). Letters: B pictures,
 P cells (priors), C classes, N boxes of the whole batch.
 """
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TOPK = 13  # cells whose IoUs are summed to the number of cells that a box gets
-CENTRE_RADIUS = 3.0  # in strides: the distance to the box centre at which its cost is 1
+CENTER_RADIUS = 3.0  # in strides: the distance to the box center at which its cost is 1
 IOU_WEIGHT = 3.0
 
 
@@ -70,7 +70,7 @@ def _iou_by_axis(boxes: Tensor, truth: Tensor) -> Tensor:
 
 
 def _cost(logits: Tensor, priors: Tensor, truth: Tensor, label: Tensor, owner: Tensor, iou: Tensor) -> Tensor:
-    """(N, P): soft class cost + IoU cost + distance to the centre (the published equations 1 to 3)."""
+    """(N, P): soft class cost + IoU cost + distance to the center (the published equations 1 to 3)."""
     own = logits[owner, :, label]  # (N, P) logit of the box's class
     probability = own.sigmoid()
     cost = (F.softplus(own) - own * iou) * (iou - probability).square_()  # cross entropy with the IoU as label
@@ -78,9 +78,9 @@ def _cost(logits: Tensor, priors: Tensor, truth: Tensor, label: Tensor, owner: T
         off = F.softplus(logits) * logits.sigmoid().square()  # (B, P, C)
         cost += off.sum(dim=-1)[owner] - off[owner, :, label]
     cost -= IOU_WEIGHT * torch.log(iou + 1e-7)
-    centre = (truth[:, :2] + truth[:, 2:]) / 2  # (N, 2)
-    distance = torch.hypot(priors[:, 0] - centre[:, :1], priors[:, 1] - centre[:, 1:]) / priors[:, 2]
-    return cost.add_(torch.pow(10.0, distance - CENTRE_RADIUS))
+    center = (truth[:, :2] + truth[:, 2:]) / 2  # (N, 2)
+    distance = torch.hypot(priors[:, 0] - center[:, :1], priors[:, 1] - center[:, 1:]) / priors[:, 2]
+    return cost.add_(torch.pow(10.0, distance - CENTER_RADIUS))
 
 
 def _resolve(box: Tensor, cell: Tensor, owner: Tensor, cost: Tensor, iou: Tensor) -> Assignment:

@@ -12,47 +12,57 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from edgepose.media.files import atomic_path
 from edgepose.models import build
-from edgepose.spec import ModelSpec
+from edgepose.spec import OLD_NAMES, ModelSpec
 from edgepose.train.options import OPTIONS
 from edgepose.train.recipes import Recipe, from_dict
 
-FORMAT = "1"
+Parts = dict[str, dict[str, Tensor]]  # state dicts by the name of their part
+FORMAT = "2"  # of 1, `load` gives the parts and the recipe their names of today
 
 
-def save(path: str | Path, parts: dict[str, dict[str, Tensor]], facts: dict[str, Any]) -> None:
+def save(path: str | Path, parts: Parts, facts: dict[str, Any]) -> None:
     """Write named parts (each a state dict) and JSON-able facts to `path`."""
     tensors = {}
     for part, state in parts.items():
         for name, value in state.items():
             # clone: tensors that share memory (RTMDet's heads) are refused by the format, and cost little twice
             tensors[f"{part}/{name}"] = value.detach().to("cpu", copy=True).contiguous()
-    content = serialise(tensors, metadata={"edgepose": FORMAT, "facts": json.dumps(facts)})
+    content = serialize(tensors, metadata={"edgepose": FORMAT, "facts": json.dumps(facts)})
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(content)  # save_file would make it readable for its owner alone
 
 
-def load(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+def load(path: str | Path) -> tuple[Parts, dict[str, Any]]:
     """What `save` wrote: (parts, facts)."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: expected a checkpoint written by `edgepose train`")
-    parts: dict[str, dict[str, Tensor]] = {}
+    parts: Parts = {}
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("edgepose") != FORMAT:
-                raise ValueError(f"{path} is not an edgepose checkpoint of format {FORMAT}: its header says {metadata}")
+            if metadata.get("edgepose") not in ("1", FORMAT):
+                raise ValueError(
+                    f"{path} is no edgepose checkpoint of format 1 or {FORMAT}: its header says {metadata}"
+                )
             for key in file.keys():  # noqa: SIM118, the handle is no dict
                 part, _, name = key.partition("/")
                 parts.setdefault(part, {})[name] = file.get_tensor(key)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}): it is damaged or of another kind") from error
-    return parts, json.loads(metadata["facts"])
+    facts = json.loads(metadata["facts"])
+    return (parts, facts) if metadata["edgepose"] == FORMAT else renamed(parts, facts)
+
+
+def renamed(parts: Parts, facts: dict[str, Any]) -> tuple[Parts, dict[str, Any]]:
+    """What a checkpoint of format 1 holds, under the names of today. (Its spec is read by `ModelSpec.from_json`.)"""
+    recipe = {OLD_NAMES.get(name, name): value for name, value in facts.get("recipe", {}).items()}
+    return {OLD_NAMES.get(name, name): part for name, part in parts.items()}, facts | {"recipe": recipe}
 
 
 def for_others(facts: dict[str, Any]) -> dict[str, Any]:
@@ -88,20 +98,20 @@ def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
     return spec, network.eval()
 
 
-def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by `index.name`; its settings come from the recipe again."""
-    states = optimiser.state_dict()["state"]
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors by `index.name`; its settings come from the recipe again."""
+    states = optimizer.state_dict()["state"]
     return {f"{i}.{name}": torch.as_tensor(value) for i, state in states.items() for name, value in state.items()}
 
 
-def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimiser_state` took out."""
+def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_state` took out."""
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         states.setdefault(int(index), {})[name] = value
-    whole = optimiser.state_dict()
+    whole = optimizer.state_dict()
     expected = sum(len(group["params"]) for group in whole["param_groups"])
     if states and max(states) >= expected:
-        raise ValueError(f"the checkpoint's optimiser has {max(states) + 1} tensors, this network has {expected}")
-    optimiser.load_state_dict(whole | {"state": states})
+        raise ValueError(f"the checkpoint's optimizer has {max(states) + 1} tensors, this network has {expected}")
+    optimizer.load_state_dict(whole | {"state": states})

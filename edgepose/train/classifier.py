@@ -41,7 +41,7 @@ def classifier_task(recipe: Recipe, options: Classifier, data: Sets, on_bad: OnB
     side = SIZES[size][2]
     samples = read_folders(data[0][1], recipe.input_size or (side, side))
     spec = ModelSpec(
-        recipe.model, "classes", samples.size, "box", {"names": list(samples.names)}, layout="nchw", colour="rgb",
+        recipe.model, "classes", samples.size, "box", {"names": list(samples.names)}, layout="nchw", color="rgb",
         mean=MEAN, std=STD,
     )  # fmt: skip
     return Task(spec, EfficientNet(size, len(samples.names)), samples, classifier_loss)

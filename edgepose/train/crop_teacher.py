@@ -23,7 +23,7 @@ from edgepose.runtime.session import Session
 from edgepose.runtime.views import Views
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
-from edgepose.train.loop import Normalise
+from edgepose.train.loop import Normalize
 from edgepose.train.losses import LOSSES
 from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Precision
@@ -135,7 +135,7 @@ def beliefs(codec: Heatmap | Distribution, maps: np.ndarray) -> tuple[np.ndarray
 
 
 def cell_edges(codec: Heatmap | Distribution, axis: int) -> np.ndarray:
-    """Where the cells of a row (axis 0) or a column (1) begin and end, (n + 1,), in input pixels, whose centres are at
+    """Where the cells of a row (axis 0) or a column (1) begin and end, (n + 1,), in input pixels, whose centers are at
     whole numbers.
     """
     number = codec.size[axis]
@@ -163,15 +163,15 @@ def _of_session(session: Session) -> Callable[[Tensor], list[np.ndarray]]:
 
 
 def _of_network(spec: ModelSpec, network: nn.Module, precision: Precision) -> Callable[[Tensor], list[np.ndarray]]:
-    normalise = Normalise(spec)
+    normalize = Normalize(spec)
 
     @torch.no_grad()
     def run(images: Tensor) -> list[np.ndarray]:
         network.to(images.device)
-        normalise.to(images.device)
+        normalize.to(images.device)
         device = images.device.type
         with torch.autocast(device, torch.bfloat16, enabled=uses_bf16(precision, device)):
-            outputs = network(normalise(images))
+            outputs = network(normalize(images))
         return [output.float().cpu().numpy() for output in outputs]
 
     return run

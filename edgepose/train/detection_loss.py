@@ -1,4 +1,4 @@
-"""Losses of a one-stage detector (Lyu et al., RTMDet, 2022; generalised focal loss, Li et al., 2020; GIoU,
+"""Losses of a one-stage detector (Lyu et al., RTMDet, 2022; generalized focal loss, Li et al., 2020; GIoU,
 Rezatofighi et al., 2019), and a dense term for learning from another detector's maps.
 
 `outputs` are the network's maps, interleaved level by level: logits (B, C, h, w), then distances (B, 4, h, w) from the

@@ -2,7 +2,7 @@
 
 Batch i of a run depends on (seed, i) alone, and so does what a network draws by chance while it learns from it: a run
 killed after i batches and resumed is the run that was never killed. Under `torchrun` each process takes its share of
-every batch, and their step is that of a single process (`train.shares`), but for batch normalisation and augmentation:
+every batch, and their step is that of a single process (`train.shares`), but for batch normalization and augmentation:
 statistics are those of a share, and each process draws the views of its own.
 
 A checkpoint may lie anywhere in an epoch; it has the sums of that epoch's losses too. One that has them and lies at the
@@ -32,10 +32,10 @@ from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.depthwise import quicken
 from edgepose.train.means import Sums, add, means, merged
-from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor, sgd
+from edgepose.train.optimizer import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Recipe, to_dict
-from edgepose.train.start import freeze, initialise
+from edgepose.train.start import freeze, initialize
 from edgepose.train.stopping import Stop, deaf, stopped
 
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
@@ -124,7 +124,7 @@ def train(
     A checkpoint is written when an epoch ends, before it is validated, and every `recipe.save_every` seconds.
 
     Args:
-        loss_of: (outputs, targets) -> {name: scalar}; the sum is minimised.
+        loss_of: (outputs, targets) -> {name: scalar}; the sum is minimized.
         extra: parameters that learn beside the network and are dropped afterwards (an auxiliary head inside loss_of).
         order: rows of an epoch from a generator and the number of rows.
         validate: figures of a network, called every `recipe.validate_every` epochs and at the end.
@@ -149,21 +149,21 @@ def train(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     frozen = freeze(network, recipe)
     learner = Learner(network, extra).to(device)
-    optimiser: torch.optim.Optimizer = (
+    optimizer: torch.optim.Optimizer = (
         sgd(learner, recipe.lr, recipe.weight_decay, recipe.momentum)
-        if recipe.optimiser == "sgd"
+        if recipe.optimizer == "sgd"
         else adamw(learner, recipe.lr, recipe.weight_decay)
     )
     average = _average(network, recipe)
     path = folder / "last.safetensors"
-    before = _resume(path, recipe, learner, optimiser, average) if path.is_file() else {}
+    before = _resume(path, recipe, learner, optimizer, average) if path.is_file() else {}
     start = int(before.get("iteration", 0))
     if start == 0 and recipe.init:
-        initialise(network, recipe.init, extra, recipe.model)
+        initialize(network, recipe.init, extra, recipe.model)
         average = _average(network, recipe)
     # what learns beside the network may rest at first
     model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner
-    normalise = Normalise(spec).to(device)
+    normalize = Normalize(spec).to(device)
     forward_precision = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
     learner.train()
     frozen.eval()
@@ -173,7 +173,7 @@ def train(
 
     def save(done: int, parts: list[Sums], names: list[str]) -> None:
         if process == 0:
-            _save(path, recipe, spec, learner, optimiser, average, done, parts, names)
+            _save(path, recipe, spec, learner, optimizer, average, done, parts, names)
 
     def close(done: int, parts: list[Sums], names: list[str]) -> None:
         """The end of an epoch, in the first process: validated and logged; until then its checkpoint has the sums."""
@@ -199,10 +199,10 @@ def train(
     saved = clock = time.perf_counter()
     for iteration, (images, targets, skipped) in enumerate(_batches(plan, start), start=start):
         rate = _rate(plan, iteration)
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(_seed(recipe.seed, iteration, process))  # dropout, blocks to skip
-        inputs = normalise(images.to(device))
+        inputs = normalize(images.to(device))
         if recipe.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with forward_precision:
@@ -213,11 +213,11 @@ def train(
         values = dict(zip(losses, each, strict=True))
         if not math.isfinite(whole):
             raise ValueError(f"the loss at iteration {iteration} is not finite ({values}): lower lr or set clip")
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         total.backward()
         if recipe.clip:
             nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
-        optimiser.step()
+        optimizer.step()
         if average is not None:
             average.update(network)
         done, epoch = iteration + 1, iteration // plan.per_epoch
@@ -261,7 +261,7 @@ def _seed(*numbers: int) -> int:
 
 
 class Learner(nn.Module):
-    """The network and what learns beside it, as one module, so that optimiser and DDP see every parameter."""
+    """The network and what learns beside it, as one module, so that optimizer and DDP see every parameter."""
 
     def __init__(self, network: nn.Module, extra: nn.Module | None) -> None:
         super().__init__()
@@ -274,7 +274,7 @@ class Learner(nn.Module):
         return tuple(self.extra(self.network, images))
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """uint8 BGR (B, h, w, 3) -> float (B, 3, h, w) as the network's spec states it."""
 
     mean: Tensor
@@ -282,7 +282,7 @@ class Normalise(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.rgb = spec.colour == "rgb"
+        self.rgb = spec.color == "rgb"
         self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(spec.std)[:, None, None])
 
@@ -339,14 +339,14 @@ def _save(
     recipe: Recipe,
     spec: ModelSpec,
     learner: Learner,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     average: Average | None,
     done: int,
     sums: list[Sums],
     skipped: list[str],
 ) -> None:
     """sums: of every process, in the epoch that has not been logged yet."""
-    parts = {"network": learner.network.state_dict(), "optimiser": checkpoint.optimiser_state(optimiser)}
+    parts = {"network": learner.network.state_dict(), "optimizer": checkpoint.optimizer_state(optimizer)}
     if learner.extra is not None:
         parts["extra"] = learner.extra.state_dict()
     if average is not None:
@@ -360,7 +360,7 @@ def _save(
 
 
 def _resume(
-    path: Path, recipe: Recipe, learner: Learner, optimiser: torch.optim.Optimizer, average: Average | None
+    path: Path, recipe: Recipe, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None
 ) -> dict[str, Any]:
     """Put back what a checkpoint holds; returns its facts."""
     parts, facts = checkpoint.load(path)
@@ -372,7 +372,7 @@ def _resume(
     learner.network.load_state_dict(parts["network"])
     if learner.extra is not None:
         learner.extra.load_state_dict(parts["extra"])
-    checkpoint.load_optimiser_state(optimiser, parts["optimiser"])
+    checkpoint.load_optimizer_state(optimizer, parts["optimizer"])
     if average is not None:
         average.network.load_state_dict(parts["average"])
         average.updates = facts["updates"]

@@ -23,9 +23,9 @@ from edgepose.data.augment import STRONG, Strength
 from edgepose.train.options import FAMILIES, BottomUp, Classifier, Detector, OneStage, Options, TopDown
 
 Precision = Literal["auto", "bf16", "fp32"]
-Optimiser = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "sgd"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 T = TypeVar("T")
 
 
@@ -50,7 +50,7 @@ class Recipe:
     average_gamma: float = 2000  # updates in which that share falls from 1 by a factor of e
     clip: float = 0.0  # largest gradient norm, 0 = unlimited
     init: str = ""  # checkpoint whose fitting tensors start the network, e.g. a pre-trained backbone
-    optimiser: Optimiser = "adamw"
+    optimizer: Optimizer = "adamw"
     momentum: float = 0.937  # of sgd
     seed: int = 21
     precision: Precision = "auto"  # of convolutions and products: bf16 where it is quick; all else stays float32
@@ -75,12 +75,12 @@ class Recipe:
             raise ValueError(f"recipe {self.model}: precision={self.precision!r}, expected one of {list(PRECISIONS)}")
         if not all(0 < drop < 1 for drop in self.drops):
             raise ValueError(f"recipe {self.model}: drops={self.drops}, expected shares of the run between 0 and 1")
-        if self.optimiser not in OPTIMISERS:
-            raise ValueError(f"recipe {self.model}: optimiser={self.optimiser!r}, expected one of {list(OPTIMISERS)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"recipe {self.model}: optimizer={self.optimizer!r}, expected one of {list(OPTIMIZERS)}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"recipe {self.model}: momentum={self.momentum}, expected a share from 0 to below 1")
-        if self.momentum != 0.937 and self.optimiser != "sgd":
-            raise ValueError(f"recipe {self.model}: momentum={self.momentum} is for optimiser=sgd, leave it out")
+        if self.momentum != 0.937 and self.optimizer != "sgd":
+            raise ValueError(f"recipe {self.model}: momentum={self.momentum} is for optimizer=sgd, leave it out")
         if not 0 < self.average_momentum <= 1:
             raise ValueError(
                 f"recipe {self.model}: average_momentum={self.average_momentum}, expected a share above 0, up to 1"
@@ -109,7 +109,7 @@ _LARGE = Strength(scale=(0.5, 1.5), rotation=90, shift=0.16, cutout=1.0)
 _LARGE_MILD = replace(_LARGE, shift=0.0, cutout=0.5)
 
 _SASD = partial(
-    Recipe, epochs=400, batch=64, lr=1e-2, weight_decay=5e-4, flat=0.0, stage2=0, optimiser="sgd",
+    Recipe, epochs=400, batch=64, lr=1e-2, weight_decay=5e-4, flat=0.0, stage2=0, optimizer="sgd",
     options=OneStage(alone=100, limb_weight=0.1, align_weight=0.02),
 )  # fmt: skip
 
@@ -203,7 +203,7 @@ RECIPES: dict[str, Recipe] = {
             drops=tuple(epoch / 200 for epoch in range(35, 200, 30)),
             stage2=0,
             average=False,
-            optimiser="sgd",
+            optimizer="sgd",
             momentum=0.9,
             options=Classifier(),
         )
@@ -236,7 +236,7 @@ def _told(name: str, changes: Mapping[str, Any], **common: Any) -> Recipe:
 
 
 # The published mixes of data sets, named on the command line: data='coco=A.json:PICTURES,aic=B.json:PICTURES'. The
-# published body-8 runs distort colours once more (photometric distortion), which is left out here.
+# published body-8 runs distort colors once more (photometric distortion), which is left out here.
 _FAR = {"strong": _LARGE, "mild": _LARGE_MILD}
 RECIPES |= {f"rtmpose-{size}-aic-coco": _told(f"rtmpose-{size}", {"mix": "aic-coco"}) for size in "tsml"}
 RECIPES |= {f"rtmpose-{size}-body8": _told(f"rtmpose-{size}", {"mix": "body8"}, stage2=20) for size in "ts"}

@@ -5,7 +5,7 @@ only where the loss is built from sums over the whole batch, whose gradients cou
 `edgepose.train` takes its sums here. One step on several processes is then the step of a single process, however
 unequal the shares are, and each process knows the loss of the whole batch. In a single process nothing is changed.
 
-What stays a process's own are the statistics of batch normalisation, as usual: they are those of its share.
+What stays a process's own are the statistics of batch normalization, as usual: they are those of its share.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
     return parts.requires_grad_(False)
 
 
-def initialise(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
+def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
 
     A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A

@@ -20,7 +20,7 @@ from edgepose.models.litepose import Architecture, LitePose
 from edgepose.models.supernet import cut, run_narrow, shape_of
 from edgepose.spec import ModelSpec
 from edgepose.train.depthwise import quicken
-from edgepose.train.loop import Normalise
+from edgepose.train.loop import Normalize
 from edgepose.train.space import Space
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
@@ -86,9 +86,9 @@ def resized_targets(targets: dict[str, Tensor], outputs: tuple[Tensor, ...]) -> 
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Count the means and variances of batch normalisation anew, over all batches alike; nothing else changes.
+    """Count the means and variances of batch normalization anew, over all batches alike; nothing else changes.
 
-    batches: as the network takes them, (B, 3, h, w) normalised. A part of a super-net is nearly blind without this:
+    batches: as the network takes them, (B, 3, h, w) normalized. A part of a super-net is nearly blind without this:
     the super-net's own statistics are a mixture of all widths.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -125,11 +125,11 @@ class Calibration:
         """Batches of `spec`'s size, as `recalibrate` takes them."""
         count = min(self.count, len(self.samples))
         sized = dataclasses.replace(self.samples, spec=spec, codec=codec_of(spec, Associative))
-        normalise = Normalise(spec).to(device)
+        normalize = Normalize(spec).to(device)
         rows = np.random.default_rng(self.seed).permutation(len(self.samples))[:count]
         for first in range(0, count, BATCH):
             images, _ = sized.batch((self.seed, first), rows[first : first + BATCH], self.stage)
-            yield normalise(torch.from_numpy(images).to(device))
+            yield normalize(torch.from_numpy(images).to(device))
 
 
 def stand_alone(

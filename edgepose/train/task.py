@@ -1,4 +1,4 @@
-"""What a run trains and minimises, as the task of each family puts it together (`edgepose.train.families`)."""
+"""What a run trains and minimizes, as the task of each family puts it together (`edgepose.train.families`)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from edgepose.skeleton import Skeleton, shared
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 from edgepose.train.associative_loss import masked_square
-from edgepose.train.loop import Normalise
+from edgepose.train.loop import Normalize
 from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Precision
 
@@ -90,15 +90,15 @@ def taught(loss_of: Loss, teacher: Callable[[Tensor], Maps], weight: float) -> L
 
 
 def _of_network(spec: ModelSpec, network: nn.Module, precision: Precision) -> Callable[[Tensor], Maps]:
-    normalise, k = Normalise(spec), len(spec.keypoints)
+    normalize, k = Normalize(spec), len(spec.keypoints)
 
     @torch.no_grad()
     def run(images: Tensor) -> Maps:
         network.to(images.device)
-        normalise.to(images.device)
+        normalize.to(images.device)
         device = images.device.type
         with torch.autocast(device, torch.bfloat16, enabled=uses_bf16(precision, device)):
-            coarse, fine = network(normalise(images))
+            coarse, fine = network(normalize(images))
         return coarse[:, :k].float(), fine.float()
 
     return run

@@ -90,7 +90,7 @@ def random_outputs(codec: Anchors, seed: int, spread: float = 2.0) -> list[np.nd
         [(41.0, 33.0, 47.0, 40.0)],  # smaller than a cell of 8 pixels
         [(2.0, 2.0, 126.0, 94.0)],  # nearly all of the picture
         [(10.0, 10.0, 40.0, 70.0), (70.0, 15.0, 120.0, 80.0), (41.0, 33.0, 47.0, 40.0)],
-        [(24.0, 24.0, 64.0, 64.0), (34.0, 4.0, 54.0, 84.0)],  # one centre, one cell, two shapes
+        [(24.0, 24.0, 64.0, 64.0), (34.0, 4.0, 54.0, 84.0)],  # one center, one cell, two shapes
     ],
 )
 def test_decode_inverts_encode(skeleton: Skeleton, boxes: list[tuple[float, float, float, float]]) -> None:
@@ -107,16 +107,16 @@ def test_decode_inverts_encode(skeleton: Skeleton, boxes: list[tuple[float, floa
     assert (poses.scores > 0.9).all()
 
 
-def test_a_person_is_learnt_around_the_centre_at_every_anchor_that_fits() -> None:
+def test_a_person_is_learnt_around_the_center_at_every_anchor_that_fits() -> None:
     codec = Anchors(SIZE)
-    cells = encoded(codec, (20.0, 10.0, 60.0, 80.0))["cells"]  # centre 40, 45
+    cells = encoded(codec, (20.0, 10.0, 60.0, 80.0))["cells"]  # center 40, 45
     fits = {(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)}  # 40x70 is too narrow for 176x160 and 152x376
     assert {(int(level), int(anchor)) for level, anchor, *_ in cells} == fits
     at_first = {(int(row), int(column)) for level, anchor, row, column, _ in cells if (level, anchor) == (0, 0)}
     assert at_first == {(5, 5), (5, 4), (6, 5)}  # x at the left edge of column 5, y at 5.625
 
 
-def test_a_person_in_the_corner_has_no_neighbours_outside() -> None:
+def test_a_person_in_the_corner_has_no_neighbors_outside() -> None:
     codec = Anchors(SIZE)
     for box in ((0.0, 0.0, 8.0, 10.0), (120.0, 86.0, 128.0, 96.0), (0.0, 86.0, 8.0, 96.0)):
         cells = encoded(codec, box)["cells"]
@@ -124,7 +124,7 @@ def test_a_person_in_the_corner_has_no_neighbours_outside() -> None:
         for level, _, row, column, _ in cells:
             columns, rows = codec.grids[level]
             assert 0 <= row < rows and 0 <= column < columns
-    first = encoded(codec, (0.0, 0.0, 7.0, 9.0))["cells"]  # centre 3.5, 4.5 in a cell of 8: right and left would do
+    first = encoded(codec, (0.0, 0.0, 7.0, 9.0))["cells"]  # center 3.5, 4.5 in a cell of 8: right and left would do
     assert {(int(row), int(column)) for level, _, row, column, _ in first if level == 0} == {(0, 0), (1, 0)}
 
 
@@ -232,8 +232,8 @@ def test_decode_and_suppression_are_the_published_ones(case: int) -> None:
         outputs = [np.moveaxis(level[picture], -1, 1) for level in levels]
         outputs = [np.ascontiguousarray(o).reshape(1, -1, *o.shape[2:]) for o in outputs]
         every, table = codec.everywhere(outputs), stored.outputs["decoded"][picture]
-        centres = (every.boxes[:, :2] + every.boxes[:, 2:]) / 2
-        np.testing.assert_allclose(centres, table[:, :2], rtol=1e-5, atol=1e-3)
+        centers = (every.boxes[:, :2] + every.boxes[:, 2:]) / 2
+        np.testing.assert_allclose(centers, table[:, :2], rtol=1e-5, atol=1e-3)
         np.testing.assert_allclose(every.boxes[:, 2:] - every.boxes[:, :2], table[:, 2:4], rtol=1e-4, atol=1e-3)
         points = table[:, 6:].reshape(len(table), 17, 3)
         np.testing.assert_allclose(every.keypoints + 0.5, points[..., :2], rtol=1e-4, atol=1e-3)
@@ -266,8 +266,8 @@ def published(params: dict[str, Any], targets: np.ndarray) -> tuple[Anchors, np.
     anchors = tuple(tuple((row[i], row[i + 1]) for i in (0, 2, 4)) for row in params["anchors_px"])
     codec = Anchors((width, height), COCO, tuple(params["strides"]), anchors)
     size = np.array([width, height], np.float64)
-    centres, sides = targets[:, 2:4] * size, targets[:, 4:6] * size
-    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1).astype(np.float32)
+    centers, sides = targets[:, 2:4] * size, targets[:, 4:6] * size
+    boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=1).astype(np.float32)
     return codec, boxes, targets[:, 0].astype(int)
 
 
@@ -292,7 +292,7 @@ def test_mirrored_maps_decode_to_mirrored_people() -> None:
     np.testing.assert_allclose(
         turned.boxes[:, [2, 1, 0, 3]], plain.boxes * [-1, 1, -1, 1] + [128, 0, 128, 0], atol=1e-3
     )
-    expected = plain.keypoints[:, COCO.flip] * [-1, 1] + [127, 0]  # pixel centres: x -> w - 1 - x
+    expected = plain.keypoints[:, COCO.flip] * [-1, 1] + [127, 0]  # pixel centers: x -> w - 1 - x
     np.testing.assert_allclose(turned.keypoints, expected, atol=1e-3)
 
 
@@ -302,12 +302,12 @@ def test_the_flip_test_averages_what_is_decoded() -> None:
     first, second = codec.everywhere(a), codec.everywhere(mirrored(codec, b))  # the mirror of a mirror is itself
     merged = codec.everywhere(codec.merge_flipped(a, b))
 
-    def centres_and_sides(poses: Poses) -> np.ndarray:
+    def centers_and_sides(poses: Poses) -> np.ndarray:
         low, high = poses.boxes[:, :2], poses.boxes[:, 2:]
         return np.concatenate([(low + high) / 2, high - low], axis=1)
 
-    mean = (centres_and_sides(first) + centres_and_sides(second)) / 2
-    np.testing.assert_allclose(centres_and_sides(merged), mean, rtol=1e-4, atol=1e-2)
+    mean = (centers_and_sides(first) + centers_and_sides(second)) / 2
+    np.testing.assert_allclose(centers_and_sides(merged), mean, rtol=1e-4, atol=1e-2)
     for name in ("keypoints", "scores", "person_scores"):
         mean = (getattr(first, name) + getattr(second, name)) / 2
         np.testing.assert_allclose(getattr(merged, name), mean, rtol=1e-4, atol=1e-3)

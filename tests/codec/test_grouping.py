@@ -15,7 +15,7 @@ from edgepose.codec.grouping import Peaks, adjust, assign, find_peaks, group, gr
 from edgepose.skeleton import SKELETONS
 from tests.goldens import Case, algorithm_cases
 
-# Its peaks have neighbours of the same height; which comes first is up to the sorting of torch, which is not stable.
+# Its peaks have neighbors of the same height; which comes first is up to the sorting of torch, which is not stable.
 PLATEAUS = "c18"
 SAME_TAGS = "c17"  # of two people: the published code deals their keypoints out as they come
 
@@ -153,7 +153,7 @@ def test_peaks_are_the_highest_of_their_square_first_come_first() -> None:
     assert find_peaks(heat, 3, 5, 0.1)[0][1, 0] > 0
 
 
-def test_quarters_point_to_the_higher_neighbour_and_back_where_there_is_none() -> None:
+def test_quarters_point_to_the_higher_neighbor_and_back_where_there_is_none() -> None:
     heat = np.zeros((1, 4, 4), np.float32)
     heat[0, 1, 2] = 1
     joint, one = np.zeros(1, int), np.ones(1, int)

@@ -58,7 +58,7 @@ def test_published_encoding() -> None:
 
 
 def test_the_codec_of_darkpose() -> None:
-    """Its own affine map is no warp of ours ((w - 1) / 2 is its centre): cells are compared, and targets of cells."""
+    """Its own affine map is no warp of ours ((w - 1) / 2 is its center): cells are compared, and targets of cells."""
     for case in algorithm_cases("algo/darkpose_transform_and_decode"):
         maps, params = case.inputs["heatmaps"], case.params
         skeleton = Skeleton("golden", tuple("abcd"), (), (1.0,) * 4)
@@ -85,7 +85,7 @@ def test_weights_of_half_seen_keypoints(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "error"), [("msra", 2.0), ("dark", 0.08), ("udp", 0.08)])
-def test_decoding_finds_the_centre_of_a_gaussian(kind: str, error: float) -> None:
+def test_decoding_finds_the_center_of_a_gaussian(kind: str, error: float) -> None:
     """DARK's promise: less than 0.02 cells, here 4 pixels each; the quarter step is within half a cell."""
     codec = Heatmap((192, 256), kind=kind)
     keypoints = np.random.default_rng(0).uniform((20, 20), (170, 230), (3, 17, 2))

@@ -74,7 +74,7 @@ def test_grid_points_come_back_exactly(cells: list[tuple[int, int]], split: floa
 
 @given(st.floats(30, 160), st.floats(40, 210))
 @settings(deadline=None, max_examples=20)
-def test_dark_finds_a_centre_between_bins(x: float, y: float) -> None:
+def test_dark_finds_a_center_between_bins(x: float, y: float) -> None:
     """On Gaussians around (x, y) itself, which the targets round to whole bins."""
     codec, rounded = SimCC((192, 256), dark=True), SimCC((192, 256))
     curves = [

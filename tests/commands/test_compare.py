@@ -1,4 +1,4 @@
-"""`edgepose compare`, and the reports of `edgepose evaluate`, on a tiny model and pictures of one colour."""
+"""`edgepose compare`, and the reports of `edgepose evaluate`, on a tiny model and pictures of one color."""
 
 from __future__ import annotations
 

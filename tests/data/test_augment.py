@@ -45,11 +45,11 @@ def test_views_stay_within_their_strength(strength: Strength) -> None:
     assert 0.3 < (np.abs(degrees) < 1e-9).mean() < 0.5, "four views in ten are not turned"
 
 
-def test_without_shift_the_centre_of_the_box_is_the_centre_of_the_view() -> None:
+def test_without_shift_the_center_of_the_box_is_the_center_of_the_view() -> None:
     matrices, flipped = views(MILD)
-    centre = transform(np.tile((BOX[:2] + BOX[2:]) / 2, (len(matrices), 1, 1)), matrices)[:, 0]
+    center = transform(np.tile((BOX[:2] + BOX[2:]) / 2, (len(matrices), 1, 1)), matrices)[:, 0]
     expected = np.where(flipped[:, None], (SIZE[0] / 2 - 1, SIZE[1] / 2), (SIZE[0] / 2, SIZE[1] / 2))
-    np.testing.assert_allclose(centre, expected, atol=1e-6)
+    np.testing.assert_allclose(center, expected, atol=1e-6)
 
 
 def test_half_bodies_need_nine_keypoints_and_hold_one_half() -> None:
@@ -66,14 +66,14 @@ def test_half_bodies_need_nine_keypoints_and_hold_one_half() -> None:
     np.testing.assert_allclose(upper[1], np.array([10, 100]) * 1.5)
 
 
-def test_truncated_normal_is_cut_and_centred() -> None:
+def test_truncated_normal_is_cut_and_centerd() -> None:
     draws = truncated_normal(np.random.default_rng(0), 20_000)
     assert np.abs(draws).max() <= 1
     assert abs(draws.mean()) < 0.02
     assert draws.std() == pytest.approx(0.54, abs=0.01)  # of the standard normal within one deviation
 
 
-def test_colour_changes_keep_shape_and_leave_most_of_the_picture_alone() -> None:
+def test_color_changes_keep_shape_and_leave_most_of_the_picture_alone() -> None:
     rng = np.random.default_rng(0)
     image = np.full((40, 30, 3), (40, 120, 200), np.uint8)
     for change in (jitter_hsv, blur, cut_out):

@@ -22,8 +22,8 @@ def data():
     return place
 
 
-def coloured(path, count=6, side=(200, 150)):
-    """Grey pictures with one green rectangle each, and the records that frame it."""
+def colored(path, count=6, side=(200, 150)):
+    """Gray pictures with one green rectangle each, and the records that frame it."""
     rng = np.random.default_rng(0)
     records = []
     for i in range(count):
@@ -38,13 +38,13 @@ def coloured(path, count=6, side=(200, 150)):
 
 
 def green(image):
-    """Where the rectangle is, whatever the colour jitter made of it: saturated, while all else is nearly grey."""
+    """Where the rectangle is, whatever the color jitter made of it: saturated, while all else is nearly gray."""
     spread = image.max(axis=-1).astype(int) - image.min(axis=-1)
     return spread > 100
 
 
 def uncovered(image, boxes):
-    """Share of coloured pixels outside all boxes grown by 1.5 pixels, and of the boxes' inside that is not coloured."""
+    """Share of colored pixels outside all boxes grown by 1.5 pixels, and of the boxes' inside that is not colored."""
     mask = green(image)
     grown, shrunk = np.zeros_like(mask), np.zeros_like(mask)
     for x1, y1, x2, y2 in boxes:
@@ -56,7 +56,7 @@ def uncovered(image, boxes):
 @pytest.mark.parametrize("stage", [0, 1, 2])
 @pytest.mark.parametrize("ratio", [(0.5, 1.5), (0.1, 2.0)])
 def test_boxes_frame_what_they_framed(tmp_path, stage, ratio):
-    samples = Detections(coloured(tmp_path), 160, ratio)
+    samples = Detections(colored(tmp_path), 160, ratio)
     seen = 0
     for seed in range(8):
         images, targets = samples.batch((seed,), range(len(samples)), stage)
@@ -69,9 +69,9 @@ def test_boxes_frame_what_they_framed(tmp_path, stage, ratio):
 
 
 def test_edges_have_no_bias(tmp_path, monkeypatch):
-    """Centre and size of what is drawn are those of the box, on average; one picture has the error of its sampling."""
+    """Center and size of what is drawn are those of the box, on average; one picture has the error of its sampling."""
     monkeypatch.setattr(detection, "jitter_hsv", lambda rng, image: image)
-    samples = Detections(coloured(tmp_path), 160)
+    samples = Detections(colored(tmp_path), 160)
     differences = []
     for seed in range(150):
         (image,), targets = samples.batch((seed,), [seed % 6], 2)
@@ -80,15 +80,15 @@ def test_edges_have_no_bias(tmp_path, monkeypatch):
                 continue
             weight = (image.max(axis=-1).astype(float) - image.min(axis=-1)) / 255
             for profile, low, high in ((weight.max(axis=0), x1, x2), (weight.max(axis=1), y1, y2)):
-                centre = (profile * (np.arange(160) + 0.5)).sum() / profile.sum()
-                differences.append([centre - (low + high) / 2, profile.sum() - (high - low)])
+                center = (profile * (np.arange(160) + 0.5)).sum() / profile.sum()
+                differences.append([center - (low + high) / 2, profile.sum() - (high - low)])
     assert len(differences) > 50
     assert np.abs(differences).max() < 0.8
     assert np.abs(np.mean(differences, axis=0)).max() < 0.05
 
 
 def test_the_same_seed_gives_the_same_sample(tmp_path):
-    records = coloured(tmp_path)
+    records = colored(tmp_path)
     first, again = (Detections(records, 96).batch((3, 4), [1, 2], 1) for _ in range(2))
     alone = Detections(records, 96).batch((3, 4), [2], 1)
     other = Detections(records, 96).batch((3, 5), [2], 1)
@@ -98,14 +98,14 @@ def test_the_same_seed_gives_the_same_sample(tmp_path):
 
 
 def test_stage_0_is_the_letterbox(tmp_path):
-    records = coloured(tmp_path, 2)
+    records = colored(tmp_path, 2)
     (image,), targets = Detections(records, 96).batch((0,), [1], 0)
     assert (image[72:] == 114).all()  # 200 x 150 fits as 96 x 72
     np.testing.assert_allclose(targets["boxes"][0], records[1].boxes * 96 / 200, rtol=1e-6)
 
 
 def test_mixup_shows_both(tmp_path):
-    records = coloured(tmp_path)
+    records = colored(tmp_path)
     plain = Detections(records, 160).batch((0,), range(6), 1)[1]["boxes"]
     images, targets = Detections(records, 160, mixup=1.0).batch((0,), range(6), 1)
     assert sum(map(len, targets["boxes"])) > sum(map(len, plain))
@@ -140,7 +140,7 @@ def test_large_pictures_are_kept_reduced_with_their_boxes(tmp_path):
 
 
 def test_reads_from_a_zip(tmp_path):
-    records = coloured(tmp_path, 2)
+    records = colored(tmp_path, 2)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for record in records:
             archive.write(tmp_path / record.name, record.name)

@@ -59,8 +59,8 @@ def test_crops_lie_in_the_picture_and_fill_the_view() -> None:
         linear = np.linalg.inv(matrix[:, :2])
         back = np.concatenate([linear, (-linear @ matrix[:, 2:])], axis=1)
         shown = transform(corners, back[None])[0]
-        centre = shown.mean(0)
-        assert (centre > 0).all() and (centre < picture).all()
+        center = shown.mean(0)
+        assert (center > 0).all() and (center < picture).all()
         areas.append(abs(np.linalg.det(linear)) * size[0] * size[1] / (picture[0] * picture[1]))
         mirrored += np.linalg.det(linear) < 0
         turned.append(np.degrees(np.arctan2(matrix[1, 0], matrix[1, 1])))
@@ -72,11 +72,11 @@ def test_crops_lie_in_the_picture_and_fill_the_view() -> None:
     np.testing.assert_allclose(matrix[:, :2] @ (149.5, 99.5) + matrix[:, 2], (31.5, 23.5))
 
 
-def test_colours_are_jittered_within_their_limits() -> None:
+def test_colors_are_jittered_within_their_limits() -> None:
     rng = np.random.default_rng(0)
-    grey = np.full((8, 8, 3), 100, np.uint8)
-    levels = np.array([jitter(rng, grey).mean((0, 1)) for _ in range(200)])
-    # brightness by up to JITTER; contrast and saturation leave an even grey alone; lighting moves it a little
+    gray = np.full((8, 8, 3), 100, np.uint8)
+    levels = np.array([jitter(rng, gray).mean((0, 1)) for _ in range(200)])
+    # brightness by up to JITTER; contrast and saturation leave an even gray alone; lighting moves it a little
     assert levels.mean(1).min() < 100 * (1 - JITTER) + 8 and levels.mean(1).max() > 100 * (1 + JITTER) - 8
     assert np.ptp(levels, axis=1).max() > 1 and abs(levels.mean() - 100) < 5
     checks = np.where(np.indices((8, 8)).sum(0)[..., None] % 2, (40, 90, 60), (60, 110, 80)).astype(np.uint8)

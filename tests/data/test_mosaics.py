@@ -18,17 +18,17 @@ from edgepose.geometry import letterbox_matrix, transform
 from edgepose.skeleton import COCO, CROWDPOSE
 
 SIZE = (128, 96)
-# Shoulders and hips as coloured squares (BGR): what is drawn there must be found at the labels of the sample.
-COLOURS = {5: (0, 0, 255), 6: (0, 255, 0), 11: (255, 0, 0), 12: (0, 255, 255)}
+# Shoulders and hips as colored squares (BGR): what is drawn there must be found at the labels of the sample.
+COLORS = {5: (0, 0, 255), 6: (0, 255, 0), 11: (255, 0, 0), 12: (0, 255, 255)}
 
 
 def picture(size: tuple[int, int], corner: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grey picture with four squares of 9 pixels; keypoints (17, 2) with their middles, the box (4,) around them."""
+    """A gray picture with four squares of 9 pixels; keypoints (17, 2) with their middles, the box (4,) around them."""
     image = np.full((size[1], size[0], 3), 60, np.uint8)
     points = np.zeros((17, 2), np.float32)
-    for i, (joint, colour) in enumerate(COLOURS.items()):
+    for i, (joint, color) in enumerate(COLORS.items()):
         x, y = corner[0] + 20 * (i % 2), corner[1] + 30 * (i // 2)
-        image[y - 4 : y + 5, x - 4 : x + 5] = colour
+        image[y - 4 : y + 5, x - 4 : x + 5] = color
         points[joint] = (x, y)
     return image, points, np.array([corner[0] - 5, corner[1] - 5, corner[0] + 25, corner[1] + 35], np.float32)
 
@@ -40,7 +40,7 @@ def samples(tmp_path: Path) -> Mosaics:
         assert cv2.imwrite(str(tmp_path / f"{i}.png"), image)
     keypoints = np.stack([points for _, points, _ in drawn])
     visible = np.zeros((3, 17), np.float32)
-    visible[:, list(COLOURS)] = 1
+    visible[:, list(COLORS)] = 1
     boxes = np.stack([box for *_, box in drawn])
     people = People(
         COCO, (Pictures(tmp_path),), tuple((0, f"{i}.png") for i in range(3)), np.arange(3), keypoints, visible, boxes
@@ -57,12 +57,12 @@ def test_without_augmentation_it_is_the_letterbox_of_the_runtime(samples: Mosaic
     assert targets["cells"].shape[1] == 5 and len(targets["cells"]) > 0
 
 
-HUES = {joint: int(cv2.cvtColor(np.array([[c]], np.uint8), cv2.COLOR_BGR2HSV)[0, 0, 0]) for joint, c in COLOURS.items()}
+HUES = {joint: int(cv2.cvtColor(np.array([[c]], np.uint8), cv2.COLOR_BGR2HSV)[0, 0, 0]) for joint, c in COLORS.items()}
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_labels_are_where_the_pixels_are(samples: Mosaics, stage: int) -> None:
-    """Each labelled point is in the middle of its own colour; in mirrored pictures of that of the other side."""
+    """Each labelled point is in the middle of its own color; in mirrored pictures of that of the other side."""
     counts = {False: 0, True: 0}
     for seed in range(25):
         image, targets = samples.sample(np.random.default_rng(seed), seed % 3, stage, [])
@@ -70,9 +70,7 @@ def test_labels_are_where_the_pixels_are(samples: Mosaics, stage: int) -> None:
         for points, seen, box in zip(targets["keypoints"], targets["visible"], targets["boxes"], strict=True):
             assert ((points[seen > 0] >= box[:2] - 1) & (points[seen > 0] <= box[2:])).all()
             joints = [
-                j
-                for j in COLOURS
-                if seen[j] and (np.abs(points[j] - np.array(SIZE) / 2) < np.array(SIZE) / 2 - 3).all()
+                j for j in COLORS if seen[j] and (np.abs(points[j] - np.array(SIZE) / 2) < np.array(SIZE) / 2 - 3).all()
             ]
             if not joints:
                 continue
@@ -151,7 +149,7 @@ def test_reading_leaves_out_pictures_of_nobody_and_keeps_what_is_unknown(tmp_pat
     read = read_mosaics([(labels, tmp_path, 1)], COCO, Anchors(SIZE))
     assert [boxes.tolist() for boxes in read.ignored] == [[[30, 5, 40, 15]], [], [[1, 2, 4, 6]]]
     machine = {"boxes": [[2, 7, 8, 10, 20, 0.9, 0], [1, 7, 8, 10, 20, 0.9, 1]]}
-    (tmp_path / "machine_person_boxes.json").write_text(json.dumps(machine))  # a neighbour says nothing of this file
+    (tmp_path / "machine_person_boxes.json").write_text(json.dumps(machine))  # a neighbor says nothing of this file
     read = read_mosaics([(labels, tmp_path, 2)], CROWDPOSE, Anchors(SIZE, CROWDPOSE))
     assert [boxes.tolist() for boxes in read.ignored] == [[[30, 5, 40, 15]], [], [[1, 2, 4, 6]]]
     assert read.rows.tolist() == [0, 0] and read.people.keypoints.shape == (1, 14, 2)
@@ -162,10 +160,10 @@ def test_reading_leaves_out_pictures_of_nobody_and_keeps_what_is_unknown(tmp_pat
         read_mosaics([(labels, tmp_path, 1)], COCO, Anchors(SIZE))
 
 
-def test_colours_are_scaled() -> None:
+def test_colors_are_scaled() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     outcomes = [scale_hsv(np.random.default_rng(seed), image) for seed in range(5)]
     assert all(o.shape == image.shape and o.dtype == np.uint8 and (o != image).any() for o in outcomes)
-    grey = np.full((4, 4, 3), 100, np.uint8)
-    values = [int(scale_hsv(np.random.default_rng(seed), grey)[0, 0, 0]) for seed in range(50)]
+    gray = np.full((4, 4, 3), 100, np.uint8)
+    values = [int(scale_hsv(np.random.default_rng(seed), gray)[0, 0, 0]) for seed in range(50)]
     assert 59 <= min(values) < 70 and 130 < max(values) <= 140

@@ -21,18 +21,18 @@ from edgepose.skeleton import COCO, COCO19
 from edgepose.spec import ModelSpec
 from tests.goldens import folder
 
-# One labelled dot per keypoint, in a colour of its own, so that a crop shows where each label must be.
+# One labelled dot per keypoint, in a color of its own, so that a crop shows where each label must be.
 PLACES = np.stack([20 + 9 * (np.arange(17) % 6), 20 + 20 * (np.arange(17) // 6)], axis=-1).astype(float)
 
 
-def colour(index: int) -> tuple[int, int, int]:
+def color(index: int) -> tuple[int, int, int]:
     return (40 + 12 * index, 255 - 12 * index, 128)
 
 
 def dataset(path: Path, names: tuple[str, ...] = COCO.names, **extra: Any) -> tuple[Path, Path]:
     image = np.zeros((100, 120, 3), np.uint8)
     for i, (x, y) in enumerate(PLACES):
-        cv2.circle(image, (round(x), round(y)), 3, colour(i), cv2.FILLED)
+        cv2.circle(image, (round(x), round(y)), 3, color(i), cv2.FILLED)
     pictures = path / "pictures"
     pictures.mkdir(parents=True)
     cv2.imwrite(str(pictures / "a.png"), image)
@@ -137,7 +137,7 @@ def test_labels_stay_on_their_dots_through_every_augmentation(tmp_path: Path, st
             if not visible[i] or not (2 <= column < 94 and 2 <= row < 126) or not image[row, column].any():
                 continue  # unlabelled, outside, or cut out
             if stage == 0:
-                assert np.abs(image[row, column].astype(int) - colour(i)).max() < 60
+                assert np.abs(image[row, column].astype(int) - color(i)).max() < 60
             checked += 1
         assert not (stage == 0 and flipped)
     assert checked > 200

@@ -12,7 +12,7 @@ import pytest
 from edgepose.data.columns import load_json
 from edgepose.data.originals import joint_boxes, read_mpii
 from edgepose.data.people import People
-from edgepose.data.read import read, recognised
+from edgepose.data.read import read, recognized
 from edgepose.skeleton import AIC, COCO, COCO19, CROWDPOSE, MPII
 from tests.goldens import folder
 
@@ -41,7 +41,7 @@ ORIGINALS = {
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_the_original_files(name: str) -> None:
     path = scraps() / name
-    kind, people = recognised(path, path.parent if "halpe" not in name else scraps() / "coco")
+    kind, people = recognized(path, path.parent if "halpe" not in name else scraps() / "coco")
     codes = people.codes
     found = (len(people), len(people.files), len(people.unlabelled), int((codes == 2).sum()), int((codes == 1).sum()))
     assert (kind, people.skeleton.name, *found) == ORIGINALS[name]
@@ -134,7 +134,7 @@ def test_ai_challengers_own_list(tmp_path: Path) -> None:
         points = a["keypoints"]
         points[2::3] = [codes[v] for v in points[2::3]]
         image.setdefault("keypoint_annotations", {})[human] = points
-    kind, people = recognised(written(tmp_path / "keypoint_train.json", list(images.values())))
+    kind, people = recognized(written(tmp_path / "keypoint_train.json", list(images.values())))
     assert kind == "aic" and people.skeleton is AIC and people.files == converted.files
     np.testing.assert_array_equal(people.codes, converted.codes)
     np.testing.assert_array_equal(people.keypoints, converted.keypoints)
@@ -158,7 +158,7 @@ def test_ochumans_own_file(tmp_path: Path) -> None:
     image = {"image_id": "x", "file_name": "1.jpg", "width": 300, "height": 400, "annotations": [person]}
     image["annotations"].append({"bbox": [0, 0, 10, 10], "keypoints": None, "segms": None})  # type: ignore[attr-defined]
     content = {"keypoint_visible": {}, "keypoint_names": OCHUMAN, "images": [image]}
-    kind, people = recognised(written(tmp_path / "ochuman.json", content))
+    kind, people = recognized(written(tmp_path / "ochuman.json", content))
     assert kind == "ochuman" and people.skeleton is COCO19 and len(people) == 1 and len(people.unlabelled) == 1
     codes = [0, 2, 2, 1]  # missing, seen, behind the own body, behind another
     for i, name in enumerate(OCHUMAN):
@@ -181,7 +181,7 @@ def test_joints_of_lsp_and_lspet(tmp_path: Path, extended: bool) -> None:
     joints = np.concatenate([points, flags], axis=2)  # (P, 14, 3)
     path = tmp_path / "joints.mat"
     scipy_io.savemat(path, {"joints": joints.transpose(1, 2, 0) if extended else joints.transpose(2, 1, 0)})
-    kind, people = recognised(path)
+    kind, people = recognized(path)
     assert kind == "lsp" and [name for _, name in people.files] == [
         f"im{i:0{5 if extended else 4}d}.jpg" for i in (1, 2, 3)
     ]

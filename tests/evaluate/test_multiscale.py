@@ -38,15 +38,15 @@ class Discs:
         width, height = self.spec.input_size
         assert batch.shape == (1, height, width, 3)
         self.calls.append((width, height))
-        grey = batch[0, ..., 0]
-        count, labels = cv2.connectedComponents((grey > 40).astype(np.uint8))
+        gray = batch[0, ..., 0]
+        count, labels = cv2.connectedComponents((gray > 40).astype(np.uint8))
         heat = np.zeros((17, height // 2, width // 2), np.float32)
         tags = np.zeros((17, height // 4, width // 4), np.float32)
         y, x = np.mgrid[: height // 2, : width // 2]
         for n in range(1, count):
-            centre = np.argwhere(labels == n)[:, ::-1].mean(0)
-            tag = grey[labels == n].max() / 10.0 if self.scale == 1 else 7.0
-            for k, (u, v) in enumerate((centre + OFFSETS * self.scale) / 2):
+            center = np.argwhere(labels == n)[:, ::-1].mean(0)
+            tag = gray[labels == n].max() / 10.0 if self.scale == 1 else 7.0
+            for k, (u, v) in enumerate((center + OFFSETS * self.scale) / 2):
                 bump = np.exp(-((x + 0.4 - u) ** 2 + (y + 0.4 - v) ** 2) / (2 * (2 * self.scale) ** 2))
                 heat[k] = np.maximum(heat[k], self.heat * bump)
             here = labels[::4, ::4] == n
@@ -63,8 +63,8 @@ def test_heat_is_averaged_and_tags_are_those_of_scale_one() -> None:
     assert [min(size) for size in calls] == [64, 128, 256]
     assert len(poses) == 2
     factor = 180 / 128
-    for centre in ((60, 90), (170, 70)):
-        expected = np.array(centre) + OFFSETS * factor
+    for center in ((60, 90), (170, 70)):
+        expected = np.array(center) + OFFSETS * factor
         apart = np.linalg.norm(poses.keypoints - expected, axis=-1).mean(-1)
         assert apart.min() < 1.5
     assert 0.45 < poses.scores.max() <= 0.6  # the mean of .3, .6 and .9

@@ -36,7 +36,7 @@ def test_everything_is_inside_and_every_model_is_named() -> None:
     names = {shape.text for shape in shapes if isinstance(shape, Text)}
     assert {"quick", "middle", "beaten", "slow & sure", "title", "AP", "5", "100", "0.4"} <= names
     dots = [shape for shape in shapes if isinstance(shape, Dot)]
-    assert len(dots) == 4 and len({dot.colour for dot in dots}) == 2
+    assert len(dots) == 4 and len({dot.color for dot in dots}) == 2
     for shape in shapes:
         for x, y in (shape.start, shape.end) if isinstance(shape, Line) else (shape.at,):
             assert 0 <= x <= WIDTH and 0 <= y <= HEIGHT

@@ -25,7 +25,7 @@ SIZE = (160, 120)
 
 
 class Perfect:
-    """An estimator that knows the labels: pictures are told apart by the grey level they are filled with."""
+    """An estimator that knows the labels: pictures are told apart by the gray level they are filled with."""
 
     def __init__(self, labels: dict[str, Any], per_person: bool = True, skeleton: str = "coco") -> None:
         self.spec = ModelSpec("perfect", "simcc", (192, 256), skeleton=skeleton, per_person=per_person)

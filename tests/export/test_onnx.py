@@ -30,8 +30,8 @@ from tests.goldens import golden  # noqa: E402
 pytestmark = pytest.mark.torch
 
 SPEC = ModelSpec(
-    "tiny", "simcc", (48, 64), per_person=True, layout="nchw", colour="rgb", mean=(120, 110, 100), std=(50, 60, 70),
-    licence="none",
+    "tiny", "simcc", (48, 64), per_person=True, layout="nchw", color="rgb", mean=(120, 110, 100), std=(50, 60, 70),
+    license="none",
 )  # fmt: skip
 
 

@@ -20,13 +20,13 @@ def people(skeleton: Skeleton, count: int = 2, size: float = 200.0) -> Poses:
     return Poses(keypoints, np.full((count, len(skeleton)), 0.9), boxes, np.full(count, 0.8), skeleton)
 
 
-def grey(width: int = 320, height: int = 240) -> np.ndarray:
+def gray(width: int = 320, height: int = 240) -> np.ndarray:
     return np.full((height, width, 3), 128, np.uint8)
 
 
 @pytest.mark.parametrize("name", SKELETONS)
 def test_every_skeleton_is_drawn(name: str) -> None:
-    image = grey()
+    image = gray()
     result = draw(image, people(SKELETONS[name]))
     assert result.shape == image.shape and result.dtype == np.uint8
     assert (result != image).any()
@@ -34,7 +34,7 @@ def test_every_skeleton_is_drawn(name: str) -> None:
 
 
 def test_nobody_gives_an_equal_copy() -> None:
-    image = grey()
+    image = gray()
     result = draw(image, Poses.nobody())
     assert (result == image).all() and not np.shares_memory(result, image)
 
@@ -42,8 +42,8 @@ def test_nobody_gives_an_equal_copy() -> None:
 def test_keypoints_at_or_below_the_threshold_are_left_out() -> None:
     poses = people(COCO, 1)
     unsure = dataclasses.replace(poses, scores=np.full((1, 17), 0.3))
-    assert (draw(grey(), unsure) == 128).all()
-    assert (draw(grey(), unsure, threshold=0.2) != 128).any()
+    assert (draw(gray(), unsure) == 128).all()
+    assert (draw(gray(), unsure, threshold=0.2) != 128).any()
 
 
 def test_a_limb_needs_both_its_ends() -> None:
@@ -52,19 +52,19 @@ def test_a_limb_needs_both_its_ends() -> None:
     scores = np.zeros((1, 17))
     scores[0, [5, 7]] = 0.9
     poses = Poses(keypoints, scores, [[40, 100, 260, 140]], [0.9])
-    assert (draw(grey(), poses)[120, 150] != 128).any()
+    assert (draw(gray(), poses)[120, 150] != 128).any()
     scores[0, 7] = 0.1
-    assert (draw(grey(), dataclasses.replace(poses, scores=scores))[120, 150] == 128).all()
+    assert (draw(gray(), dataclasses.replace(poses, scores=scores))[120, 150] == 128).all()
 
 
-def test_sides_differ_in_colour() -> None:
-    def colour(shoulder: int, elbow: int) -> np.ndarray:
+def test_sides_differ_in_color() -> None:
+    def color(shoulder: int, elbow: int) -> np.ndarray:
         keypoints, scores = np.zeros((1, 17, 2)), np.zeros((1, 17))
         keypoints[0, shoulder], keypoints[0, elbow] = (60, 120), (260, 120)
         scores[0, [shoulder, elbow]] = 1
-        return draw(grey(), Poses(keypoints, scores, [[60, 20, 260, 220]], [1]))[120, 160].astype(int)
+        return draw(gray(), Poses(keypoints, scores, [[60, 20, 260, 220]], [1]))[120, 160].astype(int)
 
-    left, right = colour(5, 7), colour(6, 8)
+    left, right = color(5, 7), color(6, 8)
     assert left[2] > left[0] + 50, "the left arm is warm"
     assert right[0] > right[2] + 50, "the right arm is cool"
 
@@ -79,7 +79,7 @@ def test_limbs_stand_out_on_dark_and_light(level: int) -> None:
 
 def test_limbs_grow_with_the_person() -> None:
     def painted(size: float) -> float:
-        changed = (draw(grey(1200, 1200), people(COCO, 1, size)) != 128).any(axis=-1).sum()
+        changed = (draw(gray(1200, 1200), people(COCO, 1, size)) != 128).any(axis=-1).sum()
         return float(changed) / size  # limbs are about `size` long, so this follows their width
 
     assert painted(1000) > 1.8 * painted(200)
@@ -88,11 +88,11 @@ def test_limbs_grow_with_the_person() -> None:
 def test_boxes_and_identities() -> None:
     poses = people(COCO, 1)
     hidden = dataclasses.replace(poses, scores=np.zeros((1, 17)))
-    assert (draw(grey(), hidden) == 128).all()
-    assert (draw(grey(), hidden, boxes=True)[120, 20] != 128).any()
-    assert (draw(grey(), dataclasses.replace(hidden, ids=[7])) != 128).any()
-    assert (draw(grey(), people(BOX, 1))[120, 20] != 128).any(), "a detector's people are boxes"
-    assert (draw(grey(), people(BOX, 1), boxes=False) == 128).all()
+    assert (draw(gray(), hidden) == 128).all()
+    assert (draw(gray(), hidden, boxes=True)[120, 20] != 128).any()
+    assert (draw(gray(), dataclasses.replace(hidden, ids=[7])) != 128).any()
+    assert (draw(gray(), people(BOX, 1))[120, 20] != 128).any(), "a detector's people are boxes"
+    assert (draw(gray(), people(BOX, 1), boxes=False) == 128).all()
 
 
 def test_strange_numbers_draw_nothing_strange() -> None:
@@ -100,12 +100,12 @@ def test_strange_numbers_draw_nothing_strange() -> None:
     keypoints = poses.keypoints.copy()
     keypoints[0, 0], keypoints[0, 1], keypoints[0, 2] = np.nan, np.inf, (1e9, -1e9)
     strange = dataclasses.replace(poses, keypoints=keypoints, boxes=[[np.nan, -1e12, np.inf, 5]], ids=[3])
-    assert draw(grey(), strange, boxes=True).shape == (240, 320, 3)
+    assert draw(gray(), strange, boxes=True).shape == (240, 320, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3)])
 def test_any_picture_size(size: tuple[int, int]) -> None:
-    assert draw(grey(*size), people(COCO), boxes=True).shape == (size[1], size[0], 3)
+    assert draw(gray(*size), people(COCO), boxes=True).shape == (size[1], size[0], 3)
 
 
 def test_the_scene_is_the_same_at_every_call_and_holds_its_people() -> None:

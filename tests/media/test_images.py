@@ -55,7 +55,7 @@ def embedded(name: str) -> bytes:
 
 
 def scene(height: int = 48, width: int = 64) -> np.ndarray:
-    """Every corner of another colour, and no symmetry."""
+    """Every corner of another color, and no symmetry."""
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, : width // 2] = RED
     image[: height // 2, width // 2 :] = BLUE
@@ -79,8 +79,8 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+def png(width: int, height: int, depth: int, color: int, rows: bytes, *extra: bytes) -> bytes:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         (header, *extra, png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b""))
     )
@@ -163,16 +163,16 @@ def test_sixteen_bits_are_divided_by_257(suffix: str) -> None:
     assert np.array_equal(read_image(encoded(suffix, values)), np.rint(values / 257).astype(np.uint8))
 
 
-def test_grey_has_three_equal_channels() -> None:
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+def test_gray_has_three_equal_channels() -> None:
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for suffix in (".png", ".bmp", ".tiff"):
-        assert np.array_equal(read_image(encoded(suffix, grey)), np.dstack([grey] * 3))
-    assert np.array_equal(read_image(encoded(".png", grey.astype(np.uint16) * 257)), np.dstack([grey] * 3))
+        assert np.array_equal(read_image(encoded(suffix, gray)), np.dstack([gray] * 3))
+    assert np.array_equal(read_image(encoded(".png", gray.astype(np.uint16) * 257)), np.dstack([gray] * 3))
     assert np.array_equal(read_image(png(8, 1, 1, 0, b"\0\xa5"))[0, :, 1], [255, 0, 255, 0, 0, 255, 0, 255])
 
 
 @pytest.mark.parametrize("name", ["CMYK JPEG", "YCCK JPEG", "GIF"])
-def test_colours(name: str) -> None:
+def test_colors(name: str) -> None:
     image = read_image(embedded(name))
     assert image.shape == (16, 16, 3)
     assert np.abs(image[:, :7].astype(int) - RED).max() <= 4 and np.abs(image[:, 9:].astype(int) - BLUE).max() <= 4
@@ -206,7 +206,7 @@ def test_transparent_parts_are_white(suffix: str, depth: type) -> None:
         assert np.abs(read_image(tiff(multiplied[:, :, [2, 1, 0, 3]].copy(), t338=1)) - expected).max() <= 1
     else:
         data = encoded(suffix, stored)
-    # WebP leaves out the colours of fully transparent pixels, which nobody sees
+    # WebP leaves out the colors of fully transparent pixels, which nobody sees
     assert np.abs(read_image(data) - expected).max() <= 1
 
 
@@ -256,7 +256,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_opencv_would_misread_are_refused(channels: int) -> None:
-    """Of grey with alpha it shows the grey that is hidden."""
+    """Of gray with alpha it shows the gray that is hidden."""
     data = tiff(np.zeros((6, 8, channels), np.uint8), t338=2)
     with pytest.raises(ValueError, match=f"expected 1, 3 or 4 channels, its header says {channels}; convert it"):
         read_image(data)
@@ -440,9 +440,9 @@ def test_a_pillow_image_looks_as_its_file_does(tmp_path: Path) -> None:
     clear.putalpha(128)
     clear.save(tmp_path / "clear.png")
     rgb.quantize(8).save(tmp_path / "palette.png")
-    rgb.convert("L").save(tmp_path / "grey.png")
+    rgb.convert("L").save(tmp_path / "gray.png")
     rgb.convert("1").save(tmp_path / "bits.png")
-    for name in ("turned", "clear", "palette", "grey", "bits"):
+    for name in ("turned", "clear", "palette", "gray", "bits"):
         path = tmp_path / f"{name}.png"
         with pillow.open(path) as opened:
             found, wanted = as_image(opened), read_image(path)

@@ -1,4 +1,4 @@
-"""The line behind a person: where the hips were in the last second, in the colour of the identity."""
+"""The line behind a person: where the hips were in the last second, in the color of the identity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drawn(trails: Trails) -> np.ndarray:
     return np.flatnonzero(trails.draw(DARK).any((0, 2)))
 
 
-def test_a_trail_is_a_second_long_in_the_colour_of_the_person() -> None:
+def test_a_trail_is_a_second_long_in_the_color_of_the_person() -> None:
     trails = Trails()
     for i in range(16):
         trails.update(person(10.0 + 10 * i), i / 10)

@@ -152,7 +152,7 @@ def test_turned_videos_come_out_upright(turn: int, mirror: bool, tmp_path: Path)
 @pytest.mark.parametrize("size", [(48, 64), (50, 66), (64, 98)])
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize(("matrix", "red", "blue"), [(1, 0.2126, 0.0722), (5, 0.299, 0.114)])
-def test_colour_matrix_and_range(
+def test_color_matrix_and_range(
     size: tuple[int, int], full: bool, matrix: int, red: float, blue: float, tmp_path: Path
 ) -> None:
     height, width = size

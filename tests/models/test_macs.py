@@ -81,7 +81,7 @@ def test_every_kind_of_arithmetic_is_counted_once():
     assert (found.products, found.biases) == (32 * 4 * 27 + 10, 32 * 4 + 5)
     assert (found.transposed, found.outputs) == (32 * 4 * 32, 4 * 32 * 4 * 32)
     assert found.matrices == 8 * 8 * 16 and found.pooled == 16 * 8 * 2
-    assert (found.normalised, found.rectified, found.activated) == (128, 128, 256)
+    assert (found.normalized, found.rectified, found.activated) == (128, 128, 256)
     assert found.true == found.products + found.transposed
     thop = found.conventions()["thop (SASD, YOLO-Pose)"]
     assert thop == found.products

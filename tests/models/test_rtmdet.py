@@ -134,7 +134,7 @@ def test_spec(size):
     assert spec.codec == "boxes" and spec.skeleton == "box" and not spec.per_person
     assert spec.codec_args == {"format": "rtmdet", "strides": [8, 16, 32], "classes": 80}
     assert spec.input_size == ((320, 320) if size == "nano" else (640, 640))
-    assert (spec.warp, spec.border, spec.layout, spec.colour) == ("letterbox", 114, "nchw", "bgr")
+    assert (spec.warp, spec.border, spec.layout, spec.color) == ("letterbox", 114, "nchw", "bgr")
     np.testing.assert_allclose(spec.mean + spec.std, (103.53, 116.28, 123.675, 57.375, 57.12, 58.395))
 
 

@@ -171,7 +171,7 @@ def test_spec_of_simcc(input_size):
     published = {192: 4.9, 256: 5.66, 288: 6.0, 384: 6.93}
     assert spec.codec == "simcc" and spec.per_person and spec.warp == "box"
     assert spec.codec_args == {"split": 2.0, "sigma": [published[side] for side in input_size]}
-    assert (spec.padding, spec.border, spec.layout, spec.colour) == (1.25, 0, "nchw", "rgb")
+    assert (spec.padding, spec.border, spec.layout, spec.color) == (1.25, 0, "nchw", "rgb")
     np.testing.assert_allclose(spec.mean + spec.std, (123.675, 116.28, 103.53, 58.395, 57.12, 57.375))
 
 

@@ -1,4 +1,4 @@
-"""People who are white rectangles on grey: pictures, a detector and a pose network that see them, without a file."""
+"""People who are white rectangles on gray: pictures, a detector and a pose network that see them, without a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.runtime.small import SIMCC
 SIZE = (320, 240)
 
 
-def scene(*middles: tuple[float, float], size: tuple[int, int] = (24, 48), grey: int = 60) -> np.ndarray:
+def scene(*middles: tuple[float, float], size: tuple[int, int] = (24, 48), gray: int = 60) -> np.ndarray:
     """(240, 320, 3) with a person of `size` around every middle."""
-    image = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
+    image = np.full((SIZE[1], SIZE[0], 3), gray, np.uint8)
     for x, y in middles:
         low = (round(x - size[0] / 2), round(y - size[1] / 2))
         cv2.rectangle(image, low, (low[0] + size[0] - 1, low[1] + size[1] - 1), (255, 255, 255), cv2.FILLED)

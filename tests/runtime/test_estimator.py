@@ -479,7 +479,7 @@ class OneStage:
 def test_people_of_a_one_stage_network_need_a_detectors_score(score: float | None, count: int) -> None:
     poses = Estimator(OneStage(), min_box_score=score)(picture(size=(128, 128)))
     np.testing.assert_allclose(poses.person_scores, OneStage.sure[:count], rtol=1e-4)
-    # cell 0, 4 has its middle at 4, 36 of 64; keypoints stand there too, at pixel centres of a picture twice as large
+    # cell 0, 4 has its middle at 4, 36 of 64; keypoints stand there too, at pixel centers of a picture twice as large
     np.testing.assert_allclose(poses.boxes[0], [0, 45, 27, 99], atol=1e-3)
     np.testing.assert_allclose(poses.keypoints[0, 5], [7.5, 71.5], atol=1e-3)
 

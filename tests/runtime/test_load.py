@@ -173,7 +173,7 @@ def test_every_published_entry_is_sound() -> None:
     from edgepose.codec import codec_of
 
     for name, entry in fetching.PUBLISHED.items():
-        assert name == entry.spec.name and entry.archive.endswith(".zip") and entry.spec.licence
+        assert name == entry.spec.name and entry.archive.endswith(".zip") and entry.spec.license
         assert entry.spec.layout == "nchw" and codec_of(entry.spec)
         assert entry.sha256 is None or (len(entry.sha256) == 64 and int(entry.sha256, 16))
         assert (entry.spec.skeleton == "box") != entry.spec.per_person

@@ -57,8 +57,8 @@ def test_any_number_of_pictures_in_the_order_of_opencv(path: Path, count: int) -
     assert Estimator(session).chunk == session.chunk == 8
 
 
-def test_what_others_wrote_takes_planes_that_the_runtime_normalised(path: Path) -> None:
-    floats = dataclasses.replace(SPEC, layout="nchw", colour="rgb", mean=(1, 2, 3), std=(4, 5, 6))
+def test_what_others_wrote_takes_planes_that_the_runtime_normalized(path: Path) -> None:
+    floats = dataclasses.replace(SPEC, layout="nchw", color="rgb", mean=(1, 2, 3), std=(4, 5, 6))
     planes = np.random.default_rng(1).standard_normal((2, 3, 24, 16)).astype(np.float32)
     (output,) = NcnnSession(path, floats, threads=1)(planes)
     np.testing.assert_allclose(output, expected(np.moveaxis(planes, 1, -1)), atol=1e-5)

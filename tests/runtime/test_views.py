@@ -16,7 +16,7 @@ from tests.goldens import algorithm_cases
 from tests.runtime.small import DETECTOR, RTMDET, SIMCC, picture
 
 RTMPOSE = dataclasses.replace(
-    SIMCC, layout="nchw", colour="rgb", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+    SIMCC, layout="nchw", color="rgb", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
 )
 
 
@@ -54,7 +54,7 @@ def test_crops_are_mmposes() -> None:
     assert seen >= 3
 
 
-def test_normalised_in_the_networks_colour_order() -> None:
+def test_normalized_in_the_networks_color_order() -> None:
     image, boxes = picture(), np.array([[10, 20, 60, 110], [-30, -10, 40, 70]])
     plain = Views(SIMCC)
     matrices = plain.matrices(boxes)

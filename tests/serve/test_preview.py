@@ -113,7 +113,7 @@ def opened(browser: Any, url: str, size: dict[str, int] = DESK) -> Iterator[Any]
     page.goto(url)
     yield page
     context.close()
-    said = [text for text in said if "willReadFrequently" not in text]  # which only `colours` does
+    said = [text for text in said if "willReadFrequently" not in text]  # which only `colors` does
     assert not said, said
 
 
@@ -136,8 +136,8 @@ def wait_for(page: Any, expression: str) -> None:
     raise AssertionError(f"never: {expression}; the page says {page.inner_text('main')!r}")
 
 
-def colours(page: Any) -> int:
-    """How many pixels of the canvas have the colours of skeletons."""
+def colors(page: Any) -> int:
+    """How many pixels of the canvas have the colors of skeletons."""
     return int(
         page.evaluate(
             """() => {
@@ -169,9 +169,9 @@ def test_a_picture_and_its_people(page: Any, picture: Path) -> None:
     wait_for(page, "document.getElementById('people').textContent === '1'")
     assert page.inner_text("#status") == "scene.png, 320 \u00d7 180."
     assert page.get_attribute("#canvas", "aria-label") == "1 person with skeletons drawn over them"
-    assert page.evaluate("[canvas.width, canvas.height]") == [320, 180] and colours(page) > 10
+    assert page.evaluate("[canvas.width, canvas.height]") == [320, 180] and colors(page) > 10
     page.fill("#threshold", "0.9")
-    assert page.inner_text("#threshold-value") == "0.90" and colours(page) == 0, "the score is 0.5"
+    assert page.inner_text("#threshold-value") == "0.90" and colors(page) == 0, "the score is 0.5"
     page.check("#boxes")
     assert page.evaluate("canvas.getContext('2d').getImageData(0, 90, 1, 1).data[0]") != 90
     assert not page.is_visible("#error")
@@ -181,7 +181,7 @@ def test_a_camera_from_start_to_stop(page: Any, server: Served) -> None:
     page.click("#camera")
     wait_for(page, "Number(document.getElementById('fps').textContent) > 0")
     wait_for(page, "document.getElementById('people').textContent === '1'")
-    assert page.is_enabled("#stop") and page.is_checked("#mirror") and colours(page) > 10
+    assert page.is_enabled("#stop") and page.is_checked("#mirror") and colors(page) > 10
     assert float(page.inner_text("#latency")) > 0 and int(page.inner_text("#dropped")) >= 0
     page.click("#stop")
     assert page.inner_text("#status") == "Stopped." and page.is_disabled("#stop")
@@ -203,7 +203,7 @@ def test_a_video_to_its_end(page: Any, tmp_path: Path) -> None:
     wait_for(page, "document.getElementById('people').textContent === '1'")
     page.evaluate("() => { const video = document.getElementById('video'); video.currentTime = video.duration - 1; }")
     wait_for(page, "document.getElementById('status').textContent === 'clip.mp4 has ended.'")
-    assert colours(page) > 10 and not page.is_visible("#error")
+    assert colors(page) > 10 and not page.is_visible("#error")
 
 
 def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:

@@ -28,8 +28,8 @@ from edgepose.synthetic.truth import HIDDEN, OUTSIDE, SEEN
 
 INDEX = {name: i for i, name in enumerate(COCO.names)}
 SIZE = (320, 240)
-GREY = np.full((64, 64, 3), 128, np.uint8)
-PLACE = Place(GREY, GREY)
+GRAY = np.full((64, 64, 3), 128, np.uint8)
+PLACE = Place(GRAY, GRAY)
 FRONT = Shot(SIZE, 230.0, np.array([0.0, 1.0, 4.5]), np.array([0.0, 0.9, 0.0]))
 PLAIN = Sensor(blur=0, noise=0)
 
@@ -112,13 +112,13 @@ def test_an_empty_scene_has_no_people() -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6))
-def test_coloured_balls_drawn_at_joints_are_found_where_the_truth_says(seed: int) -> None:
+def test_colored_balls_drawn_at_joints_are_found_where_the_truth_says(seed: int) -> None:
     """The renderer and the projection of keypoints share no formula: one solves for ellipsoids, one divides."""
     rng = np.random.default_rng(seed)
     placed = random_actor(rng).placed(rng.uniform(0, 5))
-    centre = placed.posed.keypoints.mean(axis=0)
-    position = centre + rng.uniform((-3, 0.2, 3), (3, 2, 6))
-    camera = look_at((240, 240), rng.uniform(250, 450), position, centre, rng.uniform(-30, 30))
+    center = placed.posed.keypoints.mean(axis=0)
+    position = center + rng.uniform((-3, 0.2, 3), (3, 2, 6))
+    camera = look_at((240, 240), rng.uniform(250, 450), position, center, rng.uniform(-30, 30))
     balls = []
     for point in placed.posed.keypoints:
         make = Maker()
@@ -192,7 +192,7 @@ def textured(seed: int) -> np.ndarray:
 
 
 def intrinsics(camera: Camera) -> np.ndarray:
-    (x, y), f = camera.centre, camera.focal
+    (x, y), f = camera.center, camera.focal
     return np.array([[f, 0, x], [0, f, y], [0, 0, 1.0]])
 
 

@@ -271,12 +271,12 @@ def test_maps_that_follow_the_loss_decode_to_everybody() -> None:
     targets = batch(codec, *pictures)
     torch.manual_seed(0)
     maps = [torch.randn(2, 171, h, w).mul_(0.1).requires_grad_() for w, h in codec.grids]
-    optimiser = torch.optim.Adam(maps, lr=0.1)
+    optimizer = torch.optim.Adam(maps, lr=0.1)
     for step in range(200):
-        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
+        optimizer.zero_grad()
         torch.stack(list(loss(maps, targets).values())).sum().backward()
-        optimiser.step()
+        optimizer.step()
     for i, picture in enumerate(pictures):
         poses = codec.decode([level[i : i + 1].detach().numpy() for level in maps])
         assert len(poses) == len(picture["boxes"])

@@ -16,7 +16,7 @@ from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_l
 from edgepose.train.families import prepare
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
-from edgepose.train.start import initialise
+from edgepose.train.start import initialize
 
 pytestmark = pytest.mark.torch
 
@@ -65,6 +65,6 @@ def test_a_head_that_learnt_beside_can_become_a_networks_own(tmp_path: Path) -> 
     path = tmp_path / "a.safetensors"
     checkpoint.save(path, {"network": network.state_dict(), "extra": extra.state_dict()}, {})
     _, lateral = build("cspnext-lateral-t", input_size=(192, 256))
-    initialise(lateral, str(path))
+    initialize(lateral, str(path))
     for name, source in (("head.final_layer.weight", extra), ("backbone.stem.0.conv.weight", network)):
         assert torch.equal(lateral.state_dict()[name], source.state_dict()[name])

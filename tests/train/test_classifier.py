@@ -20,24 +20,24 @@ from edgepose.models.efficientnet import SIZES, EfficientNet  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.classifier import classifier_loss, classifier_validation  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
-from edgepose.train.optimiser import drop_factor  # noqa: E402
+from edgepose.train.optimizer import drop_factor  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
-from edgepose.train.start import initialise  # noqa: E402
+from edgepose.train.start import initialize  # noqa: E402
 from edgepose.train.validation import validation  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 
 def draw(folder: Path, count: int, seed: int) -> Path:
-    """Stripes across, stripes down and chequers in any colours and widths, `count` of each."""
+    """Stripes across, stripes down and chequers in any colors and widths, `count` of each."""
     rng = np.random.default_rng(seed)
     for name in ("across", "chequered", "down"):
         (folder / name).mkdir(parents=True)
         for i in range(count):
             y, x = np.indices((48, 48)) // int(rng.integers(4, 8))
             bright = {"across": y, "down": x, "chequered": x + y}[name] % 2 > 0
-            colours = rng.integers(0, 90, 3), rng.integers(160, 256, 3)
-            cv2.imwrite(str(folder / name / f"{i}.png"), np.where(bright[..., None], *colours).astype(np.uint8))
+            colors = rng.integers(0, 90, 3), rng.integers(160, 256, 3)
+            cv2.imwrite(str(folder / name / f"{i}.png"), np.where(bright[..., None], *colors).astype(np.uint8))
     return folder
 
 
@@ -58,21 +58,21 @@ def test_a_folder_of_drawn_pictures_is_learnt_and_starts_a_pose_network(tmp_path
     assert f"edgepose train efficienthrnet-h-4 init={path}" in result.output.replace("\n", "")
     _, network = build("efficienthrnet-h-4", input_size=(64, 64))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    initialise(network, str(path))
+    initialize(network, str(path))
     trained = checkpoint.load(path)[0]["network"]
     for name, value in network.state_dict().items():
         source = trained if name.startswith("features.") else before
         assert torch.equal(value, source[name]), name
     _, other = build("efficienthrnet-h-2", input_size=(64, 64))
     with pytest.raises(ValueError, match="does not fit the backbone"):
-        initialise(other, str(path))
+        initialize(other, str(path))
 
 
 def test_recipes_are_the_published() -> None:
     sides = {size: side for size, (_, _, side) in SIZES.items()}
     for size in SIZES:
         recipe, small = RECIPES[f"efficientnet-{size}"], RECIPES[f"efficientnet-{size}-cifar"]
-        assert (recipe.epochs, recipe.lr, recipe.weight_decay, recipe.optimiser) == (200, 0.05, 1e-4, "sgd")
+        assert (recipe.epochs, recipe.lr, recipe.weight_decay, recipe.optimizer) == (200, 0.05, 1e-4, "sgd")
         assert (recipe.warmup, recipe.warmup_epochs, recipe.momentum) == (0, 5, 0.9)
         assert [round(200 * drop) for drop in recipe.drops] == [35, 65, 95, 125, 155, 185]
         assert drop_factor(64 * 10, 2000, recipe.drops, 50) == pytest.approx(0.1)
@@ -130,7 +130,7 @@ def test_what_a_classifier_cannot_use_is_refused(tmp_path: Path) -> None:
         prepare(RECIPES["efficientnet-b0"], [(data, data, 1), (data, data, 1)])
     with pytest.raises(ValueError, match="on_bad=skip"):
         prepare(RECIPES["efficientnet-b0"], [(data, data, 1)], "skip")
-    with pytest.raises(ValueError, match=r"momentum=0.5 is for optimiser=sgd"):
+    with pytest.raises(ValueError, match=r"momentum=0.5 is for optimizer=sgd"):
         override(RECIPES["rtmpose-t"], ["momentum=0.5"])
     for word in ("momentum=1.0", "warmup_epochs=-1"):
         with pytest.raises(ValueError, match=word):

@@ -53,7 +53,7 @@ def test_maps_keep_their_places_in_the_cells_of_the_student(kind: str, stride: i
     assert moved.shape == (5, 17, student.size[1], student.size[0])
     np.testing.assert_allclose(moved.sum((2, 3)), 1, atol=1e-5)
     found = student.decode([np.log(moved + 1e-9)]).keypoints
-    rounded = theirs / 2 if kind == "msra" else 0.0  # whose centres are whole cells
+    rounded = theirs / 2 if kind == "msra" else 0.0  # whose centers are whole cells
     assert np.abs(found - POINTS).max() < rounded + 0.3 * stride
     assert np.abs((found - POINTS).mean((0, 1))).max() < 0.05 * stride + 0.3 * rounded
     assert (sure > 0.7).all()
@@ -65,10 +65,10 @@ def test_a_teacher_of_the_same_kind_gives_its_own_soft_max(tmp_path: Path) -> No
     student, _ = build("cspnext-context-t", input_size=SIZE)
     images = crops()
     targets = CropTeacher(path, student)(images)
-    from edgepose.train.loop import Normalise
+    from edgepose.train.loop import Normalize
 
     with torch.no_grad():
-        logits = network(Normalise(spec)(images))[0][:, :17]
+        logits = network(Normalize(spec)(images))[0][:, :17]
     torch.testing.assert_close(
         targets["heatmaps"], logits.flatten(2).softmax(-1).reshape(logits.shape), atol=1e-5, rtol=1e-4
     )
@@ -99,7 +99,7 @@ def test_every_top_down_network_teaches_every_other(tmp_path: Path, student: str
 
 
 def test_the_keypoints_of_a_larger_teacher_come_in_pixels_of_the_student() -> None:
-    """A pixel's centre is at a whole number at both sizes."""
+    """A pixel's center is at a whole number at both sizes."""
     student, _ = build("rtmpose-t", input_size=SIZE)
     teacher = CropTeacher.__new__(CropTeacher)
     teacher.codec, teacher.student = Heatmap((192, 256), kind="dark"), codec_of(student)

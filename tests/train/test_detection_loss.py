@@ -136,11 +136,11 @@ def test_a_teacher_that_agrees_teaches_nothing():
 def test_a_teacher_is_followed():
     teacher = [o.detach() for o in maps(seed=1)]
     outputs = maps(seed=2)
-    optimiser = torch.optim.Adam(outputs, lr=0.1)
+    optimizer = torch.optim.Adam(outputs, lr=0.1)
     for _ in range(300):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sum(teacher_loss(outputs, as_teacher(teacher), CODEC).values()).backward()
-        optimiser.step()
+        optimizer.step()
     ours, ours_boxes, _ = flatten(outputs, CODEC)
     theirs, theirs_boxes, _ = flatten(teacher, CODEC)
     # .00 to .06 with other seeds: the one cell that is furthest away
@@ -167,7 +167,7 @@ def test_teacher_of_another_size():
 
 
 def test_overfits_one_batch():
-    """Four pictures of coloured rectangles: the loss falls below a third (to .09 to .11 with three seeds)."""
+    """Four pictures of colored rectangles: the loss falls below a third (to .09 to .11 with three seeds)."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     images, boxes = torch.zeros(4, 3, 128, 128), []
@@ -178,13 +178,13 @@ def test_overfits_one_batch():
         boxes.append([float(v) for v in (x1, y1, x2, y2)])
     _, network = build("rtmdet-nano", classes=1, input_size=(128, 128))
     codec, targets = Boxes((128, 128)), people(*[[box] for box in boxes])
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=0)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=0)
     totals = []
     for _ in range(40):
         total = sum(detection_loss(network(images), targets, codec).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total.backward()
         assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
-        optimiser.step()
+        optimizer.step()
         totals.append(float(total.detach()))
     assert min(totals[-5:]) < totals[0] / 3

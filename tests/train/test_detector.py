@@ -33,7 +33,7 @@ STRIDES = (8, 16, 32)
 def teacher_spec(size: int, kind: str = "rtmdet", layout: str = "nchw") -> ModelSpec:
     """A detector of people (class 1) and another thing."""
     args = {"format": kind, "classes": 2, "person": 1}
-    norm: dict[str, Any] = {"mean": MEAN, "std": STD, "colour": "rgb"} if layout == "nchw" else {}
+    norm: dict[str, Any] = {"mean": MEAN, "std": STD, "color": "rgb"} if layout == "nchw" else {}
     return ModelSpec("small", "boxes", (size, size), "box", args, warp="letterbox", layout=layout, **norm)
 
 
@@ -86,7 +86,7 @@ def direct(content: bytes, images: np.ndarray, spec: ModelSpec) -> list[np.ndarr
     """What onnxruntime gives, one picture at a time, with the arithmetic written out."""
     session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
     if spec.layout == "nchw":
-        ordered = images[..., ::-1] if spec.colour == "rgb" else images
+        ordered = images[..., ::-1] if spec.color == "rgb" else images
         mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
         images = np.ascontiguousarray(((ordered - mean) / std).transpose(0, 3, 1, 2), np.float32)
     parts = [session.run(None, {session.get_inputs()[0].name: view[None]}) for view in images]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["epochs=3", "batch=2", "input_size=64x64", "precision=fp32", "threads=1", "warmup=1", "clip=10"]
 FAMILIES = {
-    "sasd-xs": ["alone=1", "average=1", "optimiser=sgd", "lr=0.01"],  # two steps alone, then four beside itself
+    "sasd-xs": ["alone=1", "average=1", "optimizer=sgd", "lr=0.01"],  # two steps alone, then four beside itself
     "litepose-xs": ["lr=0.001", "average=1"],
     "efficienthrnet-h-4": ["lr=0.001"],
 }
@@ -86,7 +86,7 @@ def test_a_killed_run_resumes_to_exactly_the_same_tensors(
     if name == "sasd-xs":
         assert "align" not in whole[1].losses and whole[2].losses["align"] > 0, "the second phase begins on resuming"
     parts, others = (checkpoint.load(tmp_path / folder / "last.safetensors")[0] for folder in ("whole", "killed"))
-    assert parts.keys() == others.keys() >= {"network", "optimiser"}
+    assert parts.keys() == others.keys() >= {"network", "optimizer"}
     assert ("extra" in parts) is (name == "sasd-xs") and ("average" in parts) is (name != "efficienthrnet-h-4")
     for part, tensors in parts.items():
         assert tensors.keys() == others[part].keys()

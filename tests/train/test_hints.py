@@ -21,7 +21,7 @@ from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.detector import Teacher  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
-from edgepose.train.loop import Learner, Normalise, train  # noqa: E402
+from edgepose.train.loop import Learner, Normalize, train  # noqa: E402
 from edgepose.train.options import Detector  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
 
@@ -63,7 +63,7 @@ def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDe
     assert len(Teacher(path, (side, side), 1)(images)) == 6, "only where they are asked for"
     student = WithHints(network, teacher.channels)
     assert not list(student.parameters()), "as many channels need no translation"
-    outputs = student(network, Normalise(spec)(images))
+    outputs = student(network, Normalize(spec)(images))
     assert len(outputs) == 6 + len(MODULES)
     for ours, theirs in zip(outputs[6:], maps[6:], strict=True):
         assert ours.shape == theirs.shape
@@ -71,7 +71,7 @@ def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDe
     # channels of a network that learnt nothing hardly vary, so that rounding is a part of them
     assert hint_loss(outputs[6:], maps[6:]).item() < 0.1
     assert hint_loss([o.flip(1) for o in outputs[6:]], maps[6:]).item() > 0.5
-    for plain, shown in zip(network(Normalise(spec)(images)), outputs[:6], strict=True):
+    for plain, shown in zip(network(Normalize(spec)(images)), outputs[:6], strict=True):
         torch.testing.assert_close(plain, shown)
 
 
@@ -182,7 +182,7 @@ def test_hints_are_a_term_of_the_loss(exported: tuple[Path, Any, RTMDet], tmp_pa
         targets = {k: [torch.from_numpy(v) for v in t] if isinstance(t, list) else torch.from_numpy(t)
                    for k, t in targets.items()}  # fmt: skip
         learner = Learner(task.network, task.extra).train()
-        losses = task.loss_of(learner(Normalise(task.spec)(torch.from_numpy(images))), targets)
+        losses = task.loss_of(learner(Normalize(task.spec)(torch.from_numpy(images))), targets)
         found[weight] = losses["teacher_hints"].item() if weight else 0.0
         assert ("teacher_hints" in losses) == bool(weight) == (task.extra is not None)
     assert found[6.0] == pytest.approx(3 * found[2.0], rel=1e-4)

@@ -19,11 +19,11 @@ from edgepose.train import checkpoint
 from edgepose.train.loop import Plan, Step, _gathered, train
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
-from edgepose.train.start import initialise
+from edgepose.train.start import initialize
 
 pytestmark = pytest.mark.torch
 
-SPEC = ModelSpec("tiny", "simcc", (8, 8), layout="nchw", colour="rgb", mean=(1, 2, 3), std=(4, 5, 6))
+SPEC = ModelSpec("tiny", "simcc", (8, 8), layout="nchw", color="rgb", mean=(1, 2, 3), std=(4, 5, 6))
 
 
 class Tiny(nn.Module):
@@ -76,7 +76,7 @@ def run(folder: Path, chosen: Recipe, stop_after: int = 0) -> list[Step]:
 def same(one: Path, other: Path) -> bool:
     """Whether the checkpoints of two runs have the same tensors, bit for bit."""
     whole, killed = (checkpoint.load(folder / "last.safetensors")[0] for folder in (one, other))
-    assert whole.keys() == killed.keys() == {"network", "optimiser", "average"}
+    assert whole.keys() == killed.keys() == {"network", "optimizer", "average"}
     return all(
         torch.equal(value, killed[part][name]) for part, tensors in whole.items() for name, value in tensors.items()
     )
@@ -230,13 +230,13 @@ def test_a_backbone_is_taken_from_a_checkpoint_and_a_foreign_one_refused(tmp_pat
     run(tmp_path / "a", recipe())
     path = tmp_path / "a" / "last.safetensors"
     fresh = Tiny()
-    initialise(fresh, str(path))
+    initialize(fresh, str(path))
     trained = checkpoint.load(path)[0]["average"]
     assert torch.equal(fresh.state_dict()["backbone.0.weight"], trained["backbone.0.weight"])
     other = Tiny()
     other.backbone[0] = nn.Conv2d(3, 5, 3)
     with pytest.raises(ValueError, match="does not fit the backbone"):
-        initialise(other, str(path))
+        initialize(other, str(path))
 
 
 def test_damaged_checkpoints_are_refused_in_one_sentence(tmp_path: Path) -> None:

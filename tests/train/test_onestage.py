@@ -20,7 +20,7 @@ from edgepose.models.sasd import SASD, Staggered  # noqa: E402
 from edgepose.skeleton import COCO  # noqa: E402
 from edgepose.train.anchor_loss import AnchorLoss  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
-from edgepose.train.optimiser import sgd  # noqa: E402
+from edgepose.train.optimizer import sgd  # noqa: E402
 from edgepose.train.options import OneStage  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 
@@ -67,7 +67,7 @@ def test_published_settings(size: int) -> None:
     for name, skeleton in ((f"sasd-{size}", "coco"), (f"sasd-{size}-crowdpose", "crowdpose")):
         recipe = RECIPES[name]
         assert (recipe.model, recipe.skeleton) == (f"sasd-{size}", skeleton)
-        assert (recipe.epochs, recipe.optimiser, recipe.lr) == (400, "sgd", 1e-2)
+        assert (recipe.epochs, recipe.optimizer, recipe.lr) == (400, "sgd", 1e-2)
         assert recipe.options == OneStage(100, "code", limb_weight=0.1, align_weight=0.02, far_weight=0.0)
 
 
@@ -82,8 +82,8 @@ def test_other_models_refuse_its_settings(data: list[tuple[Path, Path, int]]) ->
     ):
         with pytest.raises(ValueError, match=f"{name}={value} is for one-stage networks, rtmpose-t is a top-down"):
             override(RECIPES["rtmpose-t"], [f"{name}={value}"])
-    with pytest.raises(ValueError, match="optimiser='lion', expected one of"):
-        dataclasses.replace(SMALL, optimiser="lion")
+    with pytest.raises(ValueError, match="optimizer='lion', expected one of"):
+        dataclasses.replace(SMALL, optimizer="lion")
     with pytest.raises(ValueError, match="alone=-1, expected"):
         small(alone=-1)
     with pytest.raises(ValueError, match="oks='best'"):
@@ -94,12 +94,12 @@ def test_sgd_takes_two_steps_as_written_out() -> None:
     layer = nn.Linear(1, 1)
     with torch.no_grad():
         layer.weight.fill_(1.0), layer.bias.fill_(1.0)
-    optimiser = sgd(layer, 0.1, 0.5)
+    optimizer = sgd(layer, 0.1, 0.5)
     values, momentum = np.ones(2), np.zeros(2)
     for _ in range(2):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         layer(torch.ones(1, 1)).sum().backward()  # both gradients are 1
-        optimiser.step()
+        optimizer.step()
         gradient = 1 + np.array([0.5, 0.0]) * values  # weights decay, biases do not
         momentum = 0.937 * momentum + gradient
         values = values - 0.1 * (gradient + 0.937 * momentum)

@@ -198,19 +198,19 @@ def settable(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 OTHERS = {  # values that nothing has by default, where a number more or a text does not do
-    "precision": "fp32", "optimiser": "sgd", "mix": "aic-coco", "sampling": "balanced", "oks": "paper",
+    "precision": "fp32", "optimizer": "sgd", "mix": "aic-coco", "sampling": "balanced", "oks": "paper",
     "align_norm": "mse",
     "input_size": "64x96", "views": "0.5,1.25", "drops": "0.3,0.6", "sides": "64,96", "flat": "0.25", "momentum": "0.5",
     "average": "false", "channels_last": "false", "average_momentum": "0.001", "mosaic": "0.25", "hint_depth": "2",
     "scale": "0.5,1.75", "shift": "0.3", "cutout": "0.7", "half_body": "0.6", "rotation": "33.5",
 }  # fmt: skip
-BESIDE = {"momentum": ["optimiser=sgd"], "hint_depth": ["hint_weight=1"]}
+BESIDE = {"momentum": ["optimizer=sgd"], "hint_depth": ["hint_weight=1"]}
 PARSED = {"input_size": (64, 96), "views": (0.5, 1.25), "drops": (0.3, 0.6), "sides": (64, 96), "scale": (0.5, 1.75)}
 
 
 @pytest.mark.parametrize("name", ["rtmpose-s", "rtmdet-nano", "litepose-xs", "sasd-xs", "efficientnet-b0"])
 def test_every_field_can_be_set_by_a_word(name: str) -> None:
-    start = replace(RECIPES[name], average=True, optimiser="adamw", momentum=0.937)
+    start = replace(RECIPES[name], average=True, optimizer="adamw", momentum=0.937)
     names = dict(settable(start))
     assert len(names) >= 28 and len(names) == len(list(settable(start)))
     for key, before in names.items():

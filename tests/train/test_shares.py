@@ -245,7 +245,7 @@ FAMILIES = {
     "sasd-xs": ["alone=0"],
     "litepose-xs": [],
 }
-WORDS = ["epochs=1", "batch=4", "overfit=4", "optimiser=sgd", "lr=0.001", "weight_decay=0", "warmup=0", "flat=1",
+WORDS = ["epochs=1", "batch=4", "overfit=4", "optimizer=sgd", "lr=0.001", "weight_decay=0", "warmup=0", "flat=1",
          "clip=0", "average=0", "input_size=64x64", "precision=fp32", "threads=1"]  # fmt: skip
 
 
@@ -282,7 +282,7 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_one_step_on_two_processes_is_one_step_on_one(tmp_path: Path) -> None:
-    """The same picture four times, so that batch normalisation sees the same in every share."""
+    """The same picture four times, so that batch normalization sees the same in every share."""
     image, poses = draw_scene((160, 120))
     assert cv2.imwrite(str(tmp_path / "0.png"), image)
     x1, y1, x2, y2 = (float(v) for v in poses.boxes[0])

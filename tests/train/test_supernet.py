@@ -41,7 +41,7 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class People:
-    """Pictures of one person each, at places that the level of grey tells."""
+    """Pictures of one person each, at places that the level of gray tells."""
 
     def __len__(self) -> int:
         return 6
@@ -105,7 +105,7 @@ def test_a_killed_run_resumes_to_exactly_the_same_weights(tmp_path: Path) -> Non
         run(tmp_path / "killed", stop_after=5)  # in the middle of the second epoch
     assert run(tmp_path / "killed")[0].iteration == 4
     whole, killed = (checkpoint.load(tmp_path / name / "last.safetensors")[0] for name in ("whole", "killed"))
-    assert whole.keys() == killed.keys() == {"network", "optimiser", "extra"} and int(whole["extra"]["steps"]) == 9
+    assert whole.keys() == killed.keys() == {"network", "optimizer", "extra"} and int(whole["extra"]["steps"]) == 9
     for part, tensors in whole.items():
         for name, value in tensors.items():
             assert torch.equal(value, killed[part][name]), f"{part}/{name}"

@@ -22,7 +22,7 @@ from edgepose.skeleton import COCO, SKELETONS  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
-from edgepose.train.loop import Normalise, Plan  # noqa: E402
+from edgepose.train.loop import Normalize, Plan  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
 from edgepose.train.task import Task  # noqa: E402
 from edgepose.train.teacher import MapTeacher  # noqa: E402
@@ -61,7 +61,7 @@ def test_a_checkpoint_teaches_at_its_own_size(tmp_path: Path) -> None:
     coarse, fine = MapTeacher(path, STUDENT)(images)
     assert coarse.shape == (2, 17, 24, 24) and fine.shape == (2, 17, 48, 48) and not fine.requires_grad
     spec, network = checkpoint.network_of(path)
-    near = F.interpolate(Normalise(spec)(images), size=(96, 96), mode="nearest")
+    near = F.interpolate(Normalize(spec)(images), size=(96, 96), mode="nearest")
     with torch.no_grad():
         theirs = network(near)
     own = [SKELETONS["coco19"].names.index(name) for name in COCO.names]
@@ -122,12 +122,12 @@ def onnx_teacher(path: Path, spec: ModelSpec, exported: bool = False) -> Path:
 def test_a_file_with_both_outputs_teaches(tmp_path: Path, layout: str) -> None:
     spec = associative_spec("teacher", "coco", (96, 96))
     if layout == "nhwc":
-        spec = dataclasses.replace(spec, layout="nhwc", colour="bgr", mean=(0, 0, 0), std=(1, 1, 1))
+        spec = dataclasses.replace(spec, layout="nhwc", color="bgr", mean=(0, 0, 0), std=(1, 1, 1))
     path = onnx_teacher(tmp_path / "teacher.onnx", spec)
     images = views()
     coarse, fine = MapTeacher(path, STUDENT, threads=1)(images)
     near = F.interpolate(images.permute(0, 3, 1, 2), size=(96, 96), mode="nearest").permute(0, 2, 3, 1)
-    planes = Normalise(spec)(near) if layout == "nchw" else near.permute(0, 3, 1, 2).float()
+    planes = Normalize(spec)(near) if layout == "nchw" else near.permute(0, 3, 1, 2).float()
     rng = np.random.default_rng(0)
     weights = [torch.from_numpy((rng.standard_normal((n, 3, 1, 1)) * 0.01).astype(np.float32)) for n in (34, 17)]
     torch.testing.assert_close(coarse, F.conv2d(F.avg_pool2d(planes, 4), weights[0])[:, :17], rtol=1e-3, atol=1e-3)

@@ -23,7 +23,7 @@ FURTHEST = 0.3  # such a distance is at most this part of the longer side of the
 # change figures on the clips by chance alone.
 MARGIN_TIME, BOX_TIME = 0.4, 0.15
 # Part of the keypoints in a box, the rest being where the body has moved it: all in the box follows one keypoint that
-# strays to a neighbour, and none does not grow with raised arms.
+# strays to a neighbor, and none does not grow with raised arms.
 FOLLOWED = 0.5
 CONFIDENT = 0.3  # score of a keypoint that counts for the box; with fewer than half of them the tracker's box is taken
 SAME_BOX = 0.3  # IoU from which a detection is a known person's

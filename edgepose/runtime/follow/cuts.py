@@ -23,7 +23,7 @@ class Cuts:
     is no cut, nor is the end of a scene that lasted less than five frames. Costs about a tenth of a millisecond at
     any resolution.
 
-    difference: smallest difference of thumbnails that is a cut: mean over pixels and colours, black to white being 1
+    difference: smallest difference of thumbnails that is a cut: mean over pixels and colors, black to white being 1
     """
 
     def __init__(self, difference: float = 0.1) -> None:
@@ -50,7 +50,7 @@ class Cuts:
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (32, 32, 3) float32 in 0..1, each colour less its mean."""
+    """(H, W, 3) uint8 -> (32, 32, 3) float32 in 0..1, each color less its mean."""
     sides = (min(image.shape[1], _READ), min(image.shape[0], _READ))
     sparse = cv2.resize(image, sides, interpolation=cv2.INTER_NEAREST)  # INTER_AREA over all of 1080p takes 2 ms
     small = cv2.resize(sparse, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

@@ -12,7 +12,7 @@ import numpy as np
 SHORTEST, USUAL, QUIET, MOST_SECONDS = 2, 5, 20, 1.0
 GRID = (64, 36)  # cells in which a picture is compared
 Every = int | Literal["adaptive"]  # frames from one detection to the next
-STEP, MOVED = 20.0, 0.005  # grey levels that are a change, and the part of the cells outside people that is a movement
+STEP, MOVED = 20.0, 0.005  # gray levels that are a change, and the part of the cells outside people that is a movement
 
 
 class Schedule:
@@ -84,7 +84,7 @@ class Schedule:
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    """Grey means of the cells of a picture, (36, 64) float32, from some of its pixels."""
+    """Gray means of the cells of a picture, (36, 64) float32, from some of its pixels."""
     sides = (min(image.shape[1], 4 * GRID[0]), min(image.shape[0], 4 * GRID[1]))
     sparse = cv2.resize(image, sides, interpolation=cv2.INTER_NEAREST)
     cells = cv2.resize(sparse, GRID, interpolation=cv2.INTER_AREA)

@@ -41,10 +41,10 @@ def _pose(
         skeleton=skeleton,
         per_person=True,
         layout="nchw",
-        colour="rgb",
+        color="rgb",
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),
-        licence="Apache-2.0",
+        license="Apache-2.0",
         **more,
     )
     return Published(f"{_FOLDER}{file}.zip", spec, sha256)
@@ -80,7 +80,7 @@ def _detector(name: str, file: str, side: int, data: tuple[str, ...], sha256: st
         layout="nchw",
         mean=mean,
         std=std,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         training_data=data,
     )
     return Published(f"{_FOLDER}{file}.zip", spec, sha256)

@@ -2,7 +2,7 @@
 
 A low-pass filter that removes most jitter also lags, so two things are added to the published one. It runs in a frame
 that drifts along with the point's own slow speed, where that speed is beyond doubt: steady motion is not delayed. And
-the noise of each point is measured, from how far it strays from the line between its neighbours in time, and only speed
+the noise of each point is measured, from how far it strays from the line between its neighbors in time, and only speed
 that noise does not explain opens the filter: one preset holds for quiet models and for noisy ones.
 """
 
@@ -219,7 +219,7 @@ def _step(memory: _Memory, seen: Seen, now: float, preset: Preset, forget: float
         has_older = goes_on & (memory.times - memory.older_times <= forget)
     dt = np.where(goes_on, now - memory.times, 1.0)
 
-    # Noise: how far the last value lies from the line through its neighbours.
+    # Noise: how far the last value lies from the line through its neighbors.
     before = np.where(has_older, memory.times - memory.older_times, 1.0)
     part = before / (before + dt)
     stray = (memory.raw - memory.older - part[..., None] * (seen.points - memory.older)) / unit

@@ -1,4 +1,4 @@
-// People over a picture, in the colours of edgepose's own overlays: left warm, right cool, dark rims.
+// People over a picture, in the colors of edgepose's own overlays: left warm, right cool, dark rims.
 
 const RIM = "rgb(24 28 32)";
 const TRUNK = "rgb(110 226 196)";
@@ -19,12 +19,12 @@ function side(name) {
   return name.startsWith("left_") ? "left" : name.startsWith("right_") ? "right" : "";
 }
 
-function pointColour(name) {
+function pointColor(name) {
   const which = SIDES[side(name)];
   return part(name) === "head" || !which ? HEAD : which[part(name)];
 }
 
-function limbColour(a, b) {
+function limbColor(a, b) {
   if (part(a) === "head" || part(b) === "head") return HEAD;
   if (side(a) !== side(b) || !side(a)) return TRUNK;
   if (part(a) !== part(b)) return TRUNK;
@@ -54,8 +54,8 @@ export function drawPeople(context, found, skeleton, { threshold, boxes, scale, 
   const largestFirst = people.map((person, i) => [person, i]).sort((a, b) => area(b[0]) - area(a[0]));
   for (const [{ id, box, points }, i] of largestFirst) {
     const line = thickness(box, width, height, unit);
-    const colour = PEOPLE[(id ?? i) % PEOPLE.length];
-    if (boxes || points.length === 0) drawBox(context, box, colour, line);
+    const color = PEOPLE[(id ?? i) % PEOPLE.length];
+    if (boxes || points.length === 0) drawBox(context, box, color, line);
     drawSkeleton(context, points, skeleton, line);
   }
   for (const { id, box } of people) {
@@ -67,48 +67,48 @@ export function drawPeople(context, found, skeleton, { threshold, boxes, scale, 
 function drawSkeleton(context, points, skeleton, line) {
   const limbs = skeleton.limbs.filter(([a, b]) => points[a]?.[2] && points[b]?.[2]);
   const seen = points.map((point, i) => [point, skeleton.names[i]]).filter(([point]) => point[2]);
-  const strokes = (width, colourOf) => {
+  const strokes = (width, colorOf) => {
     context.lineWidth = width;
     for (const [a, b] of limbs) {
-      context.strokeStyle = colourOf(skeleton.names[a], skeleton.names[b]);
+      context.strokeStyle = colorOf(skeleton.names[a], skeleton.names[b]);
       context.beginPath();
       context.moveTo(points[a][0], points[a][1]);
       context.lineTo(points[b][0], points[b][1]);
       context.stroke();
     }
   };
-  const dots = (radius, colourOf) => {
+  const dots = (radius, colorOf) => {
     for (const [[x, y], name] of seen) {
-      context.fillStyle = colourOf(name);
+      context.fillStyle = colorOf(name);
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
       context.fill();
     }
   };
-  const rim = Math.max(line * 0.5, 1.4); // all rims first, so that none cuts through a neighbour's colour
+  const rim = Math.max(line * 0.5, 1.4); // all rims first, so that none cuts through a neighbor's color
   strokes(line + rim, () => RIM);
   dots(line * 0.95 + rim / 2, () => RIM);
-  strokes(line, limbColour);
-  dots(line * 0.95, pointColour);
+  strokes(line, limbColor);
+  dots(line * 0.95, pointColor);
 }
 
-function drawBox(context, [x1, y1, x2, y2], colour, line) {
+function drawBox(context, [x1, y1, x2, y2], color, line) {
   context.lineWidth = line + 1.5;
   context.strokeStyle = RIM;
   context.strokeRect(x1, y1, x2 - x1, y2 - y1);
   context.lineWidth = line;
-  context.strokeStyle = colour;
+  context.strokeStyle = color;
   context.strokeRect(x1, y1, x2 - x1, y2 - y1);
 }
 
-function drawLabel(context, text, [x1, y1], colour, unit) {
+function drawLabel(context, text, [x1, y1], color, unit) {
   const size = Math.max(12 * unit, context.canvas.width / 60);
   context.font = `600 ${size}px system-ui, "DejaVu Sans", sans-serif`;
   const width = context.measureText(text).width + size * 0.7;
   const height = size * 1.35;
   const x = Math.min(Math.max(x1, 0), context.canvas.width - width);
   const y = Math.min(Math.max(y1 - height, 0), context.canvas.height - height);
-  context.fillStyle = colour;
+  context.fillStyle = color;
   context.beginPath();
   context.roundRect(x, y, width, height, size * 0.3);
   context.fill();

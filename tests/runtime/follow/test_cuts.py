@@ -12,7 +12,7 @@ from tests.goldens import folder
 
 
 def scene(seed: int, shift: int = 0) -> np.ndarray:
-    """Coloured patches (240, 320, 3) that move to the left by `shift` pixels."""
+    """Colored patches (240, 320, 3) that move to the left by `shift` pixels."""
     patches = np.random.default_rng(seed).integers(0, 256, (6, 40, 3), np.uint8)
     wide = patches.repeat(40, axis=0).repeat(40, axis=1)
     return np.ascontiguousarray(wide[:, shift : shift + 320])
@@ -60,8 +60,8 @@ def test_difference_and_reset() -> None:
 
 def test_any_size() -> None:
     for size in ((1, 1), (7, 400), (1080, 1920), (2000, 30)):
-        black, grey = np.zeros((*size, 3), np.uint8), np.full((*size, 3), 9, np.uint8)
-        assert found([black, black, grey]) == []
+        black, gray = np.zeros((*size, 3), np.uint8), np.full((*size, 3), 9, np.uint8)
+        assert found([black, black, gray]) == []
 
 
 def clip(name: str, frames: int) -> list[np.ndarray]:

@@ -61,7 +61,7 @@ def test_movement_where_nobody_is_known() -> None:
 
 
 def test_the_light_alone_is_no_movement() -> None:
-    images = [scene()] * 30 + [scene(grey=110)] * 2
+    images = [scene()] * 30 + [scene(gray=110)] * 2
     assert 30 not in runs(Schedule("adaptive"), images, rate=1000.0)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edgepose.models import build
-from edgepose.train.optimiser import Average, adamw, drop_factor, lr_factor
+from edgepose.train.optimizer import Average, adamw, drop_factor, lr_factor
 from tests.goldens import golden
 
 pytestmark = pytest.mark.torch
@@ -47,7 +47,7 @@ def test_average_is_the_published() -> None:
 
 
 @pytest.mark.parametrize("name", ["rtmpose-t", "rtmdet-tiny"])
-def test_norms_and_biases_do_not_decay_and_every_parameter_is_optimised_once(name: str) -> None:
+def test_norms_and_biases_do_not_decay_and_every_parameter_is_optimized_once(name: str) -> None:
     _, network = build(name)
     decay, plain = adamw(network, 1e-3, 0.05).param_groups
     assert (decay["weight_decay"], plain["weight_decay"]) == (0.05, 0.0)
