@@ -133,7 +133,7 @@ class Boxes:
         width = logits.shape[1]
         points = np.stack([chosen % width, chosen // width], axis=-1) * np.float32(stride)  # priors have no offset
         boxes = np.concatenate([points - found[:, :2], points + found[:, 2:]], axis=-1)
-        return boxes, 1 / (1 + np.exp(-flat[chosen]))
+        return boxes, 1 / (1 + np.exp(-np.maximum(flat[chosen], -80)))  # below, exp has no float32
 
     def _yolox(self, outputs: list[np.ndarray], every: bool) -> tuple[np.ndarray, np.ndarray]:
         cells = priors(self.input_size, self.strides)  # (cells, 3)

@@ -158,3 +158,11 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 def test_wrong_shapes(form: str, shapes: list[tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Boxes((64, 96), format=form).decode([np.zeros(shape, np.float32) for shape in shapes])
+
+
+def test_cells_that_are_sure_of_nothing_score_zero_without_a_warning() -> None:
+    """Comparisons look at every cell, also at those of a network that learnt nothing, whose logits have any size."""
+    logits = [np.full((1, 1, 8 // s, 8 // s), -500, np.float32) for s in (1, 2, 4)]
+    distances = [np.ones((1, 4, *o.shape[2:]), np.float32) for o in logits]
+    found = Boxes((64, 64)).everywhere([o for pair in zip(logits, distances, strict=True) for o in pair])
+    assert len(found) == 64 + 16 + 4 and (found.person_scores < 1e-30).all()
