@@ -344,7 +344,8 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
 def test_help_waits_for_nothing_heavy() -> None:
     script = (
         "import sys, edgepose.cli\n"
-        "heavy = {'torch', 'cv2', 'numpy', 'onnxruntime', 'openvino', 'av', 'fastapi', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'cv2', 'numpy', 'onnxruntime', 'openvino', 'av', 'fastapi', 'scipy',\n"
+        "'pooch', 'requests'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)

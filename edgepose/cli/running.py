@@ -170,7 +170,7 @@ def serve(
     rate: Annotated[float, typer.Option("--rate", help="Requests per second and client; 0: any.")] = 0.0,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds for a body, and for its answer.")] = 30.0,
     idle: Annotated[float, typer.Option("--idle", help="Seconds without a frame that end a WebSocket.")] = 60.0,
-    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public URLs.")] = False,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", hidden=True)] = False,
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="File with the token to ask for; else EDGEPOSE_TOKEN.")
     ] = None,
@@ -189,6 +189,8 @@ def serve(
 
     Prints one line when it listens, JSON with --json, and serves until Ctrl-C or SIGTERM. /openapi.json describes it.
     """
+    if allow_urls:
+        raise UsageError("--allow-urls is gone: the server fetches no URLs; fetch the picture and POST its bytes")
     from edgepose.commands import serve as command
     from edgepose.serve.limits import Access, Limits
 
@@ -196,7 +198,7 @@ def serve(
         limits = Limits(int(max_mb * (1 << 20)), max_pixels, concurrency, connections, rate, timeout, idle)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    access = Access(command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()), allow_urls)
+    access = Access(command.token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()))
     estimator = load_estimator(model, detector, backend, threads)
     command.serve(estimator, limits, access, host=host, port=port, as_json=as_json)
 

@@ -29,7 +29,7 @@ def token_from(path: Path | None) -> str | None:
 def serve(estimator: Estimator, limits: Limits, access: Access, *, host: str, port: int, as_json: bool) -> None:
     """Answer requests until the end, which SIGTERM or Ctrl-C makes."""
     hosts = access.hosts if _is_address(host) else (*access.hosts, host)
-    app = create_app(estimator, limits, Access(access.token, access.origins, hosts, access.urls))
+    app = create_app(estimator, limits, Access(access.token, access.origins, hosts))
     with bind(host, port) as listener:
         bound, number = listener.getsockname()[:2]
         shown = "localhost" if bound in ("0.0.0.0", "::") else bound

@@ -1,5 +1,6 @@
 """Pictures in and out: any common file becomes one upright (H, W, 3) uint8 BGR array, or one clear sentence."""
 
+import io
 import stat
 import struct
 import sys
@@ -35,13 +36,16 @@ class PictureTooLarge(ValueError):
 def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture in a file, or in the bytes of one, as people see it -> (H, W, 3) uint8 BGR.
 
-    JPEG, PNG, WebP, BMP, TIFF and GIF, told apart by their content and never by their name.
-    - EXIF orientation 1-8 is applied (JPEG, PNG eXIf, WebP EXIF, TIFF), in every version of OpenCV.
+    JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF and, where pillow-heif is installed, HEIC, told apart by their content and
+    never by their name. Pillow and its plug-in decode AVIF and HEIC, OpenCV all others.
+    - EXIF orientation 1-8 is applied (JPEG, PNG eXIf, WebP EXIF, TIFF), in every version of OpenCV; so are the turns
+      and mirrors of AVIF and HEIC.
     - 16 bits become 8 by value / 257, rounded; floating point, 32-bit and two-channel TIFFs are refused.
     - Gray, palette and CMYK become BGR. A four-color JPEG is taken as inverted, as Adobe and nearly all files are.
     - Transparent parts are laid over white, as a viewer shows them; the colors hidden under them never come out.
     - Of several frames or pages, the first.
-    - The size is read from the header, and more than `max_pixels` are refused before anything is decoded.
+    - The size is read from the header, and more than `max_pixels` are refused before anything is decoded. What an AVIF
+      or HEIC states does not bind its decoder, which ends by a limit of its own at some gigabytes: see `is_bounded`.
     - A picture cut short is refused, not half shown. JPEG has no checksum: damage inside one may come out as blocks.
 
     Raises FileNotFoundError for no such file, ValueError for everything that is not such a picture (PictureTooLarge
@@ -49,12 +53,10 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     """
     name = f"the picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
+    if not is_bounded(data):
+        return _read_by_pillow(data, name, max_pixels)
     header, data = _inspect(data, name)
-    if header.pixels > max_pixels:
-        raise PictureTooLarge(
-            f"{name} is too large: expected at most {max_pixels} pixels, its header says {header.width} x "
-            f"{header.height}; shrink it or raise max_pixels"
-        )
+    _check_size(name, header.width, header.height, header.pixels, max_pixels)
     return upright(_bgr(_decode(data, name), header.premultiplied, name), header.orientation)
 
 
@@ -134,6 +136,45 @@ def _from_pillow(image: "PillowImage") -> Image:
     return check_image(np.asarray(image.convert("RGB"))[..., ::-1])
 
 
+def _read_by_pillow(data: bytes, name: str, max_pixels: int) -> Image:
+    """What OpenCV does not decode. The classes are called by name: `PIL.Image.open` has a limit of its own."""
+    kind = picture_format(data[:64])
+    package = "pillow-heif" if kind == "HEIC" else "pillow"
+    reader: Any
+    try:
+        if kind == "HEIC":
+            import pillow_heif
+
+            reader = pillow_heif.HeifImageFile
+        else:
+            import PIL._avif  # noqa: F401  # some builds of Pillow lack it
+            from PIL.AvifImagePlugin import AvifImageFile
+
+            reader = AvifImageFile
+    except ImportError:
+        raise ValueError(
+            f"cannot read {name}: expected a {package} that decodes {kind}, found none; pip install --upgrade {package}"
+        ) from None
+    try:
+        with reader(io.BytesIO(data)) as opened:
+            width, height = opened.size
+            _check_size(name, width, height, width * height, max_pixels)
+            return _from_pillow(opened)
+    except PictureTooLarge:
+        raise
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, MemoryError, struct.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{name} is damaged: expected a whole {kind}, {reason}; get a fresh copy") from None
+
+
+def _check_size(name: str, width: int, height: int, pixels: int, max_pixels: int) -> None:
+    if pixels > max_pixels:
+        raise PictureTooLarge(
+            f"{name} is too large: expected at most {max_pixels} pixels, its header says {width} x {height}; shrink it "
+            "or raise max_pixels"
+        )
+
+
 def upright(image: Image, orientation: int) -> Image:
     """(H, W, 3) as stored -> as seen, for the EXIF orientations 1-8; any other number changes nothing."""
     if orientation in (5, 7):
@@ -147,11 +188,22 @@ def upright(image: Image, orientation: int) -> Image:
 
 
 def picture_format(head: bytes) -> str | None:
-    """The format that the first 16 bytes of a file announce, None if it is not a picture we read."""
+    """The format that the first 64 bytes of a file announce, None if it is not a picture we read."""
+    if head[4:8] == b"ftyp":  # a list of brands, the main one first: MP4 begins so too
+        brands = {head[at : at + 4] for at in range(16, min(int.from_bytes(head[:4], "big"), 64), 4)}
+        main = head[8:12]
+        if main in (b"avif", b"avis") or (main == b"mif1" and b"avif" in brands):
+            return "AVIF"
+        return "HEIC" if main in (b"heic", b"heix", b"heim", b"heis", b"mif1") else None
     for name, (magic, _) in _FORMATS.items():
         if head.startswith(magic) and (name != "WebP" or head[8:12] == b"WEBP"):
             return name
     return None
+
+
+def is_bounded(data: bytes) -> bool:
+    """Whether `read_image` needs no more memory for these bytes than `max_pixels` allows, whoever made them."""
+    return picture_format(data[:64]) not in ("AVIF", "HEIC")
 
 
 _quiet_lock = threading.Lock()
@@ -241,7 +293,8 @@ def _inspect(data: bytes, name: str) -> tuple[_Header, bytes]:
     kind = picture_format(data[:16])
     if kind is None:
         raise ValueError(
-            f"{name} is not a picture: expected JPEG, PNG, WebP, BMP, TIFF or GIF, it starts with {data[:8].hex(' ')}"
+            f"{name} is not a picture: expected JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC, it starts with "
+            f"{data[:8].hex(' ')}"
         )
     try:
         header, data = _FORMATS[kind][1](data)

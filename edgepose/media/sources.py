@@ -17,6 +17,7 @@ SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(
         (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"), "picture"
     ),
+    **dict.fromkeys((".avif", ".heic", ".heif", ".hif"), "picture"),
     **dict.fromkeys(
         (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"), "video"
     ),
@@ -134,12 +135,7 @@ def _sniffed(path: Path) -> Kind | None:
         head = file.read(400)
     if picture_format(head):
         return "picture"
-    boxes = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"styp") and head[8:12] not in (
-        b"avif",
-        b"avis",
-        b"heic",
-        b"mif1",
-    )
+    boxes = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"styp")
     riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     packets = len(head) > 388 and any(head[k] == head[k + step] == 0x47 for k, step in ((0, 188), (4, 192)))  # MPEG-TS
     return "video" if boxes or riff or packets or head.startswith(_VIDEO_STARTS) else None

@@ -10,13 +10,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, WebSocket
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 import edgepose
 from edgepose.runtime.estimator import Estimator
-from edgepose.serve.body import check_media_type, media_type, picture_in_form, read_body, url_in
+from edgepose.serve.body import check_media_type, media_type, picture_in_form, read_body
 from edgepose.serve.frames import talk
 from edgepose.serve.guard import Guard, authorised, paced
 from edgepose.serve.limits import Access, Limits
@@ -84,7 +84,7 @@ def _people(service: Service) -> APIRouter:
         "/predict", response_model=Frame, responses=PROBLEMS, openapi_extra={"requestBody": BODY}, tags=["people"]
     )
     async def predict(request: Request) -> Response:
-        """The people of one picture: its bytes as the body, or a form's field, or its URL as JSON."""
+        """The people of one picture: its bytes as the body, or in a form's field."""
         check_media_type(request)
         with service.requests.one():
             body = await read_body(request, service.limits)
@@ -98,17 +98,10 @@ def _people(service: Service) -> APIRouter:
 
 
 async def _answer(service: Service, request: Request, body: bytes) -> bytes:
-    kind = media_type(request)
-    if kind == "multipart/form-data":
+    if media_type(request) == "multipart/form-data":
         content_type = request.headers["content-type"]
         return await service.run(lambda: service.picture(*picture_in_form(body, content_type)))
-    if kind != "application/json":
-        return await service.run(lambda: service.picture(body, "image"))
-    url = url_in(body)
-    if not service.access.urls:
-        raise HTTPException(403, "URLs are off on this server: send the picture itself, or start it with --allow-urls")
-    data, name = await service.fetch(url)
-    return await service.run(lambda: service.picture(data, name))
+    return await service.run(lambda: service.picture(body, "image"))
 
 
 def _facts(service: Service, app: FastAPI) -> APIRouter:

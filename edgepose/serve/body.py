@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import python_multipart
 from fastapi import HTTPException, Request
@@ -19,13 +17,12 @@ PICTURES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", 
 RAW = (*PICTURES, "image/jpg", "image/x-ms-bmp", "application/octet-stream")
 FIELDS = ("image", "file")
 MAX_PARTS = 16
-MAX_JSON = 16 << 10
 MAX_NAME = 200
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
     """The whole body, or 413 as soon as it is known to be too large, 408 when it takes too long."""
-    most = MAX_JSON if media_type(request) == "application/json" else limits.body_bytes
+    most = limits.body_bytes
     refusal = HTTPException(413, f"the body is too large: expected at most {most} bytes")
     stated = request.headers.get("content-length", "0")
     if stated.isdecimal() and int(stated) > most:
@@ -53,27 +50,14 @@ def media_type(request: Request) -> str:
 
 
 def check_media_type(request: Request) -> None:
-    """Raises 415 for what is no picture, no form and no JSON, before any of the body is read."""
+    """Raises 415 for what is no picture and no form, 403 for JSON with a URL, before any of the body is read."""
     kind = media_type(request)
-    if kind not in (*RAW, "multipart/form-data", "application/json"):
-        raise HTTPException(
-            415, f"expected a picture ({', '.join(PICTURES)}), multipart/form-data or JSON with a url as content type"
-        )
+    if kind == "application/json":
+        raise HTTPException(403, "this server fetches no pictures from URLs: send the bytes of the picture itself")
+    if kind not in (*RAW, "multipart/form-data"):
+        raise HTTPException(415, f"expected a picture ({', '.join(PICTURES)}) or multipart/form-data as content type")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(415, "expected a body without a content encoding: pictures are compressed already")
-
-
-def url_in(body: bytes) -> str:
-    """The address in `{"url": "..."}`."""
-    try:
-        value: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or not isinstance(value.get("url"), str) or len(value) != 1:
-        raise HTTPException(
-            422, 'expected JSON such as {"url": "https://example.org/photo.jpg"}, and nothing else in it'
-        )
-    return str(value["url"])
 
 
 @dataclass

@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1: what a he
 class Limits:
     """How much is accepted.
 
-    body_bytes:  of a request, of a WebSocket message and of what a URL gives
+    body_bytes:  of a request and of a WebSocket message
     pixels:      of a picture, as its header says
     concurrency: requests at one time, from the first byte of the body to the answer
     connections: WebSockets at one time; each has at most one frame in work and one waiting
@@ -54,13 +54,11 @@ class Access:
     token:   what every request for people must bring (`Authorization: Bearer ...`); None: nothing
     origins: addresses of other sites whose pages may use the server, such as "https://example.org"; "*" is all
     hosts:   names under which the server is reached, beside localhost and IP addresses; "*" is all
-    urls:    fetch pictures from public addresses on request
     """
 
     token: str | None = field(default=None, repr=False)
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    urls: bool = False
 
     def __post_init__(self) -> None:
         if self.token is not None and (len(self.token) < MIN_TOKEN or not _TOKEN.fullmatch(self.token)):

@@ -63,20 +63,19 @@ DESCRIPTION = """People and their keypoints in pictures.
 
 Beside the routes below, a WebSocket at `/frames` takes binary messages, each one picture, and answers with the same
 JSON as `/predict`, with identities, and with `dropped`, the number of frames so far that a newer one replaced before
-their turn. It closes with code 1003 (a text message), 1007 (no picture), 1009 (too large) or 1013 (too slow) and a
-reason. With a token, a browser asks for the protocols `edgepose` and `bearer.` + base64url of the token.
+their turn. It closes with code 1003 (a text message, AVIF or HEIC), 1007 (no picture), 1009 (too large) or 1013 (too
+slow) and a reason. With a token, a browser asks for the protocols `edgepose` and `bearer.` + base64url of the token.
 """
 
 REFUSED: dict[int, str] = {
     400: "The body ended early.",
     401: "No token, or a wrong one.",
-    403: "Another site's page, a name that is not this server's, or a URL where those are off or not public.",
+    403: "Another site's page, a name that is not this server's, or a URL in place of a picture.",
     408: "The body took too long.",
     413: "Too many bytes or pixels.",
     415: "Not a picture by its content type.",
     422: "No picture, or a broken one.",
     429: "This client asks too often; Retry-After says when to come back.",
-    502: "The server of a URL did not give a picture.",
     503: "Too many requests at one time; Retry-After says when to come back.",
     504: "The answer took too long.",
 }
@@ -96,15 +95,6 @@ BODY: dict[str, Any] = {
                 "type": "object",
                 "description": f"One picture, in the field {' or '.join(FIELDS)}.",
                 "properties": {name: _BYTES["schema"] for name in FIELDS},
-            }
-        },
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "description": "A picture on the open internet, where the server was started with --allow-urls.",
-                "properties": {"url": {"type": "string", "format": "uri"}},
-                "required": ["url"],
-                "additionalProperties": False,
             }
         },
     },

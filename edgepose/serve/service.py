@@ -12,13 +12,12 @@ import numpy as np
 from fastapi import HTTPException
 
 import edgepose
-from edgepose.media.images import PictureTooLarge, read_image
+from edgepose.media.images import PictureTooLarge, is_bounded, read_image
 from edgepose.media.results import Result, as_dict
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 from edgepose.serve.limits import Access, Limits, Rate, Slots
 from edgepose.serve.metrics import Metrics
-from edgepose.serve.urls import Fetcher
 from edgepose.serve.worker import Worker
 
 STUCK = 10.0  # seconds on one picture, at least, after which the server calls itself unwell
@@ -34,7 +33,6 @@ class Service:
         self.requests = Slots(limits.concurrency, "requests")
         self.connections = Slots(limits.connections, "connections")
         self.rate = Rate(limits.rate, clock)
-        self.fetch = Fetcher(limits.body_bytes, limits.seconds)
         self.metrics = Metrics(model_facts(estimator))
         self._worker: Worker | None = None
 
@@ -70,6 +68,8 @@ class Service:
 
     def decode(self, data: bytes) -> np.ndarray:
         """An image, or an HTTPException; its size is looked at before it is decoded."""
+        if not is_bounded(data):
+            raise HTTPException(415, "AVIF and HEIC are not taken here, a small one can fill the memory: send a JPEG")
         try:
             return read_image(data, self.limits.pixels)
         except PictureTooLarge as error:

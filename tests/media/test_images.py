@@ -1,6 +1,7 @@
 """Every kind of picture a user may have, whole and broken."""
 
 import base64
+import io
 import os
 import struct
 import subprocess
@@ -9,13 +10,22 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from edgepose.media.files import atomic_path, make_folder
-from edgepose.media.images import as_image, check_image, quiet_opencv, read_image, upright, write_image
+from edgepose.media.images import (
+    PictureTooLarge,
+    as_image,
+    check_image,
+    quiet_opencv,
+    read_image,
+    upright,
+    write_image,
+)  # fmt: skip
 
 RED, BLUE = (40, 60, 200), (220, 120, 30)  # BGR
 # Left half red and right half blue (16 x 16); or a red frame, then a blue one (8 x 8). Made for these tests.
@@ -273,6 +283,110 @@ def test_many_scans_are_refused() -> None:
     data = encoded(".jpg", scene())
     with pytest.raises(ValueError, match="more than 100 scans"):
         read_image(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 200 + data[-2:])
+
+
+# ------------------------------------------------------------------------------------- AVIF and HEIC, by Pillow
+
+
+def by_pillow(kind: str, image: np.ndarray, orientation: int = 1) -> bytes:
+    """(H, W, 3 | 4) BGR(A) -> a file of nearly the same pixels."""
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = {"subsampling": "4:4:4", "quality": 100, "exif": exif.tobytes()}
+    if kind == "HEIC":
+        pytest.importorskip("pillow_heif", reason="needs pillow-heif").register_heif_opener()
+        options = {"quality": -1, "chroma": 444, "exif": exif.tobytes(), "matrix_coefficients": 0}
+    order = [2, 1, 0, 3][: image.shape[2]]
+    out = io.BytesIO()
+    pillow.fromarray(np.ascontiguousarray(image[:, :, order])).save(
+        out, format={"HEIC": "HEIF"}.get(kind, kind), **options
+    )
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_and_heic_come_upright(kind: str, orientation: int) -> None:
+    expected = ORIENTED[orientation](scene())
+    seen = read_image(by_pillow(kind, scene(), orientation))
+    assert seen.shape == expected.shape and seen.flags.c_contiguous and seen.dtype == np.uint8
+    assert np.abs(seen.astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_transparent_parts_of_avif_and_heic_are_white(kind: str) -> None:
+    alpha = np.full((48, 64, 1), 255, np.uint8)
+    alpha[:, 32:] = 0
+    seen = read_image(by_pillow(kind, np.dstack([scene(), alpha])))
+    assert (seen[:, 36:] == 255).all() and np.abs(seen[:, :28].astype(int) - scene()[:, :28]).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_the_size_of_avif_and_heic_is_ours_to_limit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = by_pillow(kind, scene())
+    with pytest.raises(PictureTooLarge, match="at most 3071 pixels, its header says 64 x 48; shrink it"):
+        read_image(data, max_pixels=48 * 64 - 1)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)  # of Pillow, whose users may set it
+    assert read_image(data, max_pixels=48 * 64).shape == (48, 64, 3)
+
+
+def test_an_avif_bomb_is_refused() -> None:
+    data = by_pillow("AVIF", scene())
+    at = data.index(b"ispe") + 8
+    with pytest.raises(PictureTooLarge, match="expected at most 64000000 pixels, its header says 16000 x 16000"):
+        read_image(data[:at] + struct.pack(">II", 16_000, 16_000) + data[at + 8 :])
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_damaged_avif_and_heic_are_sentences(kind: str, noise: np.ndarray, tmp_path: Path) -> None:
+    data, path, random = by_pillow(kind, noise), tmp_path / "picture", np.random.default_rng(2)
+    assert np.abs(read_image(data).astype(int) - noise).max() <= 6
+    for share in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9):
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(ValueError, match=f"^{path} is .*expected"):
+            read_image(path)
+    for _ in range(150):
+        broken = bytearray(data)
+        for at in random.integers(32, len(data) if random.random() < 0.5 else 400, random.integers(1, 6)):
+            broken[at] = random.integers(256)
+        try:
+            image = read_image(bytes(broken), max_pixels=1_000_000)
+        except ValueError as error:
+            assert "\n" not in str(error)
+        else:
+            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("brands", "module", "package", "kind"),
+    [
+        (b"heic\0\0\0\0mif1heic", "pillow_heif", "pillow-heif", "HEIC"),
+        (b"mif1\0\0\0\0mif1heic", "pillow_heif", "pillow-heif", "HEIC"),
+        (b"avif\0\0\0\0avifmif1", "PIL._avif", "pillow", "AVIF"),
+        (b"mif1\0\0\0\0mif1avif", "PIL._avif", "pillow", "AVIF"),
+    ],
+)
+def test_who_cannot_decode_a_kind_learns_what_to_install(
+    brands: bytes, module: str, package: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    path = tmp_path / "IMG_0002.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftyp" + brands)
+    with pytest.raises(ValueError) as refused:
+        read_image(path)
+    assert str(refused.value) == (
+        f"cannot read {path}: expected a {package} that decodes {kind}, found none; pip install --upgrade {package}"
+    )
+
+
+def test_other_pictures_do_not_wait_for_pillow(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", scene())
+    code = (
+        "import sys; from edgepose.media.images import read_image; read_image(sys.argv[1]); "
+        "assert 'PIL' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.jpg")], check=True)
 
 
 @pytest.fixture(scope="module")

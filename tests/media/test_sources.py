@@ -80,7 +80,9 @@ def test_content_counts_more_than_the_name(folder: Path) -> None:
         (b"\xff\xd8\xff\xe0", "picture"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "picture"),
         (b"RIFF\0\0\0\0WAVEfmt ", None),
-        (b"\0\0\0\x20ftypheic", None),
+        (b"\0\0\0\x20ftypheic", "picture"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "picture"),
+        (b"\0\0\0\x18ftyphevc\0\0\0\0heichevc", "video"),
         (b"%PDF-1.7", None),
         (b"", None),
     ],
@@ -93,6 +95,13 @@ def test_first_bytes(head: bytes, kind: str | None, tmp_path: Path) -> None:
     else:
         with pytest.raises(ValueError, match="expected a picture or a video"):
             expand(path)
+
+
+def test_folders_name_every_kind_of_picture(tmp_path: Path) -> None:
+    names = ["a.avif", "b.HEIC", "c.heif", "d.hif", "e.jpg"]
+    for name in (*names, "notes.txt"):
+        (tmp_path / name).touch()
+    assert expand(tmp_path) == [Source(str(tmp_path / name), "picture") for name in names]
 
 
 def test_cameras_and_streams() -> None:

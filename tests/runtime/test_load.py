@@ -197,7 +197,7 @@ loaded = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.st
 assert loaded == {"edgepose"}, loaded
 print(len([name for name in sys.modules if name.partition(".")[0] == "edgepose"]))
 edgepose.load, edgepose.Estimator, edgepose.skeleton.COCO
-heavy = {"torch", "onnxruntime", "openvino", "av"} & set(sys.modules)
+heavy = {"torch", "onnxruntime", "openvino", "av", "pooch", "requests"} & set(sys.modules)
 assert not heavy, heavy
 assert edgepose.runtime.views.Views
 """
@@ -211,3 +211,12 @@ def test_the_public_names() -> None:
         _ = edgepose.nothing
     with pytest.raises(AttributeError, match="no module 'nothing'"):
         _ = edgepose.runtime.nothing
+
+
+def test_predicting_with_the_package_s_models_loads_no_downloader() -> None:
+    script = """
+import sys, edgepose
+edgepose.load()(edgepose.example_image())
+assert not {"pooch", "requests", "torch"} & set(sys.modules)
+"""
+    assert python(script) == ""

@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="needs the serve extra")
 
 from fastapi import HTTPException
 
-from edgepose.serve.body import MAX_NAME, MAX_PARTS, picture_in_form, plain_name, url_in
+from edgepose.serve.body import MAX_NAME, MAX_PARTS, picture_in_form, plain_name
 
 TYPE = "multipart/form-data; boundary=xyz"
 
@@ -84,11 +84,3 @@ def test_names_are_plain(name: str) -> None:
 def test_names_that_are_paths() -> None:
     assert plain_name("../../etc/passwd") == "passwd" and plain_name("a\r\nb.png") == "ab.png"
     assert plain_name("") == plain_name("/") == "image"
-
-
-def test_urls_come_alone_in_an_object() -> None:
-    assert url_in(b'{"url": "http://a"}') == "http://a"
-    for body in (b"", b"[]", b'{"url": 1}', b'{"url": "a", "b": 1}', b"\xff", b"[" * 5000, b'"http://a"'):
-        with pytest.raises(HTTPException, match="expected JSON") as refused:
-            url_in(body)
-        assert refused.value.status_code == 422

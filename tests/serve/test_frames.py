@@ -111,6 +111,7 @@ def ends(socket: Any, code: int, reason: str) -> None:
         ("a text", 1003, "expected binary messages"),
         (b"", 1007, "is empty"),
         (b"no picture", 1007, "is not a picture"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic", 1003, "send a JPEG"),
         (spot(9, 9)[:-9], 1007, "is damaged"),
         (huge_png(50_000, 50_000), 1009, "is too large"),
         (b"x" * 5001, 1009, "at most 5000 bytes"),

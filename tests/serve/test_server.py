@@ -151,6 +151,10 @@ def test_bad_options_are_sentences(model: Path, tmp_path: Path) -> None:
     assert "is no origin" in refusal("--allow-origin", "example.org")
     assert "no-model.onnx" in refusal("--model", "no-model.onnx")
     refusal("--port", "70000", status=2)
+    said = refusal("--allow-urls", "--model", str(model), status=2)
+    assert said.startswith(
+        "error: --allow-urls is gone: the server fetches no URLs; fetch the picture and POST its bytes"
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         said = refusal("--model", str(model), "--port", port)
@@ -167,14 +171,14 @@ def test_every_option_arrives(model: Path, tmp_path: Path, monkeypatch: pytest.M
     token = tmp_path / "token"
     token.write_text(f"  {TOKEN} \nsecond line\n")
     words = (
-        "--max-mb 0.5 --max-pixels 7 --concurrency 3 --connections 4 --rate 1.5 --timeout 6 --idle 9 --allow-urls "
+        "--max-mb 0.5 --max-pixels 7 --concurrency 3 --connections 4 --rate 1.5 --timeout 6 --idle 9 "
         f"--token-file {token} --allow-origin https://a.example --allow-host b --host ::1 --port 5 --json "
         f"--model {model}"
     ).split()
     result = CliRunner().invoke(app, ["serve", *words])
     assert result.exit_code == 0, result.output
     assert seen["limits"] == Limits(1 << 19, 7, 3, 4, 1.5, 6, 9)
-    assert seen["access"] == Access(TOKEN, ("https://a.example",), ("b",), True)
+    assert seen["access"] == Access(TOKEN, ("https://a.example",), ("b",))
     assert (seen["host"], seen["port"], seen["as_json"]) == ("::1", 5, True)
     CliRunner().invoke(app, ["serve", "--model", str(model)])
     assert (seen["limits"], seen["access"]) == (Limits(), Access()), "the defaults are the same in both places"

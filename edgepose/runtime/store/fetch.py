@@ -2,7 +2,7 @@
 
 A cache folder holds NAME.onnx, its spec beside it as NAME.json, and manifest.json with the sha256 of every model. What
 was fetched first sets the hash, unless `Published.sha256` states it; from then on a file that differs by one bit is
-refused. Downloads go on where they stopped, appear whole or not at all, and wait for each other (a lock per model).
+refused. Models appear whole or not at all, and processes that fetch the same one wait for each other (a lock each).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +19,16 @@ from typing import IO, Any
 
 from edgepose.media.files import atomic_path
 from edgepose.names import meant
-from edgepose.runtime.store.download import download
 from edgepose.runtime.store.published import MIRRORS, PUBLISHED, Published
 
 __all__ = ["MIRRORS", "PUBLISHED", "Published", "cache_dir", "cached", "fetch"]
 
 VARIABLE = "EDGEPOSE_CACHE"
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 30  # of an archive, and of the model in it
+ATTEMPTS = 3  # at each mirror
 BLOCK = 1 << 20
+
+Progress = Callable[[int, int | None], None]
 
 
 def cache_dir() -> Path:
@@ -64,7 +67,7 @@ def fetch(
     cache: Path | None = None,
     mirrors: Sequence[str] = MIRRORS,
     timeout: float = 30,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """The file of a published model, downloaded if it is not in the cache or has changed there.
 
@@ -96,21 +99,16 @@ def _if_intact(name: str, folder: Path) -> Path | None:
         return None  # fetched again, and then held against the recorded hash
 
 
-def _get(
-    name: str,
-    folder: Path,
-    mirrors: Sequence[str],
-    timeout: float,
-    progress: Callable[[int, int | None], None] | None,
-) -> Path:
+def _get(name: str, folder: Path, mirrors: Sequence[str], timeout: float, progress: Progress | None) -> Path:
     entry = PUBLISHED[name]
     known = _manifest(folder).get(name) or entry.sha256
-    part = folder / f"{name}.part"
-    download([mirror + entry.archive for mirror in mirrors], part, timeout, progress)
     target = folder / f"{name}.onnx"
+    part = folder / f"{name}.download"
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     try:
+        archive = _download(name, part, mirrors, timeout, progress)
         with atomic_path(target) as temporary:
-            _extract(part, temporary)
+            _extract(name, archive, temporary)
             found = _sha256(temporary)
             if known is not None and found != known:
                 raise ValueError(
@@ -119,25 +117,103 @@ def _get(
                 )
             _record(name, found, folder)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
     with atomic_path(target.with_suffix(".json")) as temporary:
         temporary.write_text(entry.spec.to_json(), encoding="utf-8")
     return target
 
 
-def _extract(archive: Path, target: Path) -> None:
+class _GivenUp(Exception):
+    """Why it is no use to ask a mirror again: what pooch does not know, it does not try again."""
+
+
+class _Bar:
+    """What pooch tells its progress to; it also ends a download that is too large."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        self.path, self.progress = path, progress
+        self.total = 0  # bytes, set by pooch; 0 where the server does not say
+
+    def update(self, _: int) -> None:
+        """A block has been written: pooch counts it as a whole one, so the file is asked."""
+        done = self.path.stat().st_size
+        if max(done, self.total) > MAX_BYTES:
+            size = max(done, self.total) >> 20
+            raise _GivenUp(f"it is too large ({size} MB, expected at most {MAX_BYTES >> 20})")
+        if self.progress is not None:
+            self.progress(done, self.total or None)
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _download(name: str, part: Path, mirrors: Sequence[str], timeout: float, progress: Progress | None) -> Path:
+    """The archive of a model, in the folder `part`, from the first mirror that has it.
+
+    Raises ConnectionError where none does.
+    """
+    import pooch  # with requests: too slow for every start
+    from requests import HTTPError, RequestException
+
+    def download(url: str, path: str, pooch_: Any) -> None:
+        # Encoded bodies would be counted wrong; servers may refuse the name of a library.
+        headers = {"User-Agent": "edgepose", "Accept-Encoding": "identity"}
+        bar = _Bar(Path(path), progress)
+        get = pooch.HTTPDownloader(progressbar=bar, chunk_size=BLOCK, timeout=timeout, headers=headers)
+        try:
+            get(url, path, pooch_)
+        except HTTPError as error:
+            if error.response is None or error.response.status_code >= 500:
+                raise
+            raise _GivenUp(_reason(error)) from error
+
+    archive, reasons = PUBLISHED[name].archive, []
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")  # it would write across the progress bar
+    try:
+        for mirror in mirrors:
+            if not mirror.startswith(("https://", "http://")):
+                raise ValueError(f"cannot fetch {mirror}{archive}: expected an https address")
+            store = pooch.Pooch(part, mirror, registry={archive: None}, retry_if_failed=ATTEMPTS - 1)
+            try:
+                return Path(store.fetch(archive, downloader=download))
+            except (_GivenUp, RequestException) as error:
+                reasons.append(f"{mirror}{archive}: {_reason(error)}")
+    finally:
+        logger.setLevel(level)
+    raise ConnectionError(f"could not fetch {name} ({'; '.join(reasons)}); try again when there is a network")
+
+
+def _reason(error: Exception) -> str:
+    """In a few words; requests puts the system's own deep inside, behind the names of its classes."""
+    from requests.exceptions import ChunkedEncodingError, HTTPError
+
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, ChunkedEncodingError):
+        return "the connection broke off"
+    inner = error.args[0] if error.args else error
+    inner = getattr(inner, "reason", inner)
+    return str(getattr(inner, "__cause__", None) or inner).rpartition("): ")[2].strip(". ") or type(error).__name__
+
+
+def _extract(name: str, archive: Path, target: Path) -> None:
     """The one .onnx in a zip, whatever its folder is called; a name in the archive never becomes a path here."""
     import zipfile
     import zlib
 
-    broken = f"{archive.stem} came as a broken archive: expected a zip with one .onnx inside"
+    broken = f"{name} came as a broken archive: expected a zip with one .onnx inside"
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if member.filename.lower().endswith(".onnx")]
             if len(members) != 1:
                 raise ValueError(f"{broken}, found {len(members)}")
             with opened.open(members[0]) as source, target.open("wb") as out:
-                _copy(source, out, archive.stem)
+                _copy(source, out, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise ValueError(f"{broken}, but {error}; fetch it again") from error
 

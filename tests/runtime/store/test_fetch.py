@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from edgepose.runtime.store import download as downloading
 from edgepose.runtime.store import fetch as fetching
 from edgepose.runtime.store.fetch import PUBLISHED, Published, cache_dir, cached, fetch
 from tests.runtime.small import SIMCC
@@ -39,16 +38,16 @@ def archive(*members: tuple[str, bytes]) -> bytes:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files`, with Range and ETag unless told otherwise, and remembers every request."""
+    """Serves `files`, and remembers the path of every request."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str | None]] = []  # path, Range
-        self.ranges = True
-        self.tags = True
+        self.requests: list[str] = []
+        self.states_length = True
+        self.fail_with: list[int] = []  # statuses of the next answers
         self.stop_after: list[int] = []  # bytes of the body that the next answers send before they hang up
         self.stall_after: list[int] = []  # bytes of the body that the next answers send before they say nothing more
         self.delay = 0.0  # seconds before every 16 kB
@@ -66,24 +65,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.requests.append((self.path, wanted))
-        data = self.server.files.get(self.path.lstrip("/"))
-        if data is None:
-            self.send_error(404)
+        self.server.requests.append(self.path)
+        body = self.server.files.get(self.path.lstrip("/"))
+        if body is None or self.server.fail_with:
+            self.send_error(self.server.fail_with.pop(0) if self.server.fail_with else 404)
             return
-        tag, start = f'"{hashlib.md5(data).hexdigest()}"', 0
-        if wanted and self.server.ranges and self.headers.get("If-Range") == tag:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(data) - start))
-        if self.server.tags:
-            self.send_header("ETag", tag)
+        self.send_response(200)
+        if self.server.states_length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        body = data[start:]
         if self.server.stop_after:
             body = body[: self.server.stop_after.pop(0)]
         stall = self.server.stall_after.pop(0) if self.server.stall_after else len(body)
@@ -158,50 +148,48 @@ def test_a_stated_hash_counts_from_the_first_time(server: Server, monkeypatch: p
     assert get(server).read_bytes() == MODEL
 
 
-def test_a_cut_body_is_continued(server: Server) -> None:
-    server.stop_after = [100_000, 200_000, 0, 0]
-    assert get(server).read_bytes() == MODEL
-    assert [wanted for _, wanted in server.requests] == [
-        None, "bytes=100000-", "bytes=300000-", "bytes=300000-", "bytes=300000-",
-    ]  # fmt: skip
+def test_a_cut_body_is_asked_for_again(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    server.stop_after = [100_000, 0]
+    seen: list[tuple[int, int | None]] = []
+    assert get(server, progress=lambda done, total: seen.append((done, total))).read_bytes() == MODEL
+    whole = len(server.files["sdk/small.zip"])
+    assert len(server.requests) == 3 and seen[-1] == (whole, whole) and all(done <= whole for done, _ in seen)
+    assert capfd.readouterr() == ("", ""), "the progress bar is ours"
 
 
-def test_what_came_is_kept_for_the_next_time(server: Server) -> None:
-    server.stop_after = [100_000, 0, 0, 0]
-    with pytest.raises(ConnectionError, match=r"could not fetch small .*stopped after 100000 of \d+ bytes.*is kept"):
+def test_a_server_that_breaks_off_each_time_is_given_up(server: Server) -> None:
+    server.stop_after = [100_000] * fetching.ATTEMPTS
+    with pytest.raises(ConnectionError, match=r"could not fetch small \(.*small\.zip: the connection broke off\); try"):
         get(server)
-    assert cached("small") is None
-    assert get(server).read_bytes() == MODEL and server.requests[-1][1] == "bytes=100000-"
-
-
-@pytest.mark.parametrize("lacking", ["ranges", "tags"])
-def test_a_server_that_cannot_continue_starts_again(server: Server, lacking: str) -> None:
-    setattr(server, lacking, False)
-    server.stop_after = [100_000]
-    assert get(server).read_bytes() == MODEL and len(server.requests) == 2
-
-
-def test_a_file_that_changed_meanwhile_is_not_glued_together(server: Server) -> None:
-    server.stop_after = [100_000, 0, 0, 0]
-    with pytest.raises(ConnectionError):
-        get(server)
-    other = MODEL[::-1]
-    server.files["sdk/small.zip"] = archive(("end2end.onnx", other))
-    assert get(server).read_bytes() == other
-
-
-def test_a_killed_download_goes_on(server: Server) -> None:
-    server.stall_after = [100_000] * 3
-    part = cache_dir() / "small.part"
-    for _ in range(3):
-        enough = size(part) + 30_000
-        with child(server) as process:
-            wait_until(lambda enough=enough: size(part) > enough)
-            process.send_signal(signal.SIGKILL)
-        assert cached("small") is None and not (cache_dir() / "small.onnx").exists()
+    assert cached("small") is None and left(cache_dir()) == set()
     assert get(server).read_bytes() == MODEL
-    starts = [int(wanted[6:-1]) for _, wanted in server.requests[1:] if wanted]
-    assert len(starts) == 3 and starts == sorted(starts) and starts[0] >= 30_000
+
+
+def test_a_failing_server_is_asked_again_and_a_refusing_one_is_not(server: Server) -> None:
+    server.fail_with = [503, 503]
+    assert get(server).read_bytes() == MODEL and len(server.requests) == 3
+    (cache_dir() / "small.onnx").unlink()
+    server.fail_with = [403, 403]
+    with pytest.raises(ConnectionError, match=r"small\.zip: HTTP 403\); try"):
+        get(server)
+    assert len(server.requests) == 4
+
+
+def test_a_size_that_is_not_stated_is_not_guessed(server: Server) -> None:
+    server.states_length = False
+    seen: list[tuple[int, int | None]] = []
+    assert get(server, progress=lambda done, total: seen.append((done, total))).read_bytes() == MODEL
+    assert seen[-1] == (len(server.files["sdk/small.zip"]), None)
+
+
+def test_a_killed_download_leaves_nothing_in_the_way(server: Server) -> None:
+    server.stall_after = [100_000]
+    with child(server) as process:
+        wait_until(lambda: any(cache_dir().rglob("tmp*")))
+        process.send_signal(signal.SIGKILL)
+    assert cached("small") is None and not (cache_dir() / "small.onnx").exists()
+    assert get(server).read_bytes() == MODEL
+    assert left(cache_dir()) == {"small.onnx", "small.json", "manifest.json"}
 
 
 def test_two_processes_fetch_it_once(server: Server) -> None:
@@ -222,10 +210,6 @@ print(fetch("small", mirrors=[{server.url!r}]))
     return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 def wait_until(reached: Any) -> None:
     end = time.monotonic() + 300
     while not reached():
@@ -233,7 +217,8 @@ def wait_until(reached: Any) -> None:
         time.sleep(0.01)
 
 
-def test_the_second_mirror_is_tried(server: Server) -> None:
+def test_the_second_mirror_is_tried(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
     nobody = "http://127.0.0.1:1/"
     assert fetch("small", mirrors=[nobody, f"{server.url}elsewhere/", server.url]).read_bytes() == MODEL
     (cache_dir() / "small.onnx").unlink()
@@ -242,7 +227,7 @@ def test_the_second_mirror_is_tried(server: Server) -> None:
 
 
 def test_a_stalled_server_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
     server.delay = 100
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="timed out"):
@@ -285,7 +270,7 @@ def test_there_is_a_limit_to_what_is_kept(server: Server, monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match="small is too large"):
         get(server)
     server.files["sdk/small.zip"] = archive()
-    monkeypatch.setattr(downloading, "MAX_BYTES", 200_000)
+    monkeypatch.setattr(fetching, "MAX_BYTES", 200_000)
     with pytest.raises(ConnectionError, match="it is too large"):
         get(server)
     assert left(cache_dir()) == set()
