@@ -3,8 +3,9 @@
 python benchmarks/families.py [--people 1,4,8,16,30] [--rounds 9] [--calls 4] [--threads N] [--out FILE.json]
                               [--only litepose-xs,sasd-xs-320,...] [--backend onnxruntime|openvino]
 
-All look at the same drawn 720p picture, and every call is a whole one, from the picture to people in its pixels.
-Networks have fresh weights (the default pair its own): milliseconds of a network do not depend on what it learnt.
+All look at the same picture, the photo in the package at 1280 x 720, and every call is a whole one, from the picture to
+people in its pixels. Networks have fresh weights (the default pair its own): milliseconds of a network do not depend on
+what it learnt.
 
 * Top-down: the detector runs as always, then poses are estimated in exactly so many boxes, anywhere in the picture.
 * One-shot: the network runs as always, and what it gives is replaced by maps that hold so many people: for bottom-up
@@ -34,6 +35,7 @@ from edgepose.codec import codec_of
 from edgepose.codec.anchors import Anchors
 from edgepose.codec.associative import Associative
 from edgepose.export import export_onnx, random_views
+from edgepose.media.example import scaled_example
 from edgepose.media.files import atomic_path
 from edgepose.models import build
 from edgepose.runtime.bench import Stopwatch
@@ -41,7 +43,6 @@ from edgepose.runtime.bench import spread as side_by_side
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import open_model
 from edgepose.runtime.network import Network
-from edgepose.runtime.scene import draw_scene
 
 PAIR, SMALLEST_PAIR = "default pair", "rtmdet-nano + rtmpose-t"
 ONE_SHOT = {  # name -> network, side of its input
@@ -83,7 +84,7 @@ def main() -> None:
     if unknown:
         parser.error(f"--only names {unknown}, expected some of {names}")
     people = [int(number) for number in options.people.split(",")]
-    picture = draw_scene((1280, 720))[0]
+    picture = scaled_example((1280, 720))
     with tempfile.TemporaryDirectory() as folder:
         watches = {
             (name, number): watch

@@ -29,13 +29,13 @@ import numpy as np
 from edgepose.codec import codec_of
 from edgepose.codec.anchors import BOX, Anchors
 from edgepose.export import export_onnx, random_views
+from edgepose.media.example import scaled_example
 from edgepose.models import build
 from edgepose.runtime.bench import Stopwatch, spread
 from edgepose.runtime.cores import thread_count
 from edgepose.runtime.estimator import MIN_BOX_SCORE, Estimator
 from edgepose.runtime.load import BACKENDS, open_model
 from edgepose.runtime.network import Network
-from edgepose.runtime.scene import draw_scene
 from edgepose.spec import ModelSpec
 
 PICTURE = (1280, 720)
@@ -109,7 +109,7 @@ def contenders_of(
     backend: str, files: Files, sizes: list[int], people: list[int], threads: int | None
 ) -> list[Contender]:
     """Both kinds on one backend; the networks are shared by all numbers of people."""
-    image = draw_scene(PICTURE)[0]
+    image = scaled_example(PICTURE)
     pose, detector = (
         open_model(files.of(name, size, backend), backend=backend, threads=threads)
         for name, size in (("rtmpose-t", (192, 256)), ("rtmdet-nano", (320, 320)))

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgepose.cli import app
+from edgepose.media.example import scaled_example
 from edgepose.media.video import Frame, VideoWriter, read_video
-from edgepose.runtime.scene import draw_scene
 from tests.processes import ctrl_c_works
 from tests.runtime.server import Camera
 from tests.tiny import write_tiny_model
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clip(tmp_path: Path) -> Path:
     """Four frames at uneven times."""
     path = tmp_path / "clip.mp4"
-    image = draw_scene((160, 96))[0]
+    image = scaled_example((160, 96))
     with VideoWriter(path) as video:
         for index, at in enumerate(TIMES):
             video.write(Frame(image, at, index))

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from edgepose.cli import app
 from edgepose.data.augment import STRONG, Strength
-from edgepose.runtime.scene import draw_scene
 from tests.goldens import folder
+from tests.people import four_people
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.torch
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("data")
-    image, poses = draw_scene((320, 180))
+    image, poses = four_people((320, 180))
     (folder / "pictures").mkdir()
     assert cv2.imwrite(str(folder / "pictures" / "1.png"), image)
     people = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edgepose.runtime.scene import draw_scene
+from edgepose.media.example import scaled_example
 from tests.evaluate.test_run import write_set
 from tests.processes import ctrl_c_works
 from tests.test_imports import COMMAND_LINE, LEFT, NEED_TORCH, PACKAGE, files, place
@@ -130,8 +130,8 @@ def test_verbs_that_need_no_torch_run(tmp_path: Path) -> None:
     model = str(write_tiny_model(tmp_path / "tiny.onnx"))
     (tmp_path / "set").mkdir()
     (tmp_path / "labels.json").write_text(json.dumps(write_set(tmp_path / "set")), encoding="utf-8")
-    picture, clip = str(tmp_path / "scene.png"), str(tmp_path / "frames")
-    cv2.imwrite(picture, draw_scene((320, 180))[0])
+    picture, clip = str(tmp_path / "photo.png"), str(tmp_path / "frames")
+    cv2.imwrite(picture, scaled_example((320, 180)))
     (tmp_path / "frames").mkdir()
     for i in range(3):
         shutil.copyfile(picture, tmp_path / "frames" / f"{i}.png")

@@ -116,7 +116,7 @@ def bench(
 ) -> None:
     """Time models on this machine: the whole frame, and how much of it each stage takes.
 
-    The picture is a drawn scene of 1280x720. A machine that is busy is slower: look at p95.
+    The picture is the photo of `edgepose demo`, scaled to 1280x720. A machine that is busy is slower: look at p95.
     """
     from edgepose.commands import bench as command
 
@@ -199,7 +199,7 @@ def macs(
     size: Annotated[str | None, typer.Option("--size", help="Input, such as 448x448; default: published.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Parameters and multiply-accumulates of networks, true and as each paper counted. Needs the train extra."""
+    """Parameters and multiply-accumulates of networks, true and as HRNet's counter has them. Needs the train extra."""
     sides = None
     if size is not None:
         width, _, height = size.lower().partition("x")

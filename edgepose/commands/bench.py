@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from edgepose.commands.screen import Screen, show_json, show_table
+from edgepose.media.example import scaled_example
 from edgepose.runtime.bench import bench
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import Backend, backend_of
-from edgepose.runtime.scene import draw_scene
 
 
 def bench_models(
@@ -20,8 +20,11 @@ def bench_models(
     backend: Backend | None = None,
     as_json: bool = False,
 ) -> None:
-    """Time every model on the drawn scene; per-person models once for each count in `people`, if there are any."""
-    image = draw_scene(size)[0]
+    """Time every model on the photo in the package, scaled to `size` (w, h).
+
+    Per-person models are timed once for each count in `people`, if there are any.
+    """
+    image = scaled_example(size)
     rows: list[dict[str, Any]] = []
     with Screen() as screen:
         for name, estimator in estimators.items():

@@ -21,11 +21,11 @@ from edgepose.evaluate.memory import peak_memory
 from edgepose.evaluate.pareto import Point, front, write_plot
 from edgepose.evaluate.report import table
 from edgepose.evaluate.run import run
+from edgepose.media.example import scaled_example
 from edgepose.media.files import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import Backend, backend_of, find
-from edgepose.runtime.scene import draw_scene
 from edgepose.spec import ModelSpec
 
 FAILURES = (ValueError, OSError, ImportError, RuntimeError)  # what a model that does not fit raises
@@ -157,7 +157,7 @@ def _ready(contender: _Contender, people: int, plan: Plan) -> None:
         estimator = estimator.replace(detector=None, duplicate_oks=None)
     finds_them = per_person and (plan.boxes != "detector" or estimator.detector is not None)
     asked = people if finds_them or (per_person and plan.people is not None) else None  # else the picture is one person
-    contender.watch = Stopwatch(estimator, [draw_scene(SIZE)[0]], people=asked)
+    contender.watch = Stopwatch(estimator, [scaled_example(SIZE)], people=asked)
 
 
 def _race(contenders: list[_Contender], plan: Plan, screen: Screen, meter: EnergyMeter) -> None:
@@ -212,11 +212,11 @@ def _sized(contender: _Contender, people: int, plan: Plan) -> None:
     path, _ = find(row["model"])
     files = [path, path.with_suffix(".bin")] if path.suffix in (".xml", ".param") else [path]
     row["file_bytes"] = sum(file.stat().st_size for file in files)
-    row |= {"parameters": None, "macs": None, "macs_activations": None, "macs_conventions": None, "macs_reason": None}
+    row |= {"parameters": None, "macs": None, "macs_hrnet": None, "macs_activations": None, "macs_reason": None}
     try:
         size = graph_size(path, _input_shape(estimator.spec))
-        row |= {"parameters": size.parameters, "macs": size.macs, "macs_activations": size.macs_activations}
-        row["macs_conventions"] = size.conventions()
+        row |= {"parameters": size.parameters, "macs": size.macs, "macs_hrnet": size.macs_output}
+        row["macs_activations"] = size.macs_activations
     except (ValueError, ImportError) as error:
         row["macs_reason"] = str(error)
     row["peak_memory_bytes"] = None
@@ -279,23 +279,37 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> None:
-    """compare.md, .csv, .json, .svg and .png, the folder made where it is missing."""
+    """compare.md, .csv, .json, .svg and .png, the folder made where it is missing.
+
+    Raises ModuleNotFoundError without matplotlib, after the tables: compare.md is then without the plot.
+    """
     make_folder(folder)
+    missing = _plot(folder, rows, plan)
     text = json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
     with atomic_path(folder / "compare.json") as temporary:
         temporary.write_text(text, encoding="utf-8")
     with atomic_path(folder / "compare.md") as temporary:
-        temporary.write_text(_markdown(rows, plan), encoding="utf-8")
+        temporary.write_text(_markdown(rows, plan, plotted=missing is None), encoding="utf-8")
     with atomic_path(folder / "compare.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         flat = [_flat(row) for row in rows]
         keys = list(dict.fromkeys(key for row in flat for key in row))
         writer = csv.DictWriter(file, keys)
         writer.writeheader()
         writer.writerows(flat)
+    if missing is not None:
+        raise missing
+
+
+def _plot(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> ModuleNotFoundError | None:
+    """compare.svg and .png; the error where there is no matplotlib to draw them."""
     points = [Point(file_stem(row["model"]), row["ms_median"], row["AP"]) for row in rows if "error" not in row]
-    for suffix in (".svg", ".png"):
-        with atomic_path(folder / f"compare{suffix}") as temporary:
-            write_plot(temporary, points, _title(rows, plan))
+    try:
+        for suffix in (".svg", ".png"):
+            with atomic_path(folder / f"compare{suffix}") as temporary:
+                write_plot(temporary, points, _title(rows, plan))
+    except ModuleNotFoundError as error:
+        return error
+    return None
 
 
 def _title(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
@@ -305,14 +319,14 @@ def _title(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
     return f"AP and time on {plan.data.stem}, {scored}" + (f", {plan.backend}" if plan.backend else "")
 
 
-def _markdown(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
+def _markdown(rows: Sequence[dict[str, Any]], plan: Plan, plotted: bool) -> str:
     whole = [row for row in rows if "error" not in row]
     text = f"# {_title(rows, plan)}\n\n" + table(*cells(rows))
     if whole:
         counts = sorted({f"{row['people_timed']:g}" for row in whole})
         text += (
             f"\n\n{whole[0]['images']} pictures, {whole[0]['people']} people. Times are medians of {plan.rounds} "
-            f"rounds in which the models took turns, on a drawn picture of {SIZE[0]} x {SIZE[1]} with "
+            f"rounds in which the models took turns, on the photo in the package at {SIZE[0]} x {SIZE[1]} with "
             f"{' or '.join(counts)} people {'found' if 'task' in whole[0] else 'looked at'}; front: no other model is "
             "both as quick and as accurate."
         )
@@ -324,7 +338,7 @@ def _markdown(rows: Sequence[dict[str, Any]], plan: Plan) -> str:
             for row in whole
         ]
         text += "\n\nMilliseconds of each stage (medians):\n\n" + table(["model", *stages], of_stage)
-        text += "\n\n![AP against milliseconds](compare.svg)"
+        text += "\n\n![AP against milliseconds](compare.svg)" if plotted else ""
     failed = [f"* {file_stem(row['model'])}: {row['error']}" for row in rows if "error" in row]
     if failed:
         text += "\n\nFailed:\n\n" + "\n".join(failed)

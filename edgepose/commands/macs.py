@@ -1,4 +1,4 @@
-"""`edgepose macs`: parameters and multiply-accumulates of a network, and what each paper's counter would print."""
+"""`edgepose macs`: parameters and multiply-accumulates of a network, as they are and as HRNet's counter has them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from typing import Any
 
 from edgepose.commands.screen import show_json, show_table
 from edgepose.models.macs import count, parameters, parameters_as_hrnet_counts, unstored
-
-# Where the published figure is farther than 1 % from every convention: shown below the table.
-APART = {
-    "sasd-m": "the paper prints 27.7 G at 640x640, 1.3 % less; no known YOLOv5 layout gives its s, m and l within 1 %",
-    "sasd-l": "the paper prints 61.7 G at 640x640, 1.3 % more; no known YOLOv5 layout gives its s, m and l within 1 %",
-}
 
 
 def show_macs(names: list[str], skeleton: str, input_size: tuple[int, int] | None, as_json: bool) -> None:
@@ -23,15 +17,12 @@ def show_macs(names: list[str], skeleton: str, input_size: tuple[int, int] | Non
         width, height = spec.input_size
         rows.append(
             {"model": name, "input": f"{width}x{height}", "parameters": parameters(network),
-             "parameters, hrnet": parameters_as_hrnet_counts(network), "true": found.true, **found.conventions()}
+             "parameters, hrnet": parameters_as_hrnet_counts(network), "true": found.true, "hrnet": found.hrnet}
         )  # fmt: skip
     if as_json:
         for row in rows:
-            show_json(row | ({"note": APART[row["model"]]} if row["model"] in APART else {}))
+            show_json(row)
         return
     cells = [[f"{v / 1e9:.3f} G" if i > 3 else f"{v / 1e6:.3f} M" if i > 1 else str(v)
               for i, v in enumerate(row.values())] for row in rows]  # fmt: skip
     show_table(list(rows[0]), cells)
-    for name in names:
-        if name in APART:
-            print(f"{name}: {APART[name]}")

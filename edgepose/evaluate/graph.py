@@ -21,7 +21,7 @@ class GraphSize:
     """Of one picture, or of one person where the network looks at persons.
 
     macs:             products with weights as the hardware does them (transposed convolutions on input positions)
-    macs_output:      the same with transposed convolutions counted on output positions
+    macs_output:      the same with transposed convolutions counted on output positions, as HRNet's counter does
     macs_activations: products of two activations, as in attention
     parameters:       values that take part in arithmetic; batch normalization is usually folded into them
     by_operator:      macs of each kind of node
@@ -32,13 +32,6 @@ class GraphSize:
     macs_activations: int
     parameters: int
     by_operator: dict[str, int] = field(default_factory=dict)
-
-    def conventions(self) -> dict[str, int]:
-        """What two of the published counters would print. The others count normalization and activations
-        too, which an exported graph has folded together: `models/macs.py` counts those where the network can be built.
-        """
-        transposed = self.by_operator.get("ConvTranspose", 0)
-        return {"hrnet (EfficientHRNet, HRNet)": self.macs_output, "thop (SASD, YOLO-Pose)": self.macs - transposed}
 
 
 def graph_size(model: str | Path | bytes, input_shape: tuple[int, ...] | None = None) -> GraphSize:

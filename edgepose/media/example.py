@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from edgepose.media.images import Image, read_image
 
 FILE = Path(__file__).resolve().parents[1] / "example.jpg"
@@ -15,3 +18,8 @@ def example_image() -> Image:
     A frame of `one-by-one-person-detection.mp4` (Intel sample videos, CC BY 4.0); see THIRD-PARTY.md.
     """
     return read_image(FILE)
+
+
+def scaled_example(size: tuple[int, int]) -> Image:
+    """The same photo at another size (w, h) -> (h, w, 3) uint8 BGR."""
+    return np.asarray(cv2.resize(example_image(), size, interpolation=cv2.INTER_AREA), np.uint8)

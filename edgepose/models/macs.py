@@ -1,4 +1,4 @@
-"""How large a network is: multiply-accumulates and parameters, as they are and as others count them."""
+"""How large a network is: multiply-accumulates and parameters, as they are and as HRNet's counter has them."""
 
 from __future__ import annotations
 
@@ -7,54 +7,37 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from edgepose.models import build
 from edgepose.spec import ModelSpec
 
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.LeakyReLU)
-# Those that a counter of LitePose's time knows (ptflops); it passes over SiLU and the gates.
-RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU)
-
 
 @dataclass(frozen=True)
 class Count:
-    """What one forward pass of one picture consists of.
+    """Multiply-accumulates of one picture.
 
     products: of convolutions and linear layers; transposed: of transposed convolutions on their input positions, and
-    outputs: on their output positions (four times as many with stride 2); matrices: of two activations with each other.
-    biases, normalized, rectified, activated, pooled: numbers added, normalized, and so on, once each.
+    outputs: on their output positions (four times as many with stride 2).
     """
 
     products: int
     transposed: int
     outputs: int
-    matrices: int
-    biases: int
-    normalized: int
-    rectified: int
-    activated: int
-    pooled: int
 
     @property
     def true(self) -> int:
         """As the hardware does them."""
         return self.products + self.transposed
 
-    def conventions(self) -> dict[str, int]:
-        """What the tools behind published figures print; each paper's own is named."""
-        normalized = 2 * self.normalized
-        return {
-            "mmengine (RTMPose)": self.true + normalized + self.matrices + self.pooled,
-            "mmdet (RTMDet)": self.products + normalized + self.activated,
-            "ptflops (LitePose)": self.products + self.outputs + self.biases + normalized + self.rectified,
-            "hrnet (EfficientHRNet, HRNet)": self.products + self.outputs,
-            "thop (SASD, YOLO-Pose)": self.products,
-        }
+    @property
+    def hrnet(self) -> int:
+        """As HRNet's counter has them, and with it the papers of HRNet and EfficientHRNet. What other papers' counters
+        print: benchmarks/macs_conventions.py."""
+        return self.products + self.outputs
 
 
 def count(network: nn.Module, input_size: tuple[int, int]) -> Count:
-    """Every kind of arithmetic in one image of `input_size` (w, h). On the meta device this computes nothing at all."""
+    """The multiply-accumulates of one image of `input_size` (w, h). On the meta device this computes nothing at all."""
     tally = dict.fromkeys(Count.__dataclass_fields__, 0)
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -64,30 +47,19 @@ def count(network: nn.Module, input_size: tuple[int, int]) -> Count:
             tally["outputs"] += inputs[0].numel() * each * output[0, 0].numel() // inputs[0][0, 0].numel()
         elif isinstance(module, (nn.Conv2d, nn.Linear)):
             tally["products"] += output.numel() * module.weight[0].numel()  # every output value sums (in/groups, k, k)
-            tally["biases"] += output.numel() if module.bias is not None else 0
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
-            tally["normalized"] += output.numel()
-        elif isinstance(module, ACTIVATIONS):
-            tally["activated"] += output.numel()
-            tally["rectified"] += output.numel() if isinstance(module, RECTIFIERS) else 0
-        elif isinstance(module, (nn.AdaptiveAvgPool2d, nn.AvgPool2d)):
-            tally["pooled"] += inputs[0].numel()
 
     hooks: list[Any] = [module.register_forward_hook(hook) for module in network.modules()]
     modes = [(module, module.training) for module in network.modules()]  # part of it may be frozen
     width, height = input_size
     image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
-    counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), counter:
+        with torch.no_grad():
             network.eval()(image)
     finally:
         for module, training in modes:
             module.training = training
         for handle in hooks:
             handle.remove()
-    operations = counter.get_flop_counts().get("Global", {})
-    tally["matrices"] = operations.get(torch.ops.aten.bmm, 0) // 2  # it counts additions as well
     return Count(**tally)
 
 

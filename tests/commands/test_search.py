@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 import edgepose
 from edgepose.cli import app
-from edgepose.runtime.scene import draw_scene
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("hotcoco")
@@ -27,6 +26,7 @@ from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.evolution import Evolution  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
+from tests.people import four_people  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -45,7 +45,7 @@ def shallow() -> Any:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("data")
-    image, poses = draw_scene((320, 180))
+    image, poses = four_people((320, 180))
     assert cv2.imwrite(str(folder / "1.png"), image)
     people = []
     for i, (keypoints, (x1, y1, x2, y2)) in enumerate(zip(poses.keypoints, poses.boxes.tolist(), strict=True)):
@@ -246,7 +246,7 @@ def test_the_winner_is_exported_and_loaded(supernet: Path, data: str, tmp_path: 
     assert result.exit_code == 0, result.output
     estimator = edgepose.load(json.loads(result.stdout)["path"])
     assert estimator.spec.name == winner["model"] and estimator.spec.input_size == (winner["side"], winner["side"])
-    assert estimator(draw_scene((320, 180))[0]).keypoints.shape[1:] == (17, 2)
+    assert estimator(edgepose.example_image()).keypoints.shape[1:] == (17, 2)
 
 
 def test_figures_of_another_supernet_are_not_mixed(tmp_path: Path) -> None:

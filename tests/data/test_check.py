@@ -16,16 +16,16 @@ from edgepose.data.check import KINDS, check, overlap, suspected_swaps, twins
 from edgepose.data.coco import read_coco
 from edgepose.data.sheet import TILE, contact_sheet
 from edgepose.data.single import single_person
-from edgepose.runtime.scene import draw_scene
 from edgepose.skeleton import COCO
+from tests.people import four_people
 
 SIZE = (320, 180)
 
 
 @pytest.fixture
 def labels(tmp_path: Path) -> dict[str, Any]:
-    """Three pictures of the drawn scene with its people, seen from the front."""
-    image, poses = draw_scene(SIZE)
+    """Three pictures of the same four people, seen from the front."""
+    image, poses = four_people(SIZE)
     (tmp_path / "pictures").mkdir()
     people: list[dict[str, Any]] = []
     for picture in (1, 2, 3):

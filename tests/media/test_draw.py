@@ -9,7 +9,6 @@ import pytest
 
 from edgepose.media.draw import draw
 from edgepose.poses import Poses
-from edgepose.runtime.scene import draw_scene
 from edgepose.skeleton import BOX, COCO, SKELETONS, Skeleton
 
 
@@ -106,14 +105,3 @@ def test_strange_numbers_draw_nothing_strange() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3)])
 def test_any_picture_size(size: tuple[int, int]) -> None:
     assert draw(gray(*size), people(COCO), boxes=True).shape == (size[1], size[0], 3)
-
-
-def test_the_scene_is_the_same_at_every_call_and_holds_its_people() -> None:
-    image, poses = draw_scene((640, 360))
-    again, _ = draw_scene((640, 360))
-    assert image.shape == (360, 640, 3) and (image == again).all()
-    assert len(poses) == 4
-    x1, y1, x2, y2 = poses.boxes.T[:, :, None]
-    inside = (poses.keypoints[..., 0] > x1) & (poses.keypoints[..., 0] < x2)
-    assert (inside & (poses.keypoints[..., 1] > y1) & (poses.keypoints[..., 1] < y2)).all()
-    assert (poses.boxes >= 0).all() and (poses.boxes <= [640, 360, 640, 360]).all()

@@ -430,11 +430,10 @@ def test_many_clients_get_their_own_answers() -> None:
 def test_the_default_model_answers() -> None:
     """The real pipeline, once."""
     import edgepose
-    from edgepose.runtime.scene import draw_scene
 
-    image = draw_scene((320, 180))[0]
+    image = edgepose.example_image()
     estimator = edgepose.load(threads=1)
     with TestClient(create_app(estimator), base_url="http://localhost") as client:
         answer = client.post("/predict", content=encoded(image=image), headers=PNG).json()
-        assert answer == as_dict(Result("image", 0, None, 320, 180, estimator(image)))
+        assert answer == as_dict(Result("image", 0, None, 640, 360, estimator(image)))
         assert 'detector="' in client.get("/metrics").text

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgepose.media.example import scaled_example
 from edgepose.media.video import Frame, VideoWriter
 from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.scene import draw_scene
 from edgepose.serve.limits import Access, Limits
 from tests.runtime.small import BrightSpot
 from tests.serve.serving import Gate
@@ -77,7 +77,7 @@ class Served:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     camera = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    image = draw_scene((320, 240))[0]
+    image = scaled_example((320, 240))
     camera.write_bytes(b"".join(cv2.imencode(".jpg", np.roll(image, 4 * i, 1))[1].tobytes() for i in range(10)))
     arguments = [
         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--disable-gpu",
@@ -195,7 +195,7 @@ def test_a_camera_from_start_to_stop(page: Any, server: Served) -> None:
 
 def test_a_video_to_its_end(page: Any, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    image = draw_scene((160, 96))[0]
+    image = scaled_example((160, 96))
     with VideoWriter(clip) as video:  # of a minute, so that it cannot end before the first answer
         for index in range(600):
             video.write(Frame(image, index / 10, index))

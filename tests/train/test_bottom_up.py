@@ -22,13 +22,13 @@ from edgepose.media.images import read_image  # noqa: E402
 from edgepose.models import POSE_NETWORKS, build  # noqa: E402
 from edgepose.models.deployed import TorchNetwork  # noqa: E402
 from edgepose.runtime.estimator import Estimator  # noqa: E402
-from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.skeleton import COCO, CROWDPOSE, Skeleton  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
 from edgepose.train.options import BottomUp  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.validation import validation  # noqa: E402
+from tests.people import four_people  # noqa: E402
 from tests.runtime.small import shared  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -77,7 +77,7 @@ def data(tmp_path: Path) -> tuple[Path, Path, int]:
 
 def figures(count: int) -> np.ndarray:
     """Bodies (count, 17, 2) in shares of their boxes."""
-    drawn = draw_scene()[1].keypoints[:count]
+    drawn = four_people()[1].keypoints[:count]
     low, high = drawn.min(1, keepdims=True), drawn.max(1, keepdims=True)
     return (drawn - low) / (high - low)
 

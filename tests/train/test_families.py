@@ -14,11 +14,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import Step, train  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
+from tests.people import four_people  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> tuple[Path, Path, int]:
     """Four pictures of some drawn people each."""
     annotations = []
     for i in range(4):
-        image, poses = draw_scene((160 + 16 * i, 120))
+        image, poses = four_people((160 + 16 * i, 120))
         assert cv2.imwrite(str(tmp_path / f"{i}.png"), image)
         for keypoints, (x1, y1, x2, y2) in zip(poses.keypoints[i % 2 :: 2], poses.boxes[i % 2 :: 2], strict=True):
             points = [float(v) for x, y in keypoints for v in (x, y, 2)]

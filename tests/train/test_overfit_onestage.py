@@ -21,12 +21,12 @@ from edgepose.models import build  # noqa: E402
 from edgepose.models.deployed import TorchNetwork  # noqa: E402
 from edgepose.models.sasd import SASD, Staggered  # noqa: E402
 from edgepose.runtime.estimator import Estimator  # noqa: E402
-from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.skeleton import COCO  # noqa: E402
 from edgepose.train.anchor_loss import AnchorLoss  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
 from edgepose.train.options import OneStage  # noqa: E402
 from edgepose.train.recipes import Recipe  # noqa: E402
+from tests.people import four_people  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -36,7 +36,7 @@ RATES = {"sasd-m": 2e-3, "sasd-l": 5e-4}
 
 def labelled(folder: Path) -> Path:
     """A picture of two drawn people who share no cell, and their labels."""
-    drawn, poses = draw_scene((2 * SIDE, 2 * SIDE))
+    drawn, poses = four_people((2 * SIDE, 2 * SIDE))
     drawn = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     image, people = np.full_like(drawn, 120), []
     for i in (int(poses.boxes[:, 0].argmin()), int(poses.boxes[:, 2].argmax())):

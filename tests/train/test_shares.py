@@ -21,7 +21,6 @@ from torch import Tensor  # noqa: E402
 
 from edgepose.codec.anchors import Anchors  # noqa: E402
 from edgepose.codec.boxes import Boxes  # noqa: E402
-from edgepose.runtime.scene import draw_scene  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.anchor_loss import AnchorLoss  # noqa: E402
 from edgepose.train.associative_loss import associative_loss  # noqa: E402
@@ -36,6 +35,7 @@ from edgepose.train.recipes import RECIPES, override  # noqa: E402
 from edgepose.train.supernet import at_any_size  # noqa: E402
 from edgepose.train.teacher import taught  # noqa: E402
 from tests.codec.test_anchors import encoded  # noqa: E402
+from tests.people import four_people  # noqa: E402
 from tests.train.test_loop import SPEC, Brightness, Tiny, loss_of, recipe  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -283,7 +283,7 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("one_thread")
 def test_one_step_on_two_processes_is_one_step_on_one(tmp_path: Path) -> None:
     """The same picture four times, so that batch normalization sees the same in every share."""
-    image, poses = draw_scene((160, 120))
+    image, poses = four_people((160, 120))
     assert cv2.imwrite(str(tmp_path / "0.png"), image)
     x1, y1, x2, y2 = (float(v) for v in poses.boxes[0])
     points = [float(v) for x, y in poses.keypoints[0] for v in (x, y, 2)]
