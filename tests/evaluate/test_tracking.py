@@ -107,7 +107,7 @@ def test_refusals() -> None:
     good = frame({1: 0})
     with pytest.raises(ValueError, match="as many frames found as true, got 1 and 2"):
         evaluate_identities([good, good], [good])
-    with pytest.raises(ValueError, match="'iou' or 'oks'"):
+    with pytest.raises(ValueError, match=r"by must be one of \['iou', 'oks'\], got 'giou'"):
         evaluate_identities([good], [good], by="giou")
     twice = Poses(np.zeros((2, 0, 2)), np.zeros((2, 0)), np.ones((2, 4)), [1, 1], BOX, np.array([5, 5]))
     with pytest.raises(ValueError, match="found frame 0 has an identity twice"):

@@ -141,7 +141,7 @@ def test_types_and_inputs_must_fit() -> None:
 def test_a_broken_spec_inside_is_one_sentence(make: Any) -> None:
     for old, new, message in (
         (b'"codec": "simcc"', b'"codec": "simcc ', "the spec inside the model of [0-9]+ bytes is not JSON"),
-        (b'"edgepose": 1', b'"edgepose": 7', "has format 7, this edgepose reads format 1"),
+        (b'"edgepose": 2', b'"edgepose": 7', "has format 7, this edgepose reads up to 2"),
         (b'"padding"', b'"paddign"', "unknown fields"),
     ):
         with pytest.raises(ValueError, match=message):
