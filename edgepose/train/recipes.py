@@ -124,11 +124,11 @@ def _bottom_up(model: str, skeleton: str, epochs: int, batch: int, lr: float, dr
 # fmt: off
 RECIPES: dict[str, Recipe] = {
     # The weights in the package, on two CPU cores: the last step of each, which starts from the one before (`init=`);
-    # the cards say which those were. The pose network's head looks twice, and what sees edges and textures rests.
+    # the cards say which those were.
     "default-pose": Recipe(
-        "cspnext-context-t", epochs=12, batch=32, lr=7e-4, weight_decay=0.05, warmup=100, flat=0.2, stage2=4,
-        average=False, clip=35.0, threads=1, validate_every=1,
-        options=TopDown(strong=_TURNED, mild=_NEAR, frozen_stages=2),
+        "cspnext-context-t", epochs=2, batch=64, lr=8e-4, weight_decay=0.05, warmup=100, flat=0.0, stage2=1,
+        average_momentum=2e-3, average_gamma=200, clip=35.0, threads=1, validate_every=1, seed=23,
+        options=TopDown(strong=_TURNED, mild=_NEAR),
     ),
     # The person detector learns from a teacher's inner maps too (`teacher=`).
     "default-detector": Recipe(
