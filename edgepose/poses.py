@@ -165,6 +165,13 @@ class Poses:
         )
 
 
+def confidence(scores: np.ndarray, threshold: float = 0.2) -> np.ndarray:
+    """(N, K) keypoint scores -> (N,) mean of those above `threshold`, 0 where none is (the published rescoring)."""
+    sure = scores > threshold
+    counts = sure.sum(-1)
+    return np.divide((scores * sure).sum(-1), counts, out=np.zeros(len(scores), np.float32), where=counts > 0)
+
+
 def _finite(values: np.ndarray, digits: int) -> np.ndarray:
     return np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0).round(digits)
 

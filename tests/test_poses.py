@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgepose.geometry import crop_matrices, invert, mirror
-from edgepose.poses import Poses
+from edgepose.poses import Poses, confidence
 from edgepose.skeleton import BOX, COCO
 
 
@@ -176,3 +176,9 @@ def test_keypoint_boxes_follow_the_threshold() -> None:
     assert poses.keypoint_boxes(0.5).tolist() == [[1, 2, 5, 8]]
     assert poses.keypoint_boxes().tolist() == [[1, 2, 90, 90]]
     assert poses.keypoint_boxes(1.0).tolist() == [[0, 0, 0, 0]]
+
+
+def test_confidence_is_the_mean_of_the_sure_ones() -> None:
+    scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.2, -3.0], [1.2, 0.1, 0.1]], np.float32)
+    assert np.allclose(confidence(scores), [0.7, 0, 1.2])
+    assert confidence(np.zeros((0, 17), np.float32)).shape == (0,)

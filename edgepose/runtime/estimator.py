@@ -111,7 +111,7 @@ class Estimator:
     @property
     def skeleton(self) -> Skeleton:
         """What the keypoints of the result are; `skeleton.BOX` for a detector."""
-        return self.spec.keypoints
+        return self.codec.skeleton
 
     def __call__(
         self,
