@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from edgepose.poses import Poses
-from edgepose.runtime.tracker.motion import Seen
+from edgepose.runtime.tracker.tracks import Seen
 
 
 @dataclass(frozen=True)
