@@ -27,7 +27,7 @@ from edgepose.media.video import Frame
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
-from edgepose.runtime.follow.schedule import Every, Schedule
+from edgepose.runtime.follow.timing import Every, Schedule
 from edgepose.runtime.load import Backend, Device, load
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import PresetName, Smoother

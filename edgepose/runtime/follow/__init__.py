@@ -16,7 +16,6 @@ import numpy as np
 from edgepose.geometry import area, clip_boxes
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator, distinct
-from edgepose.runtime.follow.budget import Budget
 from edgepose.runtime.follow.candidates import (
     BOX_TIME,
     MARGIN_TIME,
@@ -26,8 +25,7 @@ from edgepose.runtime.follow.candidates import (
     merged,
     pose_boxes,
 )
-from edgepose.runtime.follow.cuts import Cuts
-from edgepose.runtime.follow.schedule import Every, Schedule
+from edgepose.runtime.follow.timing import Budget, Cuts, Every, Schedule
 from edgepose.runtime.load import DUPLICATE_OKS
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import Smoother
@@ -218,7 +216,7 @@ class Follower:
         detector brings somebody new: who was looked for in the place of a person and fits nobody is dropped.
         """
         n = len(poses)
-        everyone = poses if not len(waiting) else _joined(poses, waiting)
+        everyone = Poses.concatenate([poses, waiting]) if len(waiting) else poses
         before = set(self._standing)
         known = self._standing | self._held
         tracked = self.tracker.update(everyone, time, np.append(candidates.owners, _ids(waiting)))
@@ -284,16 +282,6 @@ def _places(expected: Poses, owners: np.ndarray, keypoints: int) -> np.ndarray:
     known = expected.scores[people] > EXPECTED_SCORE
     places[candidates] = np.where(known[..., None], expected.keypoints[people], np.nan)
     return places
-
-
-def _joined(poses: Poses, held: Poses) -> Poses:
-    return Poses(
-        np.concatenate([poses.keypoints, held.keypoints]),
-        np.concatenate([poses.scores, held.scores]),
-        np.concatenate([poses.boxes, held.boxes]),
-        np.concatenate([poses.person_scores, held.person_scores]),
-        poses.skeleton,
-    )
 
 
 def _sure(poses: Poses) -> np.ndarray:
