@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import edgepose
+from edgepose.media.video import VideoWriter
 from edgepose.runtime.estimator import Estimator
 
 PACKAGE = str(Path(edgepose.__file__).parent)
@@ -43,3 +46,23 @@ def test_one_picture_goes_through_ten_files(estimator: Estimator) -> None:
         sys.setprofile(None)
     assert len(people) and {"runtime/estimator.py", "codec/boxes.py", "codec/distribution.py"} <= entered
     assert len(entered) <= 10, sorted(entered)
+
+
+def test_a_frame_of_a_video_goes_through_eighteen(estimator: Estimator, tmp_path: Path) -> None:
+    """One person who walks; where it is open who is who, the search for the cheapest assignment and OKS join in."""
+    image, entered = edgepose.example_image(), set[str]()
+    with VideoWriter(tmp_path / "walk.mp4") as video:
+        for i in range(24):
+            video.write(np.roll(image, 2 * i, axis=1))
+    threading.setprofile(watch(entered))
+    sys.setprofile(watch(entered))
+    try:
+        for i, frame in enumerate(edgepose.track(tmp_path / "walk.mp4", estimator)):
+            if i == 8:  # what only the first frames need is not counted
+                entered.clear()
+            assert frame.poses.ids is not None and frame.poses.ids.tolist() == [1]
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    assert {"media/video.py", "runtime/track.py", "runtime/tracker/tracks.py", "codec/boxes.py"} <= entered
+    assert len(entered) <= 18, sorted(entered)

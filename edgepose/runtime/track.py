@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from edgepose.media.images import read_image
-from edgepose.media.lanes import End, Lanes
 from edgepose.media.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
 from edgepose.media.sources import Source, expand
 from edgepose.media.video import Frame
@@ -35,6 +34,7 @@ from edgepose.runtime.tracker.smoothing import PresetName, Smoother
 RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
 DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped
 LINGER = 0.3  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -334,3 +334,81 @@ class _Run:
         for thread in threads:
             with suppress(RuntimeError):  # one that never started
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+@dataclass(frozen=True)
+class End:
+    """The last item of a lane, and what ended it."""
+
+    error: BaseException | None = None
+
+
+class Lanes(Generic[Item]):
+    """One queue per source. Items leave in turn, one lane after the other, so that no lane waits for a busy one.
+
+    A lane holds at most `room` items. One of a file makes `put` wait for room; one that keeps the newest (`newest[i]`)
+    never does: what it pushes out is counted in `dropped`, and so is what comes after `shut` or `stop` and what was
+    left inside. For every lane arrived = taken + dropped, exactly.
+    """
+
+    def __init__(self, newest: Sequence[bool], room: int = 4) -> None:
+        self.arrived = [0] * len(newest)
+        self.dropped = [0] * len(newest)
+        self._newest, self._room = list(newest), room
+        self._items: list[deque[Item | End]] = [deque() for _ in newest]
+        self._changed = threading.Condition()  # on a lock that its thread may take again
+        self._turn = 0
+        self._shut = [False for _ in newest]
+        self._stopped = False
+
+    def put(self, lane: int, item: Item) -> bool:
+        """Add an item; False where nothing goes in any more."""
+        with self._changed:
+            if not self._newest[lane]:
+                self._changed.wait_for(lambda: self._shut[lane] or len(self._items[lane]) < self._room)
+            self.arrived[lane] += 1
+            if self._shut[lane]:
+                self.dropped[lane] += 1
+                return False
+            self._items[lane].append(item)
+            if self._newest[lane] and len(self._items[lane]) > 1:
+                self._items[lane].popleft()
+                self.dropped[lane] += 1
+            self._changed.notify_all()
+            return True
+
+    def finish(self, lane: int, error: BaseException | None = None) -> None:
+        """No more items: `End` follows the last one. Never waits."""
+        with self._changed:
+            self._items[lane].append(End(error))
+            self._changed.notify_all()
+
+    def take(self, patience: float | None = None) -> tuple[int, Item | End] | None:
+        """The next lane that has something, and its oldest item; None after `stop` or `patience` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or any(self._items), patience)
+            if self._stopped:
+                return None
+            for step in range(len(self._items)):
+                lane = (self._turn + step) % len(self._items)
+                if self._items[lane]:
+                    self._turn = lane + 1
+                    self._changed.notify_all()
+                    return lane, self._items[lane].popleft()
+            return None
+
+    def shut(self, lane: int) -> None:
+        """Let nothing into a lane from now on, and drop what is in it; its `End` still comes."""
+        with self._changed:
+            self._shut[lane] = True
+            ends = [item for item in self._items[lane] if isinstance(item, End)]
+            self.dropped[lane] += len(self._items[lane]) - len(ends)
+            self._items[lane] = deque(ends)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Shut every lane, and wake everybody who waits: nothing comes out any more."""
+        with self._changed:
+            self._stopped = True
+            for lane in range(len(self._items)):
+                self.shut(lane)
