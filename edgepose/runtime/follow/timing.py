@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ SHORTEST, USUAL, QUIET, MOST_SECONDS = 2, 5, 20, 1.0
 GRID = (64, 36)  # cells in which a picture is compared
 STEP, MOVED = 20.0, 0.005  # gray levels that are a change, and the part of the cells outside people that is a movement
 
+# What a budget reports: "behind" or "caught up", a sentence and facts.
+BudgetReport = Callable[[Literal["behind", "caught up"], str, dict[str, Any]], None]
 LONGEST = 30  # frames between two detections when time is short
 SHARE = 0.2  # of the newest measurement in the running mean of a cost
 
@@ -97,11 +100,19 @@ class Budget:
     max_latency: seconds that no frame may take; None: any
     fps:         frames per second to reach on average; None: any
     every:       frames between detections while there is time for them
+    report:      called when the limits begin or cease to cost something
 
     Costs are running means of what `spent` is told: the detector, one person, and all the rest.
     """
 
-    def __init__(self, every: int = 1, *, max_latency: float | None = None, fps: float | None = None) -> None:
+    def __init__(
+        self,
+        every: int = 1,
+        *,
+        max_latency: float | None = None,
+        fps: float | None = None,
+        report: BudgetReport | None = None,
+    ) -> None:
         for name, value in (("max_latency", max_latency), ("fps", fps)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is {value}, expected a positive number, or None for no limit")
@@ -109,6 +120,7 @@ class Budget:
         self._peak = math.inf if max_latency is None else max_latency
         self._mean = math.inf if fps is None else 1 / fps
         self._detector, self._person, self._rest = 0.0, 0.0, 0.0
+        self._report, self._state, self._told = report, "", -math.inf
 
     @property
     def limited(self) -> bool:
@@ -142,6 +154,27 @@ class Budget:
     def short(self) -> bool:
         """Whether one person in a frame is still too much."""
         return self._rest + self._person > min(self._peak, self._mean)
+
+    def tell(self, time: float, crops: int, people: int, stretched: bool = False) -> None:
+        """Report a change of what the limits cost, at most once a second.
+
+        In the frame at `time` (seconds) `crops` of `people` were looked at; `stretched`: detections are rarer by now.
+        """
+        if not self.limited or self._report is None or time - self._told < 1.0:
+            return
+        state = "too slow" if self.short() else "rotating" if crops < people else "stretched" if stretched else ""
+        if state == self._state:
+            return
+        every = self.interval(people)
+        sentences = {
+            "": "there is time for everybody again",
+            "stretched": f"too little time: people are searched for in every {every}th frame",
+            "rotating": f"too little time: {crops} of {people} people are looked at per frame, the others guessed",
+            "too slow": "too little time even for one person in a frame: the limit cannot be kept",
+        }
+        facts = {"detect_every": every, "looked_at": crops, "people": people}
+        self._report("behind" if state else "caught up", sentences[state], facts)
+        self._state, self._told = state, time
 
 
 class Cuts:

@@ -11,13 +11,17 @@ special case. Variances are per axis, in squared sizes.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from edgepose.geometry import boxes_of
 from edgepose.poses import Poses
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Table = TypeVar("Table", bound="DataclassInstance")  # of arrays, or of such tables, with one row per person in each
 ESTABLISHED = 3  # sightings after which somebody is more than a slip of the detector
 SETTLED = 3  # sightings in a row after which a recovered person is believed to be the right one
 CORNER_SIGMA = 0.1  # of a corner of the box, as the OKS sigma of a keypoint
@@ -201,9 +205,6 @@ def mean_shift(errors: np.ndarray, known: np.ndarray, variances: np.ndarray) -> 
     return shift, 1 / total + _BODY_NOISE**2
 
 
-Table = TypeVar("Table", "Tracks", States)
-
-
 @dataclass(eq=False)
 class Tracks:
     """T tracked people.
@@ -282,14 +283,14 @@ def limb_lengths(seen: Seen, limbs: tuple[tuple[int, int], ...]) -> np.ndarray:
 def taken(table: Table, rows: np.ndarray) -> Table:
     """The people of an index array or mask."""
     values: list[Any] = [getattr(table, field.name) for field in fields(table)]
-    values = [taken(value, rows) if isinstance(value, States) else value[rows] for value in values]
+    values = [value[rows] if isinstance(value, np.ndarray) else taken(value, rows) for value in values]
     return type(table)(*values)
 
 
 def joined(tables: list[Table]) -> Table:
     """The people of all tables, in order."""
     columns: list[list[Any]] = [[getattr(table, field.name) for table in tables] for field in fields(tables[0])]
-    values: list[Any] = [joined(c) if isinstance(c[0], States) else np.concatenate(c) for c in columns]
+    values: list[Any] = [np.concatenate(c) if isinstance(c[0], np.ndarray) else joined(c) for c in columns]
     return type(tables[0])(*values)
 
 
