@@ -20,13 +20,23 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from edgepose.media.images import read_image
-from edgepose.media.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
+from edgepose.media.live import (
+    READ_TIMEOUT,
+    Arrival,
+    Event,
+    EventKind,
+    Feed,
+    event_of,
+    feed_of,
+    read_live,
+    read_recorded,
+)
 from edgepose.media.sources import Source, expand
 from edgepose.media.video import Frame
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
-from edgepose.runtime.follow.timing import Every, Schedule
+from edgepose.runtime.follow.timing import BudgetReport, Every, Schedule
 from edgepose.runtime.load import Backend, Device, load
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import PresetName, Smoother
@@ -189,7 +199,8 @@ class _Run:
         give_up: float | None,
     ) -> None:
         self.feeds, self.followers = feeds, list[Follower]()
-        self._on_event, self._asked_to_stop = on_event, stop
+        self._tell: Callable[[Event], None] = on_event or (lambda _: None)
+        self._asked_to_stop = stop
         self._reconnect, self._give_up = reconnect, give_up
         self._ended = threading.Event()
         newest = [feed.live for feed in feeds]
@@ -235,13 +246,9 @@ class _Run:
         finally:
             self._close(threads)
 
-    def reporter(self, feed: Feed) -> Callable[[EventKind, str, dict[str, Any]], None]:
+    def reporter(self, feed: Feed) -> BudgetReport:
         """How the follower of a feed reports."""
-
-        def report(kind: EventKind, message: str, facts: dict[str, Any]) -> None:
-            self._events.append(Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts))
-
-        return report
+        return lambda kind, message, facts: self._events.append(event_of(feed, kind, message, **facts))
 
     def _reader(self, lane: int) -> None:
         feed = self.feeds[lane]
@@ -297,13 +304,8 @@ class _Run:
             captured=arrival.captured,
         )
 
-    def _tell(self, event: Event) -> None:
-        if self._on_event is not None:
-            self._on_event(event)
-
     def _tell_now(self, lane: int, kind: EventKind, message: str, **facts: Any) -> None:
-        name = self.feeds[lane].name
-        self._tell(Event(kind, name, f"{name}: {message}", time.monotonic(), facts))
+        self._tell(event_of(self.feeds[lane], kind, message, **facts))
 
     def _dropped(self, lane: int) -> int:
         return self._read.dropped[lane] + self._done.dropped[lane]

@@ -70,15 +70,11 @@ class Seen:
         known = np.concatenate([known, np.ones((len(boxes), 2), bool)], axis=1)
         sides = boxes[:, 2:] - boxes[:, :2]
         sides = np.maximum(sides, np.maximum(0.3 * sides.max(1, keepdims=True), 1.0))  # a lying or thin person
-        return Seen(points, known, noise_of(poses.skeleton.sigmas), np.sqrt(sides.prod(1)))
+        noise = (np.append(poses.skeleton.sigmas, [CORNER_SIGMA] * 2) / 2) ** 2 + 1e-4  # half of what OKS forgives
+        return Seen(points, known, noise, np.sqrt(sides.prod(1)))
 
     def __getitem__(self, people: np.ndarray) -> Seen:
         return Seen(self.points[people], self.known[people], self.noise, self.sizes[people])
-
-
-def noise_of(sigmas: np.ndarray) -> np.ndarray:
-    """OKS sigmas (K,) -> (K + 2,) variance of each point, squared sizes: half the spread that OKS forgives."""
-    return (np.append(sigmas, [CORNER_SIGMA] * 2) * 0.5) ** 2 + 1e-4
 
 
 @dataclass(eq=False)
