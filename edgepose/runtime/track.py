@@ -234,8 +234,8 @@ class _Run:
                     open_lanes.remove(lane)
                     if item.error is not None:
                         errors.append(item.error)
-                    if item.error is not None and len(self.feeds) > 1:
-                        self._tell_now(lane, "failed", str(item.error))
+                        if len(self.feeds) > 1:
+                            self._tell_now(lane, "failed", str(item.error))
             self._close(threads)
             while self._events:
                 self._tell(self._events.popleft())
