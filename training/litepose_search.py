@@ -24,7 +24,7 @@ from edgepose.models.litepose import Architecture, LitePose
 from edgepose.models.supernet import by_importance, cut
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
-from edgepose.train.supernet import Calibration, stand_alone
+from edgepose.train.litepose.supernet import Calibration, stand_alone
 from edgepose.train.validation import validation
 
 PICTURES = (1, 1100, 2372, 3543, 4664, 5785, 6969, 8150)  # all twelve joints, eyes and nose of one person are labelled

@@ -104,7 +104,7 @@ def search(
     given = [] if sides is None else sides.split(",")
     if not all(side.isdecimal() for side in given):
         raise typer.BadParameter(f"{sides!r}: expected sides such as 256,320", param_hint="--sides")
-    from edgepose.train.evolution import Evolution
+    from edgepose.train.litepose.evolution import Evolution
 
     sets, _ = parse("search", [f"data={data}", f"val={val}", f"out={out}", f"device={device}"])
     evolution = Evolution(population, generations, parents, mutants, change, seed)

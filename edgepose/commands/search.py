@@ -22,13 +22,13 @@ from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.macs import macs_true, parameters
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
-from edgepose.train.evolution import Candidate, Evolution, evolve
+from edgepose.train.litepose.evolution import Candidate, Evolution, evolve
+from edgepose.train.litepose.space import Space
+from edgepose.train.litepose.supernet import Calibration, stand_alone
 from edgepose.train.options import BottomUp
 from edgepose.train.process import quicken_process, require_device, use_threads
 from edgepose.train.recipes import Recipe, to_dict
 from edgepose.train.run import Settings
-from edgepose.train.space import Space
-from edgepose.train.supernet import Calibration, stand_alone
 from edgepose.train.validation import validation
 
 Figures = dict[str, float]

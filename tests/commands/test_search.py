@@ -23,8 +23,8 @@ from edgepose.models.litepose import Architecture  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
-from edgepose.train.evolution import Evolution  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
+from edgepose.train.litepose.evolution import Evolution  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
 from tests.people import four_people  # noqa: E402
 
@@ -38,7 +38,7 @@ def shallow() -> Any:
     """Networks of five blocks in place of 34; the search counts them so, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgepose.models.litepose.BLOCKS", (1, 2, 1, 1))
-        patch.setattr("edgepose.train.space.BLOCKS", (1, 2, 1, 1))
+        patch.setattr("edgepose.train.litepose.space.BLOCKS", (1, 2, 1, 1))
         yield
 
 
