@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,7 @@ class Backend(str, Enum):
 
 
 class Target(str, Enum):
-    """What `edgepose export` writes; `edgepose.commands.train.ENDINGS`."""
+    """What `edgepose export` writes; `edgepose.export.ENDINGS`."""
 
     onnx = "onnx"
     openvino = "openvino"
@@ -106,3 +107,10 @@ def load_estimator(model: str | None, detector: str, backend: Backend | None, th
     from edgepose.runtime.load import load
 
     return load(model, detector=detector, backend=None if backend is None else backend.value, threads=threads)
+
+
+def require_folder(out: Path | None, kind: Format | None, overlay: bool) -> None:
+    """Refuse, as wrong use, an option that writes files without the folder to write to."""
+    if out is None and (overlay or kind is not None):
+        option = "--overlay" if overlay else "--format"
+        raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)

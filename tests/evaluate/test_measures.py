@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
-from edgepose.commands.evaluate import Measures
+from edgepose.evaluate.measures import Measures
 from edgepose.skeleton import COCO
 from tests.evaluate.test_coco import labels_of, truth_as_results
 from tests.goldens import folder

@@ -17,15 +17,16 @@ from edgepose.cli import app
 torch = pytest.importorskip("torch")
 pytest.importorskip("hotcoco")
 
-from edgepose.commands.search import Parts, Plan, Scores, parse_macs  # noqa: E402
-from edgepose.commands.train import parse  # noqa: E402
+from edgepose.cli.search import parse_macs  # noqa: E402
 from edgepose.models.litepose import Architecture  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.litepose.evolution import Evolution  # noqa: E402
+from edgepose.train.litepose.search import Parts, Plan, Scores  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
+from edgepose.train.words import parse  # noqa: E402
 from tests.people import four_people  # noqa: E402
 
 pytestmark = pytest.mark.torch
