@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 import edgepose
 from edgepose.cli import app
 from edgepose.cli.doctor import _extras, _packages
+from edgepose.cli.screen import Screen
 from edgepose.media.example import scaled_example
 from edgepose.media.video import Frame, VideoWriter, read_video
 from tests.tiny import write_tiny_model
@@ -271,7 +272,7 @@ def test_choices_are_those_that_exist() -> None:
         options.Preset: PRESETS,
     }
     for choices, values in known.items():
-        assert {choice.value for choice in choices} == set(values), choices
+        assert set(get_args(choices)) == set(values), choices
 
 
 def test_tables_have_an_entry_for_every_word_of_their_type() -> None:
@@ -296,7 +297,7 @@ def test_every_target_of_export_has_its_files() -> None:
     from edgepose.cli.options import Target
     from edgepose.export import ENDINGS
 
-    assert {target.value for target in Target} == set(ENDINGS)
+    assert set(get_args(Target)) == set(ENDINGS)
 
 
 def test_evaluate_results_made_elsewhere(tmp_path: Path) -> None:
@@ -370,6 +371,21 @@ def test_no_bar_prints_nothing(model: Path, picture: Path, monkeypatch: pytest.M
     monkeypatch.setattr("rich.progress.Progress.stop", lambda self: self.console.print())
     result = run("predict", picture, "--model", model)
     assert result.exit_code == 0 and result.stderr == ""
+
+
+def test_every_stage_of_the_work_has_a_bar_of_its_own() -> None:
+    screen = Screen()
+
+    def bars() -> list[tuple[str, float, float | None, str]]:
+        return [(bar.description, bar.completed, bar.total, bar.fields["facts"]) for bar in screen.progress.tasks]
+
+    screen.stage("accuracy", 1, 2)
+    assert bars() == [("accuracy", 1, 2, "")]
+    screen.stage("speed", 0, 3)  # the first has not ended, as where a model failed
+    screen.stage("speed", 2, 3, "AP 0.5")
+    assert bars() == [("speed", 2, 3, "AP 0.5")]
+    screen.stage("speed", 3, 3)
+    assert bars() == []
 
 
 def test_bench_prints_an_object_per_row(model: Path) -> None:

@@ -28,7 +28,7 @@ def bench(
     The picture is the photo of `edgepose demo`, scaled to 1280x720. A machine that is busy is slower: look at p95.
     """
     try:
-        counts: list[int | None] = [] if people is None else _counts(people)
+        counts = [] if people is None else _counts(people)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--people") from None
     estimators = {name: load_estimator(name, detector, backend, threads) for name in names}
@@ -40,11 +40,11 @@ def bench(
     rows: list[dict[str, Any]] = []
     with Screen() as screen:
         for name, estimator in estimators.items():
-            runs = counts if estimator.spec.per_person and counts else [None]  # one for each count, if there are any
+            runs: list[int | None] = [*counts] if estimator.spec.per_person and counts else [None]
             for count in runs:
                 with screen.task(f"{name}, {count or 'own'} people", None):
                     timing = timed(estimator, [image], people=count, seconds=seconds)
-                chosen = backend_of(name, None if backend is None else backend.value)
+                chosen = backend_of(name, backend)
                 rows.append(timing.as_dict() | {"model": name, "backend": chosen})
                 if as_json:
                     show_json(rows[-1])
@@ -52,7 +52,7 @@ def bench(
         _show(rows)
 
 
-def _counts(text: str) -> list[int | None]:
+def _counts(text: str) -> list[int]:
     """`1,4,8` -> [1, 4, 8]."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() for word in words):

@@ -50,7 +50,7 @@ def compare(
 
     plan = race.Plan(
         data, images, boxes, detector, people, rounds, seconds, watts, memory,
-        None if backend is None else backend.value, threads,
+        backend, threads,
     )  # fmt: skip
     with Screen() as screen:
         rows = race.compare(names, lambda name: load_estimator(name, detector, backend, threads), plan, screen.stage)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from edgepose.cli.options import Json, Move
 from edgepose.cli.screen import Screen, show, show_json
-
-if TYPE_CHECKING:
-    from edgepose.synthetic.camera import Move as Camera
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
 
@@ -106,7 +103,7 @@ def synthesize(
     if video:
         _video(
             out, 10 if people is None else people, 12.0 if seconds is None else seconds, fps or 30.0, seed, size,
-            None if move is None else move.value, backgrounds, as_json,
+            move, backgrounds, as_json,
         )  # fmt: skip
         return
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
@@ -184,7 +181,7 @@ def _people(
 
 
 def _video(
-    out: Path, people: int, seconds: float, rate: float, seed: int, size: tuple[int, int] | None, move: Camera | None,
+    out: Path, people: int, seconds: float, rate: float, seed: int, size: tuple[int, int] | None, move: Move | None,
     backgrounds: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a video with the truth of its frames."""

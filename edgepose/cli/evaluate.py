@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgepose.cli.options import Detector, Device, Json, Protocol, Runner, Size, Threads, load_estimator
-from edgepose.cli.screen import Screen, show_json, show_table
+from edgepose.cli.screen import Cells, Screen, show_json, show_rows, show_table
 
 if TYPE_CHECKING:
     from edgepose.evaluate.measures import Measures
@@ -93,15 +93,9 @@ def evaluate(
     from edgepose.evaluate.measures import Measures, evaluated_results, prepared
     from edgepose.evaluate.multiscale import network_of_sizes
 
-    measures = Measures(
-        None if protocol is None else protocol.value, None if pck is None else pck.value, bootstrap, report, robustness
-    )
+    measures = Measures(protocol, pck, bootstrap, report, robustness)
     if predictions is not None:
-        figures = evaluated_results(predictions, read_labels(data), measures)
-        if as_json:
-            show_json(figures)
-        else:
-            _show([figures])
+        show_rows([evaluated_results(predictions, read_labels(data), measures)], as_json, _cells)
         return
     if images is None:
         raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
@@ -109,7 +103,7 @@ def evaluate(
     estimators = {}
     for name in model or []:
         estimator = load_estimator(name, detector, backend, threads)
-        at_size = network_of_sizes(name, estimator.spec, None if backend is None else backend.value, threads)
+        at_size = network_of_sizes(name, estimator.spec, backend, threads)
         estimators[name] = prepared(estimator, flip_test, factors, at_size)
     if _evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json):
         raise typer.Exit(1)
@@ -165,11 +159,11 @@ def _evaluate_models(
         with atomic_path(out) as temporary:
             temporary.write_text(json.dumps(outcome.results), encoding="utf-8")
     if not as_json:
-        _show(rows)
+        show_table(*_cells(rows))
     return len(unreadable)
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
+def _cells(rows: Sequence[dict[str, Any]]) -> Cells:
     from edgepose.evaluate.measures import OF_KEYPOINTS
 
     extra = [
@@ -178,7 +172,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         if name in rows[0] and not isinstance(rows[0][name], dict)
     ]
     columns = [*COLUMNS[:-2], *extra, *COLUMNS[-2:]]
-    show_table(["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows])
+    return ["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows]
 
 
 def _cell(value: Any) -> str:

@@ -16,7 +16,7 @@ def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint of `edgepose train`, such as runs/NAME/last.safetensors.")
     ],
-    to: Annotated[Target, typer.Option("--to", help="Format.")] = Target.onnx,
+    to: Annotated[Target, typer.Option("--to", help="Format.")] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -35,9 +35,9 @@ def export(
     """
     from edgepose.export import ENDINGS, exported
 
-    report = exported(checkpoint, to.value, out, half)
-    stem = str(report.path).removesuffix(ENDINGS[to.value][0])
-    files = [report.path, *(Path(stem + ending) for ending in ENDINGS[to.value][1:])]
+    report = exported(checkpoint, to, out, half)
+    stem = str(report.path).removesuffix(ENDINGS[to][0])
+    files = [report.path, *(Path(stem + ending) for ending in ENDINGS[to][1:])]
     size = sum(file.stat().st_size for file in files)
     sentence = (
         f"wrote {report.path} ({size / 1e6:.1f} MB); results differ from torch's by {report.mean:.4f} px on "

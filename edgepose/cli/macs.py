@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgepose.cli.options import Json
-from edgepose.cli.screen import show_rows
+from edgepose.cli.screen import Cells, show_rows
 
 
 def macs(
@@ -48,7 +48,7 @@ def show_macs(names: list[str], skeleton: str, input_size: tuple[int, int] | Non
     show_rows(rows, as_json, _cells)
 
 
-def _cells(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _cells(rows: Sequence[dict[str, Any]]) -> Cells:
     shown = [[f"{v / 1e9:.3f} G" if i > 3 else f"{v / 1e6:.3f} M" if i > 1 else str(v)
               for i, v in enumerate(row.values())] for row in rows]  # fmt: skip
     return list(rows[0]), shown

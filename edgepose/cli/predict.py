@@ -30,7 +30,6 @@ from edgepose.cli.screen import Screen
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgepose.media.results import Format as Kind
     from edgepose.media.results import Result, Writer
     from edgepose.media.sources import Source
     from edgepose.media.video import Frame, VideoWriter
@@ -69,7 +68,7 @@ def predict(
     estimator = load_estimator(model, detector, backend, threads)
     with Screen() as screen:
         failed = run(
-            sources, estimator, screen, out=out, kind=(kind or Format.jsonl).value, overlay=overlay,
+            sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
             print_json=as_json, threshold=threshold,
         )  # fmt: skip
     if failed:
@@ -148,7 +147,7 @@ def run(
     screen: Screen,
     *,
     out: Path | None = None,
-    kind: Kind = "jsonl",
+    kind: Format = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
     threshold: float = 0.3,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+Cells = tuple[list[str], list[list[str]]]  # headings, and the cells of each row
+
 
 class Screen:
     """One progress bar on stderr when stderr is a terminal, and lines on stdout that do not tear it."""
@@ -134,9 +136,7 @@ def show(value: dict[str, Any], sentence: str, as_json: bool) -> None:
 
 
 def show_rows(
-    rows: Sequence[dict[str, Any]],
-    as_json: bool,
-    cells: Callable[[Sequence[dict[str, Any]]], tuple[list[str], list[list[str]]]],
+    rows: Sequence[dict[str, Any]], as_json: bool, cells: Callable[[Sequence[dict[str, Any]]], Cells]
 ) -> None:
     """Rows as one JSON object each, or as the table whose headings and cells `cells` gives."""
     if as_json:

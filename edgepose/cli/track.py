@@ -34,7 +34,6 @@ from edgepose.cli.screen import Screen
 
 if TYPE_CHECKING:
     from edgepose.media.live import Event, Feed
-    from edgepose.media.results import Format as Kind
     from edgepose.media.results import Result, Writer
     from edgepose.media.video import VideoWriter
     from edgepose.runtime.estimator import Estimator
@@ -51,7 +50,7 @@ def track(
         str, typer.Option("--detect-every", metavar="K|adaptive", help="Frames between two runs of the detector.")
     ] = "5",
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the keypoints over time.")] = True,
-    preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = Preset.default,
+    preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = "default",
     follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
@@ -98,10 +97,10 @@ def track(
     estimator = load_estimator(model, detector, backend, threads)
     with Screen() as screen:
         failed = run(
-            sources, estimator, screen, out=out, kind=(kind or Format.jsonl).value, overlay=overlay,
+            sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
             print_json=as_json, threshold=threshold, live=live, reconnect=reconnect, give_up=give_up,
             detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
-            smooth=preset.value if smooth else None, follow=follow, fps=fps,
+            smooth=preset if smooth else None, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
         )  # fmt: skip
     if failed:
@@ -127,7 +126,7 @@ class Outputs:
     out: folder for `results.*` and overlays, or the video file of the only overlay; None: nothing is written
     """
 
-    def __init__(self, feeds: list[Feed], out: Path | None, kind: Kind, overlay: bool, threshold: float) -> None:
+    def __init__(self, feeds: list[Feed], out: Path | None, kind: Format, overlay: bool, threshold: float) -> None:
         from edgepose.media.results import LiveJsonLines, writer
         from edgepose.media.trails import Trails
         from edgepose.media.video import WRITABLE
@@ -199,7 +198,7 @@ def run(
     screen: Screen,
     *,
     out: Path | None = None,
-    kind: Kind = "jsonl",
+    kind: Format = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
     threshold: float = 0.3,

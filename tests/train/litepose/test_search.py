@@ -24,7 +24,8 @@ from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.litepose.evolution import Evolution  # noqa: E402
-from edgepose.train.litepose.search import Parts, Plan, Scores  # noqa: E402
+from edgepose.train.litepose.search import Generation, Parts, Plan, Scores  # noqa: E402
+from edgepose.train.litepose.search import search as searched  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
 from edgepose.train.words import parse  # noqa: E402
 from tests.people import four_people  # noqa: E402
@@ -114,6 +115,18 @@ def test_the_winner_is_a_network_of_its_own(supernet: Path, data: str, tmp_path:
     _, tuned = checkpoint.network_of(tmp_path / "tuned" / "last.safetensors")
     for key, value in tuned.named_parameters():
         torch.testing.assert_close(value, network.get_parameter(key), rtol=0, atol=1e-6)
+
+
+def test_a_search_is_a_function_that_prints_nothing(
+    supernet: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Generation] = []
+    sets, _ = parse("search", [f"data={data}", f"val={data}", f"out={tmp_path}"])
+    found = searched(Plan(supernet, sets, 20e6, Evolution(population=2, generations=1), 1), 1, told.append)
+    assert capsys.readouterr() == ("", "")
+    assert found == json.loads((tmp_path / "search.json").read_text()) and found["budget"] == 20e6
+    assert [(g.number, g.looked_at, len(g.candidates)) for g in told] == [(0, 2, 2), (1, 4, 2)]
+    assert told[-1].best.score == found["winner"]["AP"] and Path(found["winner"]["checkpoint"]).is_file()
 
 
 def test_a_search_keeps_how_far_views_were_moved(supernet: Path, data: str, tmp_path: Path) -> None:
