@@ -40,7 +40,32 @@ def check(
         raise typer.BadParameter(f"given {len(images)} times for {len(paths)} files", param_hint="--images")
     given = images or []
     sources = [given[min(i, len(given) - 1)] if given else None for i in range(len(paths))]
-    if _check_files(paths, sources, sheet, as_json):
+    from edgepose.data.check import check as checked
+    from edgepose.data.check import overlap
+    from edgepose.data.sheet import contact_sheet
+    from edgepose.media.images import write_image
+
+    reports = []
+    for path, source in zip(paths, sources, strict=True):
+        with Screen() as screen, screen.task(f"pictures of {path.name}", None) as task:
+            reports.append(checked(path, source, task.progress))
+    shared = overlap(reports)
+    for report in reports:
+        if as_json:
+            show_json(report.as_dict() | {"shared_pictures": shared})
+        else:
+            for line in _describe(report.as_dict()):
+                typer.echo(line)
+    if shared and not as_json:
+        typer.echo(f"listed in more than one file: {_some(shared)}")
+    if sheet is not None:
+        for report in reports:
+            several = len(reports) > 1
+            target = sheet.with_name(f"{sheet.stem}_{Path(report.path).stem}{sheet.suffix}") if several else sheet
+            write_image(target, contact_sheet(report))
+            if not as_json:
+                typer.echo(f"wrote {target}")
+    if any(report.harmful for report in reports):
         raise typer.Exit(1)
 
 
@@ -100,45 +125,29 @@ def synthesize(
 
     Writes OUT/annotations.json and OUT/pictures, or with --video OUT/video.mp4 and OUT/truth.jsonl. Needs no network.
     """
-    if video:
-        _video(
-            out, 10 if people is None else people, 12.0 if seconds is None else seconds, fps or 30.0, seed, size,
-            move, backgrounds, as_json,
-        )  # fmt: skip
-        return
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
-        if value is not None:
+        if value is not None and not video:
             raise typer.BadParameter("it belongs to a video: add --video", param_hint=option)
-    _people(out, 1000 if people is None else people, seed, size, backgrounds, as_json)
+    from edgepose.synthetic.places import read_backgrounds
+    from edgepose.synthetic.write import write_people, write_video
 
-
-def _check_files(paths: Sequence[Path], sources: Sequence[Path | None], sheet: Path | None, as_json: bool) -> bool:
-    """Check files, print what was found, draw the sheet; whether training would refuse or lose something."""
-    from edgepose.data.check import check, overlap
-    from edgepose.data.sheet import contact_sheet
-    from edgepose.media.images import write_image
-
-    reports = []
-    for path, source in zip(paths, sources, strict=True):
-        with Screen() as screen, screen.task(f"pictures of {path.name}", None) as task:
-            reports.append(check(path, source, task.progress))
-    shared = overlap(reports)
-    for report in reports:
-        if as_json:
-            show_json(report.as_dict() | {"shared_pictures": shared})
+    seconds, fps = 12.0 if seconds is None else seconds, fps or 30.0
+    count = people if people is not None else 10 if video else 1000
+    pictures = read_backgrounds(backgrounds) if backgrounds else ()
+    with Screen() as screen:
+        if video:
+            with screen.task("filming", round(seconds * fps)) as task:
+                made = write_video(out, count, seconds, fps, seed, size or (1280, 720), move, pictures, task.update)
         else:
-            for line in _describe(report.as_dict()):
-                typer.echo(line)
-    if shared and not as_json:
-        typer.echo(f"listed in more than one file: {_some(shared)}")
-    if sheet is not None:
-        for report in reports:
-            several = len(reports) > 1
-            target = sheet.with_name(f"{sheet.stem}_{Path(report.path).stem}{sheet.suffix}") if several else sheet
-            write_image(target, contact_sheet(report))
-            if not as_json:
-                typer.echo(f"wrote {target}")
-    return any(report.harmful for report in reports)
+            with screen.task("drawing", count) as task:
+                made = write_people(out, count, seed, size or (288, 384), pictures, task.update)
+    if video:
+        files = {"video": str(out / "video.mp4"), "truth": str(out / "truth.jsonl")}
+        sentence = f"{made['people']} people in {made['frames']} frames: {files['video']}, {files['truth']}"
+    else:
+        files = {"data": f"{out / 'annotations.json'}:{out / 'pictures'}"}
+        sentence = f"{made['people']} people on {made['pictures']} pictures; train with data={files['data']}"
+    show({"out": str(out), **files, "seed": seed, **made}, sentence, as_json)
 
 
 def _describe(report: dict[str, Any]) -> list[str]:
@@ -163,34 +172,3 @@ def _describe(report: dict[str, Any]) -> list[str]:
 def _some(entries: Sequence[Any], shown: int = 5) -> str:
     listed = ", ".join(" = ".join(map(str, e)) if isinstance(e, list) else str(e) for e in entries[:shown])
     return f"{len(entries)} ({listed}{', ...' if len(entries) > shown else ''})"
-
-
-def _people(
-    out: Path, people: int, seed: int, size: tuple[int, int] | None, backgrounds: Path | None, as_json: bool
-) -> None:
-    """Write a training set and say how to name it."""
-    from edgepose.synthetic.places import read_backgrounds
-    from edgepose.synthetic.write import write_people
-
-    pictures = read_backgrounds(backgrounds) if backgrounds else ()
-    with Screen() as screen, screen.task("drawing", people) as task:
-        counts = write_people(out, people, seed, size or (288, 384), pictures, task.update)
-    data = f"{out / 'annotations.json'}:{out / 'pictures'}"
-    sentence = f"{counts['people']} people on {counts['pictures']} pictures; train with data={data}"
-    show({"out": str(out), "data": data, "seed": seed, **counts}, sentence, as_json)
-
-
-def _video(
-    out: Path, people: int, seconds: float, rate: float, seed: int, size: tuple[int, int] | None, move: Move | None,
-    backgrounds: Path | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Write a video with the truth of its frames."""
-    from edgepose.synthetic.places import read_backgrounds
-    from edgepose.synthetic.write import write_video
-
-    pictures = read_backgrounds(backgrounds) if backgrounds else ()
-    with Screen() as screen, screen.task("filming", round(seconds * rate)) as task:
-        counts = write_video(out, people, seconds, rate, seed, size or (1280, 720), move, pictures, task.update)
-    video, truth = str(out / "video.mp4"), str(out / "truth.jsonl")
-    sentence = f"{counts['people']} people in {counts['frames']} frames: {video}, {truth}"
-    show({"out": str(out), "video": video, "truth": truth, "seed": seed, **counts}, sentence, as_json)

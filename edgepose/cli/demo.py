@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgepose.cli.options import Json, Threshold
 from edgepose.cli.predict import Outcome, Sinks, run_source
 from edgepose.cli.screen import Screen, show_json
-
-if TYPE_CHECKING:
-    from edgepose.cli.predict import Estimate
 
 
 def demo(
@@ -27,41 +24,33 @@ def demo(
 ) -> None:
     """Run the default models on one source and write an overlay and a JSON file; needs no network and no picture."""
     from edgepose import load
-
-    with Screen() as screen:
-        outcomes = run(source, load(), screen, out, threshold=threshold, quiet=as_json)
-    if as_json:
-        for outcome in outcomes:
-            show_json(outcome.as_dict())
-    if any(outcome.error for outcome in outcomes):
-        raise typer.Exit(1)
-
-
-def run(
-    source: str | None, estimate: Estimate, screen: Screen, out: Path, *, threshold: float = 0.3, quiet: bool = False
-) -> list[Outcome]:
-    """A source, or the photo in the package, through the estimator: an overlay and JSON each; prints their paths."""
     from edgepose.media.example import example_image
     from edgepose.media.files import make_folder
     from edgepose.media.images import write_image
     from edgepose.media.results import JsonLines
     from edgepose.media.sources import expand
 
+    estimator = load()
     make_folder(out)
     if source is None:
         source = str(out / "example.png")
         write_image(source, example_image())
     sinks = Sinks(overlays=out, threshold=threshold, suffix=".png")
-    outcomes = []
-    for single in expand(source):
-        stem = Path(single.location).stem if single.kind in ("picture", "video") else single.kind
-        path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
-        with JsonLines(path) as sinks.writer:
-            outcome = run_source(single, estimate, sinks, screen)
-        outcome.results = path
-        outcomes.append(outcome)
-        if outcome.error:
-            screen.complain(f"error: {outcome.error}")
-        if outcome.frames and not quiet:
-            screen.say(f"{outcome.sentence()}\n{outcome.overlay}\n{path}")
-    return outcomes
+    outcomes: list[Outcome] = []
+    with Screen() as screen:
+        for single in expand(source):
+            stem = Path(single.location).stem if single.kind in ("picture", "video") else single.kind
+            path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
+            with JsonLines(path) as sinks.writer:
+                outcome = run_source(single, estimator, sinks, screen)
+            outcome.results = path
+            outcomes.append(outcome)
+            if outcome.error:
+                screen.complain(f"error: {outcome.error}")
+            if outcome.frames and not as_json:
+                screen.say(f"{outcome.sentence()}\n{outcome.overlay}\n{path}")
+    if as_json:
+        for outcome in outcomes:
+            show_json(outcome.as_dict())
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)

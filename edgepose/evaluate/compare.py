@@ -94,6 +94,7 @@ def compare(
 
     Args:
         open_model: gives the estimator of a model's name, as for daily use.
+        progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
     """
     labels = read_labels(plan.data)
     meter = EnergyMeter() if meter is None else meter
