@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,11 +82,10 @@ def token_from(path: Path | None) -> str | None:
 def answer(estimator: Estimator, limits: Limits, access: Access, *, host: str, port: int, as_json: bool) -> None:
     """Answer requests until the end, which SIGTERM or Ctrl-C makes."""
     from edgepose.serve.app import create_app
-    from edgepose.serve.limits import Access
     from edgepose.serve.server import bind, run
 
     hosts = access.hosts if _is_address(host) else (*access.hosts, host)
-    app = create_app(estimator, limits, Access(access.token, access.origins, hosts))
+    app = create_app(estimator, limits, replace(access, hosts=hosts))
     with bind(host, port) as listener:
         bound, number = listener.getsockname()[:2]
         shown = "localhost" if bound in ("0.0.0.0", "::") else bound
