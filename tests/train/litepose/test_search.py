@@ -17,15 +17,17 @@ from edgepose.cli import app
 torch = pytest.importorskip("torch")
 pytest.importorskip("hotcoco")
 
-from edgepose.commands.search import Parts, Plan, Scores, parse_macs  # noqa: E402
-from edgepose.commands.train import parse  # noqa: E402
+from edgepose.cli.search import parse_macs  # noqa: E402
 from edgepose.models.litepose import Architecture  # noqa: E402
 from edgepose.models.macs import macs_true, parameters  # noqa: E402
 from edgepose.models.supernet import by_importance  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
-from edgepose.train.evolution import Evolution  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
+from edgepose.train.litepose.evolution import Evolution  # noqa: E402
+from edgepose.train.litepose.search import Generation, Parts, Plan, Scores  # noqa: E402
+from edgepose.train.litepose.search import search as searched  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
+from edgepose.train.words import parse  # noqa: E402
 from tests.people import four_people  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -38,7 +40,7 @@ def shallow() -> Any:
     """Networks of five blocks in place of 34; the search counts them so, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgepose.models.litepose.BLOCKS", (1, 2, 1, 1))
-        patch.setattr("edgepose.train.space.BLOCKS", (1, 2, 1, 1))
+        patch.setattr("edgepose.train.litepose.space.BLOCKS", (1, 2, 1, 1))
         yield
 
 
@@ -113,6 +115,18 @@ def test_the_winner_is_a_network_of_its_own(supernet: Path, data: str, tmp_path:
     _, tuned = checkpoint.network_of(tmp_path / "tuned" / "last.safetensors")
     for key, value in tuned.named_parameters():
         torch.testing.assert_close(value, network.get_parameter(key), rtol=0, atol=1e-6)
+
+
+def test_a_search_is_a_function_that_prints_nothing(
+    supernet: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Generation] = []
+    sets, _ = parse("search", [f"data={data}", f"val={data}", f"out={tmp_path}"])
+    found = searched(Plan(supernet, sets, 20e6, Evolution(population=2, generations=1), 1), 1, told.append)
+    assert capsys.readouterr() == ("", "")
+    assert found == json.loads((tmp_path / "search.json").read_text()) and found["budget"] == 20e6
+    assert [(g.number, g.looked_at, len(g.candidates)) for g in told] == [(0, 2, 2), (1, 4, 2)]
+    assert told[-1].best.score == found["winner"]["AP"] and Path(found["winner"]["checkpoint"]).is_file()
 
 
 def test_a_search_keeps_how_far_views_were_moved(supernet: Path, data: str, tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgepose.cli import app
-from edgepose.commands.compare import Plan, compare
-from edgepose.commands.screen import Screen
+from edgepose.evaluate.compare import Plan, compare
 from edgepose.evaluate.energy import EnergyMeter
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import load
@@ -142,9 +141,13 @@ def test_energy_is_measured_where_there_are_counters(
 
     monkeypatch.setattr(Estimator, "__call__", costly)
     plan = Plan(Path(data[1]), Path(data[3]), rounds=2, seconds=0, memory=False, threads=1)
-    with Screen() as screen:
-        (row,) = compare([str(models[0])], lambda name: load(name, threads=1), plan, screen,
-                         EnergyMeter(tmp_path / "powercap"))  # fmt: skip
+    told: list[tuple[str, int, int]] = []
+    (row,) = compare(
+        [str(models[0])], lambda name: load(name, threads=1), plan, lambda *told_now: told.append(told_now),
+        EnergyMeter(tmp_path / "powercap"),
+    )  # fmt: skip
+    pictures = [(f"{models[0]}, accuracy", done, row["images"]) for done in range(row["images"] + 1)]
+    assert told == [*pictures, ("speed", 1, 2), ("speed", 2, 2)]
     assert row["joules_per_frame"] == 2 and row["energy_reason"] is None and row["watts"] > 0
     expected = 100 * row["AP"] * row["fps"] / row["watts"]
     assert row["ap_fps_per_watt"] == pytest.approx(expected, rel=0.02, abs=0.01)

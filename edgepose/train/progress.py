@@ -1,8 +1,11 @@
-"""How a training run gets on, in a line about every minute: for logs and pipes, where no bar can be drawn."""
+"""How a training run gets on, in lines: one about every minute, where no bar can be drawn, one after every epoch."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from edgepose.train.loop import Step
 from edgepose.train.means import Sums, add, means
@@ -39,3 +42,28 @@ class Pace:
         left = (now - self._begun) / (step.iteration - self._first) * (step.total - step.iteration)
         self._said, self._steps, self._seconds, self._sums = now, 0, 0.0, {}
         return f"{losses}  {speed:.0f} images/s  {timedelta(seconds=round(left))} left"
+
+
+class Progress:
+    """Lines on a run of so many epochs, given to `say`. clock: in seconds."""
+
+    def __init__(self, epochs: int, say: Callable[[str], None], clock: Callable[[], float] = time.perf_counter) -> None:
+        self._epochs, self._say, self._now = epochs, say, clock
+        self._pace: Pace | None = None
+
+    def epoch(self, step: Step) -> str:
+        """The epoch of a step, of how many."""
+        return f"epoch {step.epoch + 1}/{self._epochs}"
+
+    def report(self, step: Step) -> None:
+        """After every iteration; a line where one is due."""
+        if self._pace is None:
+            self._pace = Pace(self._now(), step.iteration)
+        if line := self._pace.line(step, self._now()):
+            self._say(f"iteration {step.iteration}/{step.total}  {self.epoch(step)}  {line}")
+
+    def record(self, row: dict[str, Any]) -> None:
+        """After every epoch."""
+        hidden = ("iteration", "epoch", "skipped")
+        facts = "  ".join(f"{key} {value}" for key, value in row.items() if key not in hidden)
+        self._say(f"epoch {row['epoch']}/{self._epochs}  {facts}")

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from edgepose.commands.screen import Screen, show_json, show_table
-from edgepose.runtime.load import embedded, find, open_model
-from edgepose.runtime.store.fetch import PUBLISHED, cached, fetch
-from edgepose.spec import ModelSpec
+import typer
+
+from edgepose.cli.options import Json
+from edgepose.cli.screen import Screen, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from edgepose.spec import ModelSpec
 
 
-def list_models(as_json: bool) -> None:
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show the card of this one.")] = None,
+    fetch: Annotated[str | None, typer.Option("--fetch", help="Download this published model into the cache.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List models: in the package, published (fetched or not), and recipes to train. Only --fetch uses the network."""
+    if fetch is not None:
+        _fetch(fetch, as_json)
+    elif name is not None:
+        _show(name, as_json)
+    else:
+        _list(as_json)
+
+
+def _list(as_json: bool) -> None:
     """Every name that `edgepose.load` or `edgepose train` takes."""
+    from edgepose.runtime.load import embedded, open_model
+    from edgepose.runtime.store.fetch import PUBLISHED, cached
     from edgepose.train.recipes import RECIPES
 
     rows = [_row(name, "in the package", open_model(name).spec, str(path)) for name, path in embedded().items()]
@@ -35,8 +54,10 @@ def list_models(as_json: bool) -> None:
     show_table(["network", "recipes of `edgepose train`"], cells, left=2)
 
 
-def show_model(name: str, as_json: bool) -> None:
+def _show(name: str, as_json: bool) -> None:
     """The card of one model: what it is, what it learnt from, how well it does, under which terms."""
+    from edgepose.runtime.load import embedded, find, open_model
+    from edgepose.runtime.store.fetch import PUBLISHED
     from edgepose.train.recipes import RECIPES, to_dict
 
     if name in RECIPES and name not in PUBLISHED and name not in embedded():
@@ -50,14 +71,14 @@ def show_model(name: str, as_json: bool) -> None:
     _print(dataclasses.asdict(spec), text, as_json)
 
 
-def fetch_model(name: str, as_json: bool) -> None:
+def _fetch(name: str, as_json: bool) -> None:
     """Get a published model into the cache."""
+    from edgepose.runtime.store.fetch import fetch
+
     with Screen() as screen, screen.task(f"fetching {name}", None) as bar:
         path = fetch(name, progress=bar.progress)
-    if as_json:
-        show_json({"name": name, "path": str(path)})
-    else:
-        print(f"{name} is at {path}; run it: edgepose predict SOURCE --model {name}")
+    sentence = f"{name} is at {path}; run it: edgepose predict SOURCE --model {name}"
+    show({"name": name, "path": str(path)}, sentence, as_json)
 
 
 def _row(name: str, where: str, spec: ModelSpec, path: str | None) -> dict[str, Any]:

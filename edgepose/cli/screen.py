@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Cells = tuple[list[str], list[list[str]]]  # headings, and the cells of each row
 
 
 class Screen:
     """One progress bar on stderr when stderr is a terminal, and lines on stdout that do not tear it."""
 
     def __init__(self) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self._stage: tuple[str, Task] | None = None
         console = Console(stderr=True, highlight=False)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+        self.progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[facts]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
             console=console,
             disable=not sys.stderr.isatty(),
             transient=True,
@@ -45,6 +52,18 @@ class Screen:
     def task(self, description: str, total: int | None) -> Task:
         """A bar, shown until it is closed."""
         return Task(self.progress, description, total)
+
+    def stage(self, what: str, done: int, total: int, facts: str = "") -> None:
+        """A bar for the work at hand: another one whenever it has another name, and none when all is done."""
+        if self._stage is not None and self._stage[0] != what:
+            self._stage[1].close()
+            self._stage = None
+        if self._stage is None:
+            self._stage = what, self.task(what, total)
+        self._stage[1].update(done, facts)
+        if done == total:
+            self._stage[1].close()
+            self._stage = None
 
     def say(self, text: str) -> None:
         """A line for people or machines, on stdout."""
@@ -72,6 +91,10 @@ class Task:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take it off the screen."""
         self._progress.remove_task(self._id)
 
     def update(self, done: int, facts: str = "", description: str | None = None) -> None:
@@ -95,3 +118,22 @@ def show_table(columns: list[str], rows: list[list[str]], left: int = 1) -> None
 def show_json(value: Any) -> None:
     """One JSON object or list on one line of stdout."""
     print(json.dumps(value, allow_nan=False), flush=True)
+
+
+def show(value: dict[str, Any], sentence: str, as_json: bool) -> None:
+    """What a command has done, for machines or for people."""
+    if as_json:
+        show_json(value)
+    else:
+        print(sentence, flush=True)
+
+
+def show_rows(
+    rows: Sequence[dict[str, Any]], as_json: bool, cells: Callable[[Sequence[dict[str, Any]]], Cells]
+) -> None:
+    """Rows as one JSON object each, or as the table whose headings and cells `cells` gives."""
+    if as_json:
+        for row in rows:
+            show_json(row)
+    else:
+        show_table(*cells(rows))

@@ -1,4 +1,4 @@
-"""`edgepose compare`: accuracy and speed of many models on one machine, as a table and a plot."""
+"""Accuracy and speed of many models on one machine: a race in which they take turns, a table and a plot."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgepose.commands.evaluate import Measures, comparable, file_stem, prepared
-from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.evaluate.energy import EnergyMeter, efficiency
 from edgepose.evaluate.graph import graph_size
 from edgepose.evaluate.labels import Labels, read_labels
+from edgepose.evaluate.measures import Progress, evaluated, file_stem, prepared, quiet
 from edgepose.evaluate.memory import peak_memory
 from edgepose.evaluate.pareto import Point, front, write_plot
 from edgepose.evaluate.report import table
-from edgepose.evaluate.run import run
 from edgepose.media.example import scaled_example
 from edgepose.media.files import atomic_path, make_folder
 from edgepose.runtime.bench import Stopwatch
@@ -89,13 +87,14 @@ def compare(
     models: Sequence[str],
     open_model: Callable[[str], Estimator],
     plan: Plan,
-    screen: Screen,
+    progress: Progress = quiet,
     meter: EnergyMeter | None = None,
 ) -> list[dict[str, Any]]:
     """One row per model, in their order; one that fails has `error` and the others go on.
 
     Args:
         open_model: gives the estimator of a model's name, as for daily use.
+        progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
     """
     labels = read_labels(plan.data)
     meter = EnergyMeter() if meter is None else meter
@@ -108,11 +107,11 @@ def compare(
     if len(kinds) > 1:
         raise ValueError("detectors and pose models have no common measure: compare each among themselves")
     for contender in contenders:
-        _try(contender, lambda c: _score(c, labels, plan, screen))
+        _try(contender, lambda c: _score(c, labels, plan, progress))
     count = plan.people if plan.people is not None else _usual_people(labels)
     for contender in contenders:
         _try(contender, lambda c: _ready(c, count, plan))
-    _race(contenders, plan, screen, meter)
+    _race(contenders, plan, progress, meter)
     for contender in contenders:
         _try(contender, lambda c: _timed(c, plan, meter))
         _try(contender, lambda c: _sized(c, count, plan))
@@ -135,17 +134,15 @@ def _open(contender: _Contender, open_model: Callable[[str], Estimator]) -> None
     contender.estimator = open_model(contender.row["model"])
 
 
-def _score(contender: _Contender, labels: Labels, plan: Plan, screen: Screen) -> None:
+def _score(contender: _Contender, labels: Labels, plan: Plan, progress: Progress) -> None:
     """AP and its kin, as `evaluate` gives them."""
-    estimator, row = _estimator(contender), contender.row
-    with screen.task(f"{row['model']}, accuracy", len(labels["images"])) as bar:
-        outcome = run(prepared(estimator, False), labels, plan.images, plan.boxes, progress=bar.progress)
-    measures = Measures()
-    if len(estimator.spec.keypoints):
-        against, lacking = comparable(labels, estimator, plan.boxes)
-        figures = measures.of(row["model"], outcome.results, against, lacking)
-    else:
-        figures = measures.of_boxes(row["model"], outcome.results, labels)
+    row = contender.row
+
+    def tell(_: str, done: int, total: int) -> None:
+        progress(f"{row['model']}, accuracy", done, total)
+
+    estimates = prepared(_estimator(contender), False)
+    figures, outcome = evaluated(row["model"], estimates, labels, plan.images, plan.boxes, progress=tell)
     row |= figures | {"unreadable": sorted(outcome.unreadable)}
 
 
@@ -160,16 +157,15 @@ def _ready(contender: _Contender, people: int, plan: Plan) -> None:
     contender.watch = Stopwatch(estimator, [scaled_example(SIZE)], people=asked)
 
 
-def _race(contenders: list[_Contender], plan: Plan, screen: Screen, meter: EnergyMeter) -> None:
+def _race(contenders: list[_Contender], plan: Plan, progress: Progress, meter: EnergyMeter) -> None:
     """Rounds of turns in a shuffled order, so that what else the machine does hits all alike."""
     rng = random.Random(0)
     running = [contender for contender in contenders if contender.watch is not None]
-    with screen.task("speed", plan.rounds * len(running)) as bar:
-        for turn in range(plan.rounds):
-            rng.shuffle(running)
-            for place, contender in enumerate(running):
-                _try(contender, lambda c: _turn(c, plan.seconds, meter))
-                bar.update(turn * len(running) + place + 1)
+    for turn in range(plan.rounds):
+        rng.shuffle(running)
+        for place, contender in enumerate(running):
+            _try(contender, lambda c: _turn(c, plan.seconds, meter))
+            progress("speed", turn * len(running) + place + 1, plan.rounds * len(running))
 
 
 def _turn(contender: _Contender, seconds: float, meter: EnergyMeter) -> None:
@@ -267,15 +263,6 @@ def cells(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
             line.append("-" if value is None or value == -1 else form(value))
         lines.append(line)
     return shown, lines
-
-
-def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """The rows on stdout."""
-    if as_json:
-        for row in rows:
-            show_json(row)
-    else:
-        show_table(*cells(rows))
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], plan: Plan) -> None:

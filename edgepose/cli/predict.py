@@ -1,4 +1,4 @@
-"""`edgepose predict` and `edgepose demo`: sources in, people out, as lines, files and overlays."""
+"""`edgepose predict`: sources in, people out, as lines, files and overlays."""
 
 from __future__ import annotations
 
@@ -8,22 +8,71 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
-from edgepose.commands.screen import Screen
-from edgepose.media.draw import draw
-from edgepose.media.example import example_image
-from edgepose.media.files import make_folder
-from edgepose.media.images import write_image
-from edgepose.media.results import Format, JsonLines, Result, Writer, as_dict, unique_name, writer
-from edgepose.media.sources import Source, expand, frames
-from edgepose.media.video import Frame, VideoWriter, stream_facts, without_password
-from edgepose.poses import Poses
+from edgepose.cli.options import (
+    Detector,
+    Device,
+    Format,
+    Json,
+    Model,
+    Results,
+    Runner,
+    Threads,
+    Threshold,
+    load_estimator,
+    require_folder,
+)
+from edgepose.cli.screen import Screen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgepose.media.results import Result, Writer
+    from edgepose.media.sources import Source
+    from edgepose.media.video import Frame, VideoWriter
+    from edgepose.poses import Poses
+
+    Estimate = Callable[[np.ndarray], Poses]
 
 LIVE = ("camera", "stream")
-Estimate = Callable[[np.ndarray], Poses]
+
+
+def predict(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE", help="Pictures, folders, patterns, videos, camera numbers, video URLs."),
+    ],
+    model: Model = None,
+    detector: Detector = "default",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write results to.")] = None,
+    kind: Results = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
+    ] = False,
+    as_json: Json = False,
+    backend: Runner = None,
+    threads: Threads = None,
+    device: Device = "auto",
+    threshold: Threshold = 0.3,
+) -> None:
+    """Find people and their keypoints.
+
+    Prints one line per source, or one JSON object per frame with --json. With --out it writes results.jsonl (or
+    results.json, results.csv, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad picture is named,
+    the others are still done, and the exit status is 1.
+    """
+    require_folder(out, kind, overlay)
+    estimator = load_estimator(model, detector, backend, threads)
+    with Screen() as screen:
+        failed = run(
+            sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
+            print_json=as_json, threshold=threshold,
+        )  # fmt: skip
+    if failed:
+        raise typer.Exit(1)
 
 
 @dataclass
@@ -84,13 +133,15 @@ class Sinks:
         """Where the overlay of a source goes, None when no overlay is wanted."""
         if self.overlays is None:
             return None
+        from edgepose.media.results import unique_name
+
         stem = Path(source.location).stem if source.kind in ("picture", "video") else source.kind
         name = unique_name(f"{stem}_overlay", source.location, self._names)
         own = ".png" if Path(source.location).suffix.lower() == ".png" else ".jpg"
         return self.overlays / (name + ((self.suffix or own) if source.kind == "picture" else ".mp4"))
 
 
-def predict(
+def run(
     sources: list[str],
     estimate: Estimate,
     screen: Screen,
@@ -102,6 +153,9 @@ def predict(
     threshold: float = 0.3,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed."""
+    from edgepose.media.files import make_folder
+    from edgepose.media.results import writer
+
     found, outcomes = _expanded(sources)
     for outcome in outcomes:
         screen.complain(f"error: {outcome.error}")
@@ -135,6 +189,9 @@ def predict(
 
 def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
     """What the sources stand for, and what became of those that stand for nothing."""
+    from edgepose.media.sources import expand
+    from edgepose.media.video import without_password
+
     found, refused = [], []
     for source in sources:
         try:
@@ -146,6 +203,9 @@ def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
 
 def run_source(source: Source, estimate: Estimate, sinks: Sinks, screen: Screen) -> Outcome:
     """All frames of one source to the sinks. Ctrl-C ends a camera or a stream and keeps what came until then."""
+    from edgepose.media.results import Result
+    from edgepose.media.video import VideoWriter, without_password
+
     shown = without_password(source.location)
     outcome = Outcome(shown)
     with ExitStack() as stack:
@@ -176,6 +236,8 @@ def _poses(source: Source, estimate: Estimate, outcome: Outcome) -> Iterator[tup
 
     Only reading and estimating is guarded here: a result that cannot be written concerns all sources.
     """
+    from edgepose.media.sources import frames
+
     try:
         for frame in frames(source):
             yield frame, estimate(frame.image)
@@ -186,6 +248,10 @@ def _poses(source: Source, estimate: Estimate, outcome: Outcome) -> Iterator[tup
 def _write(
     result: Result, frame: Frame, sinks: Sinks, screen: Screen, path: Path | None, video: VideoWriter | None
 ) -> None:
+    from edgepose.media.draw import draw
+    from edgepose.media.images import write_image
+    from edgepose.media.results import as_dict
+
     if sinks.print_json:
         screen.say(json.dumps(as_dict(result), allow_nan=False))
     if sinks.writer is not None:
@@ -211,37 +277,17 @@ def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:
         screen.say(f"wrote {overlays[0]}" + (f" and {len(overlays) - 1} more" if len(overlays) > 1 else ""))
 
 
-def demo(
-    source: str | None, estimate: Estimate, screen: Screen, out: Path, *, threshold: float = 0.3, quiet: bool = False
-) -> list[Outcome]:
-    """A source, or the photo in the package, through the estimator: an overlay and JSON each; prints their paths."""
-    make_folder(out)
-    if source is None:
-        source = str(out / "example.png")
-        write_image(source, example_image())
-    sinks = Sinks(overlays=out, threshold=threshold, suffix=".png")
-    outcomes = []
-    for single in expand(source):
-        stem = Path(single.location).stem if single.kind in ("picture", "video") else single.kind
-        path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
-        with JsonLines(path) as sinks.writer:
-            outcome = run_source(single, estimate, sinks, screen)
-        outcome.results = path
-        outcomes.append(outcome)
-        if outcome.error:
-            screen.complain(f"error: {outcome.error}")
-        if outcome.frames and not quiet:
-            screen.say(f"{outcome.sentence()}\n{outcome.overlay}\n{path}")
-    return outcomes
-
-
 def _rate(source: Source) -> Fraction:
     """Frames per second of a video without times; 30 where the file says nothing."""
     if source.kind != "video":
         return Fraction(30)
+    from edgepose.media.video import stream_facts
+
     return stream_facts(source.location)[0]
 
 
 def frame_count(source: Source) -> int | None:
     """How many frames the file says it has, None where it does not: for the progress bar only."""
+    from edgepose.media.video import stream_facts
+
     return stream_facts(source.location)[1] if source.kind == "video" else None

@@ -20,7 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from edgepose.commands.screen import show_json, show_table
+import typer
+
+from edgepose.cli.options import Json
+from edgepose.cli.screen import show_json, show_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +50,8 @@ class Check:
     cure: str = ""
 
 
-def doctor(as_json: bool) -> bool:
-    """Print the report; True when nothing is broken."""
+def doctor(as_json: Json = False) -> None:
+    """Say what works on this machine and what to do about what does not. Writes nothing; status 1 when broken."""
     checks = [
         _python(), *_packages(), *_opencvs(), _cores(), _instructions(),
         _tried("pictures", _pictures, "pip install --upgrade --force-reinstall opencv-python-headless"),
@@ -60,13 +63,14 @@ def doctor(as_json: bool) -> bool:
     if as_json:
         rows = [{"what": c.what, "ok": c.ok, "found": c.found, "cure": c.cure or None} for c in checks]
         show_json({"ok": not broken, "checks": rows})
-        return not broken
-    signs = {True: "ok", False: "BROKEN", None: "-"}
-    show_table(["", "", ""], [[check.what, signs[check.ok], check.found] for check in checks], left=3)
-    for check in broken:
-        print(f"{check.what}: {check.cure}")
-    print("everything needed works" if not broken else f"{len(broken)} broken")
-    return not broken
+    else:
+        signs = {True: "ok", False: "BROKEN", None: "-"}
+        show_table(["", "", ""], [[check.what, signs[check.ok], check.found] for check in checks], left=3)
+        for check in broken:
+            print(f"{check.what}: {check.cure}")
+        print("everything needed works" if not broken else f"{len(broken)} broken")
+    if broken:
+        raise typer.Exit(1)
 
 
 def _python() -> Check:

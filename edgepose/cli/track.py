@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,18 +11,100 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from edgepose.commands.predict import Outcome, frame_count
-from edgepose.commands.screen import Screen
-from edgepose.media.draw import draw
-from edgepose.media.live import Event, Feed
-from edgepose.media.results import Format, LiveJsonLines, Result, Writer, as_dict, unique_name, writer
-from edgepose.media.sources import Source
-from edgepose.media.trails import Trails
-from edgepose.media.video import WRITABLE, VideoWriter
-from edgepose.runtime.estimator import Estimator
-from edgepose.runtime.track import Tracked, feeds_of, track
+import typer
+
+from edgepose.cli.options import (
+    Detector,
+    Device,
+    Format,
+    Json,
+    Model,
+    Preset,
+    Results,
+    Runner,
+    Threads,
+    Threshold,
+    load_estimator,
+    require_folder,
+)
+from edgepose.cli.predict import Outcome, frame_count
+from edgepose.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from edgepose.media.live import Event, Feed
+    from edgepose.media.results import Result, Writer
+    from edgepose.media.video import VideoWriter
+    from edgepose.runtime.estimator import Estimator
+    from edgepose.runtime.track import Tracked
+
+
+def track(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help="Videos, folders of frames, camera numbers, URLs.")
+    ],
+    model: Model = None,
+    detector: Detector = "default",
+    detect_every: Annotated[
+        str, typer.Option("--detect-every", metavar="K|adaptive", help="Frames between two runs of the detector.")
+    ] = "5",
+    smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the keypoints over time.")] = True,
+    preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = "default",
+    follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
+    ] = None,
+    kind: Results = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also draw people with identities and trails, into --out.")
+    ] = False,
+    as_json: Json = False,
+    max_latency: Annotated[
+        float | None, typer.Option("--max-latency", metavar="MS", help="Work on a frame may take so long.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second to reach.")] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--no-live", help="Keep only the newest frame.", show_default="as the source is"),
+    ] = None,
+    reconnect: Annotated[
+        bool, typer.Option("--reconnect/--no-reconnect", help="Join a live source again when it breaks.")
+    ] = True,
+    give_up: Annotated[
+        float | None, typer.Option("--give-up", metavar="SECONDS", help="Without a frame for so long, stop trying.")
+    ] = None,
+    backend: Runner = None,
+    threads: Threads = None,
+    device: Device = "auto",
+    threshold: Threshold = 0.3,
+) -> None:
+    """Follow people through videos and live sources: identities, steady keypoints.
+
+    Videos keep every frame and its time. Of a camera or a URL only the newest frame counts, the others are dropped and
+    counted, and a broken connection is joined again. Several sources share the models. Prints a line per source, or
+    one JSON object per frame with --json; what happens to a source goes to stderr, with --json as objects too. When
+    --max-latency or --fps cannot be kept, the detector runs less often, then each frame looks at some of the people.
+    Ctrl-C finishes the files that are open.
+    """
+    require_folder(out, kind, overlay)
+    if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
+        hint = f"expected a number of frames from 1, or adaptive, got {detect_every!r}"
+        raise typer.BadParameter(hint, param_hint="--detect-every")
+    for option, value in (("--max-latency", max_latency), ("--fps", fps), ("--give-up", give_up)):
+        if value is not None and not 0 < value < math.inf:
+            raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=option)
+    estimator = load_estimator(model, detector, backend, threads)
+    with Screen() as screen:
+        failed = run(
+            sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
+            print_json=as_json, threshold=threshold, live=live, reconnect=reconnect, give_up=give_up,
+            detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
+            smooth=preset if smooth else None, follow=follow, fps=fps,
+            max_latency=None if max_latency is None else max_latency / 1000,
+        )  # fmt: skip
+    if failed:
+        raise typer.Exit(1)
 
 
 @dataclass
@@ -44,6 +127,10 @@ class Outputs:
     """
 
     def __init__(self, feeds: list[Feed], out: Path | None, kind: Format, overlay: bool, threshold: float) -> None:
+        from edgepose.media.results import LiveJsonLines, writer
+        from edgepose.media.trails import Trails
+        from edgepose.media.video import WRITABLE
+
         self._video = out if out is not None and out.suffix.lower() in WRITABLE else None
         if self._video is not None and len(feeds) > 1:
             raise ValueError(f"{out} is one video, got {len(feeds)} sources: expected a folder in --out")
@@ -78,6 +165,9 @@ class Outputs:
             self._writer.write(result)
         if not self._overlay or (self._folder is None and self._video is None):
             return
+        from edgepose.media.draw import draw
+        from edgepose.media.video import VideoWriter
+
         trails = self._trails[frame.lane]
         trails.update(frame.poses, frame.time or 0.0, frame.guessed)
         image = draw(trails.draw(frame.image), frame.poses, threshold=self._threshold)
@@ -89,6 +179,8 @@ class Outputs:
 
     def _path(self, frame: Tracked, number: int) -> Path:
         """A name for the next overlay of a source."""
+        from edgepose.media.results import unique_name
+
         if self._video is not None:
             path = self._video.with_stem(unique_name(self._video.stem, str(number), self._names))
         else:
@@ -117,6 +209,9 @@ def run(
 
     Ctrl-C ends the sources and keeps what came until then. `options` are those of `edgepose.track`.
     """
+    from edgepose.media.results import Result, as_dict
+    from edgepose.runtime.track import feeds_of, track
+
     feeds = feeds_of(list(sources), live)
     stories = [Story(feed.name) for feed in feeds]
     failed = set[str]()
@@ -186,4 +281,6 @@ def _total(feeds: list[Feed]) -> int | None:
     """How many frames will come, None where nobody knows: for the progress bar only."""
     if len(feeds) > 1 or feeds[0].live or not Path(feeds[0].name).is_file():
         return None
+    from edgepose.media.sources import Source
+
     return frame_count(Source(feeds[0].name, "video"))

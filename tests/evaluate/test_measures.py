@@ -11,10 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
-from edgepose.commands.evaluate import Measures
+from edgepose.evaluate import measures as library
+from edgepose.evaluate.measures import Measures, prepared
+from edgepose.runtime.load import load
 from edgepose.skeleton import COCO
 from tests.evaluate.test_coco import labels_of, truth_as_results
+from tests.evaluate.test_run import write_set
 from tests.goldens import folder
+from tests.tiny import write_tiny_model
 
 pytest.importorskip("hotcoco")
 
@@ -97,3 +101,23 @@ def test_figures_of_a_file_are_those_of_its_rows(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows), encoding="utf-8")
     for measures in (Measures(), Measures(pck="torso"), Measures(bootstrap=5)):
         assert measures.of("mine", path, labels) == measures.of("mine", rows, labels)
+
+
+def test_a_model_is_measured_from_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the report that was asked for, on spoiled pictures too, and not a word on any stream."""
+    (tmp_path / "set").mkdir()
+    labels = write_set(tmp_path / "set")
+    model = load(write_tiny_model(tmp_path / "tiny.onnx"), threads=1)
+    told: list[tuple[str, int, int]] = []
+    measures = Measures(bootstrap=5, report=tmp_path / "reports", spoiled=True)
+    figures, outcome = library.evaluated(
+        "mine", prepared(model, False), labels, tmp_path / "set", "gt", measures, lambda *now: told.append(now)
+    )
+    assert capsys.readouterr() == ("", "")
+    assert figures == Measures(bootstrap=5).of("mine", outcome.results, labels) | {"boxes": "gt"}
+    report = json.loads((tmp_path / "reports" / "mine.json").read_text())
+    assert (tmp_path / "reports" / "mine.md").is_file() and report["interval"] == figures["interval"]
+    count = len(labels["images"])
+    assert told[: count + 1] == [("mine", done, count) for done in range(count + 1)]
+    spoiled = dict.fromkeys(what for what, _, _ in told[count + 1 :])
+    assert next(iter(spoiled)).startswith("mine, ") and len(told) == (count + 1) * (1 + len(report["robustness"]))

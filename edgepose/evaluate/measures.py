@@ -1,16 +1,15 @@
-"""`edgepose evaluate`: a model over a labelled data set, or a results file made elsewhere, to one row of figures."""
+"""A model over a labelled data set, or a results file made elsewhere, to one row of figures and a report."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgepose.codec.associative import Associative
-from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -21,25 +20,21 @@ from edgepose.evaluate.labels import (
     Labels,
     Row,
     keypoints_in,
-    read_labels,
     read_results,
     skeleton_of,
     without_keypoints,
 )
 from edgepose.evaluate.matching import match, pictures_of
-from edgepose.evaluate.multiscale import MultiScale, Size, at_size
+from edgepose.evaluate.multiscale import MultiScale, Size
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
-from edgepose.evaluate.run import Estimates, one_category, run, unmeasured
+from edgepose.evaluate.run import Estimates, Run, one_category, run, unmeasured
 from edgepose.media.files import atomic_path, make_folder
 from edgepose.runtime.estimator import Estimator, Options
-from edgepose.runtime.load import Backend, find, open_model
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
-from edgepose.spec import ModelSpec
 
-COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
-
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 OF_KEYPOINTS = ("PCKh", "PCKh@0.1", "per_group", "heads", "PCK", "PCK@0.05", "per_joint", "AUC", "EPE", "NME")
 
@@ -63,7 +58,7 @@ class Measures:
 
     def __post_init__(self) -> None:
         if self.spoiled and self.report is None:
-            raise ValueError("--robustness is part of a report: say where with --report FOLDER")
+            raise ValueError("figures on spoiled pictures are part of a report: expected its folder in report")
 
     def of(
         self, model: str, rows: str | Path | Sequence[Row], labels: Labels, lacking: Sequence[str] = ()
@@ -107,7 +102,7 @@ def prepared(
     codec; mirrored pictures and scales where asked for. Everything else is as deployed, but for the suppression of
     duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published.
 
-    network_at: the model for another input size, which a bottom-up one needs for scales; see `network_of_sizes`.
+    network_at: the model for another input size, which a bottom-up one needs for scales: `network_of_sizes`.
     """
     if network_at is not None and tuple(scales) != (1.0,) and isinstance(estimator.codec, Associative):
         return MultiScale(estimator.spec, network_at, scales, flip_test)
@@ -116,103 +111,51 @@ def prepared(
     return estimator.replace(min_box_score=least, flip_test=flip_test, scales=scales, duplicate_oks=None)
 
 
-def network_of_sizes(
-    model: str, spec: ModelSpec, backend: Backend | None, threads: int | None
-) -> Callable[[Size], Network]:
-    """The file of a model, by name or path, as a network for any input size (w, h)."""
-
-    def network_at(size: Size) -> Network:
-        file = at_size(find(model)[0], spec, size)
-        return open_model(file, dataclasses.replace(spec, input_size=size), backend, threads)
-
-    return network_at
+def quiet(what: str, done: int, total: int) -> None:
+    """No progress is shown."""
 
 
-def parse_scales(text: str) -> tuple[float, ...]:
-    """`0.75,1,1.25` -> (0.75, 1.0, 1.25)."""
-    try:
-        scales = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        scales = ()
-    if not scales or not all(0.1 <= scale <= 10 for scale in scales):
-        raise ValueError(f"{text!r}: expected factors from 0.1 to 10 separated by commas, such as 0.75,1,1.25")
-    return scales
+def evaluated(
+    name: str,
+    estimates: Estimates,
+    labels: Labels,
+    pictures: str | Path,
+    boxes: str | Path = "gt",
+    measures: Measures | None = None,
+    progress: Progress = quiet,
+) -> tuple[dict[str, Any], Run]:
+    """The figures of a model called `name` on labelled pictures, and what it found; see `run` for boxes and pictures.
 
+    Writes the report that `measures` asks for. `prepared` makes the estimates of an estimator comparable with papers'.
+    """
+    measures = Measures() if measures is None else measures
+    outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
+    if len(estimates.spec.keypoints) == 0:
+        return measures.of_boxes(name, outcome.results, labels), outcome
+    against, lacking = comparable(labels, estimates, str(boxes))
+    figures = measures.of(name, outcome.results, against, lacking) | {"boxes": str(boxes)} | tests_of(estimates)
 
-def evaluate_models(
-    estimators: Mapping[str, Estimates],
-    annotations: Path,
-    images: Path,
-    measures: Measures,
-    *,
-    boxes: str = "gt",
-    out: Path | None = None,
-    as_json: bool = False,
-) -> int:
-    """Every model over the data set; prints the figures and returns how many pictures could not be read."""
-    detectors = [name for name, estimator in estimators.items() if len(estimator.spec.keypoints) == 0]
-    if detectors and measures != Measures():
-        raise ValueError(
-            f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
-            "--bootstrap and --report"
-        )
-    labels = read_labels(annotations)
-    rows: list[dict[str, Any]] = []
-    unreadable: dict[str, str] = {}
-    with Screen() as screen:
-        for name, estimator in estimators.items():
-            with screen.task(name, len(labels["images"])) as bar:
-                outcome = run(estimator, labels, images, boxes, progress=bar.progress)
-            unreadable |= outcome.unreadable
-            if name in detectors:
-                figures = measures.of_boxes(name, outcome.results, labels)
-            else:
-                against, lacking = comparable(labels, estimator, boxes)
-                figures = measures.of(name, outcome.results, against, lacking) | {"boxes": boxes} | tests_of(estimator)
-                if lacking:
-                    screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
-                if measures.report is not None:
-                    report = measures.reported(outcome.results, against, figures)
-                    if measures.spoiled:
-                        report["robustness"] = _robustness(
-                            screen,
-                            name,
-                            estimator,
-                            (labels, without_keypoints(against, lacking)),
-                            images,
-                            boxes,
-                            figures,
-                        )
-                    figures |= {"interval": report["interval"]} if "interval" in report else {}
-                    _write(measures.report, name, report)
-            rows.append(figures)
-            if as_json:
-                show_json(figures)
-        for name, reason in unreadable.items():
-            screen.complain(f"error: {name} was counted as without result: {reason}")
-    if out is not None:
-        with atomic_path(out) as temporary:
-            temporary.write_text(json.dumps(outcome.results), encoding="utf-8")
-    if not as_json:
-        _show(rows)
-    return len(unreadable)
+    def figures_of(spoiled: Estimates) -> dict[str, Any]:
+        kind = f"{name}, {getattr(spoiled, 'kind', '')}"
+        rows = run(spoiled, labels, pictures, boxes, progress=partial(progress, kind)).results
+        return _rounded(PROTOCOLS[figures["protocol"]](rows, without_keypoints(against, lacking)))
 
-
-def evaluate_results(predictions: Path, annotations: Path, measures: Measures, as_json: bool) -> None:
-    """A COCO results file against the labels."""
-    labels = read_labels(annotations)
     if measures.report is None:
-        figures = measures.of(predictions.stem, predictions, labels)
-    else:
-        rows = read_results(predictions, labels)
-        figures = measures.of(predictions.stem, rows, labels)
-        report = measures.reported(rows, labels, figures)
-        figures |= {"interval": report["interval"]} if "interval" in report else {}
-        _write(measures.report, predictions.stem, report)
-    if as_json:
-        show_json(figures)
-    else:
-        _show([figures])
+        return figures, outcome
+    report = measures.reported(outcome.results, against, figures)
+    if measures.spoiled:
+        report["robustness"] = robustness(estimates, figures_of, figures)
+    return figures | _written(measures.report, name, report), outcome
+
+
+def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> dict[str, Any]:
+    """The figures of a COCO results file, and its report where `measures` asks for one."""
+    name = predictions.stem
+    if measures.report is None:
+        return measures.of(name, predictions, labels)
+    rows = read_results(predictions, labels)
+    figures = measures.of(name, rows, labels)
+    return figures | _written(measures.report, name, measures.reported(rows, labels, figures))
 
 
 def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels, list[str]]:
@@ -236,33 +179,14 @@ def tests_of(estimator: Estimates) -> dict[str, Any]:
     return found
 
 
-def _robustness(
-    screen: Screen,
-    name: str,
-    estimator: Estimates,
-    labels: tuple[Labels, Labels],
-    images: Path,
-    boxes: str,
-    plain: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """labels: whom the model is shown, and what it is measured against."""
-    shown, against = labels
-
-    def figures_of(spoiled: Estimates) -> dict[str, Any]:
-        with screen.task(f"{name}, {getattr(spoiled, 'kind', '')}", len(shown["images"])) as bar:
-            rows = run(spoiled, shown, images, boxes, progress=bar.progress).results
-        return _rounded(PROTOCOLS[plain["protocol"]](rows, against))
-
-    return robustness(estimator, figures_of, plain)
-
-
-def _write(folder: Path, name: str, report: dict[str, Any]) -> None:
-    """MODEL.md and MODEL.json, the folder made where it is missing."""
+def _written(folder: Path, name: str, report: dict[str, Any]) -> dict[str, Any]:
+    """MODEL.md and MODEL.json, the folder made where it is missing; returns the report's interval, where it has one."""
     make_folder(folder)
     stem = file_stem(name)
     for suffix, text in ((".md", markdown(report)), (".json", json.dumps(report, indent=1, allow_nan=False) + "\n")):
         with atomic_path(folder / f"{stem}{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8")
+    return {"interval": report["interval"]} if "interval" in report else {}
 
 
 def file_stem(name: str) -> str:
@@ -279,19 +203,3 @@ def _protocol_of(labels: Labels, rows: str | Path | Sequence[Row]) -> str:
         return skeleton.name
     parted = any(field in rows[0] for field, _ in PARTS.values() if field != "keypoints")
     return "coco" if keypoints_in(rows) == len(COCO) and not parted else skeleton.name
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    extra = [
-        name
-        for name in ("APS", "AP_easy", "AP_medium", "AP_hard", *OF_KEYPOINTS)
-        if name in rows[0] and not isinstance(rows[0][name], dict)
-    ]
-    columns = [*COLUMNS[:-2], *extra, *COLUMNS[-2:]]
-    show_table(["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "-" if value == -1 else f"{value:.4f}"
-    return "-" if value is None else str(value)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st  # noqa: E402
 
 from edgepose.models.litepose import SIZES, WIDEST, Architecture, LitePose, Widths  # noqa: E402
 from edgepose.models.macs import macs_true  # noqa: E402
-from edgepose.train.evolution import Candidate, Evolution, evolve  # noqa: E402
-from edgepose.train.space import SIDES, Genes, Space, architecture, genes_of  # noqa: E402
+from edgepose.train.litepose.evolution import Candidate, Evolution, evolve  # noqa: E402
+from edgepose.train.litepose.space import SIDES, Genes, Space, architecture, genes_of  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

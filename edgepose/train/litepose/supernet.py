@@ -20,8 +20,8 @@ from edgepose.models.litepose import Architecture, LitePose
 from edgepose.models.supernet import cut, run_narrow, shape_of
 from edgepose.spec import ModelSpec
 from edgepose.train.depthwise import quicken
+from edgepose.train.litepose.space import Space
 from edgepose.train.loop import Normalize
-from edgepose.train.space import Space
 
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 

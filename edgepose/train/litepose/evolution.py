@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepose.models.litepose import Architecture
-from edgepose.train.space import Genes, Space, architecture, genes_of
+from edgepose.train.litepose.space import Genes, Space, architecture, genes_of
 
 TRIES = 100  # of a child that is to cost no more than the budget, before it is drawn from all that do
 

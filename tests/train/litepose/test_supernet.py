@@ -22,11 +22,11 @@ from edgepose.skeleton import COCO  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.associative_loss import associative_loss  # noqa: E402
+from edgepose.train.litepose.space import SIDES, Space  # noqa: E402
+from edgepose.train.litepose.supernet import Calibration, Sampled, at_any_size, recalibrate, resized_targets  # noqa: E402
 from edgepose.train.loop import Step, train  # noqa: E402
 from edgepose.train.options import BottomUp  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
-from edgepose.train.space import SIDES, Space  # noqa: E402
-from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate, resized_targets  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

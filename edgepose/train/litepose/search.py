@@ -1,4 +1,4 @@
-"""`edgepose search`: the best part of a trained super-net under a budget, as a checkpoint of its own."""
+"""The best part of a trained super-net under a budget, found by evolution, as a checkpoint of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 
 from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
-from edgepose.commands.screen import Screen, show_json, show_table
 from edgepose.data.whole import read_whole
 from edgepose.evaluate.pareto import Point, front
 from edgepose.media.files import atomic_path
@@ -22,13 +21,13 @@ from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.macs import macs_true, parameters
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
-from edgepose.train.evolution import Candidate, Evolution, evolve
+from edgepose.train.litepose.evolution import Candidate, Evolution, evolve
+from edgepose.train.litepose.space import Space
+from edgepose.train.litepose.supernet import Calibration, stand_alone
 from edgepose.train.options import BottomUp
 from edgepose.train.process import quicken_process, require_device, use_threads
 from edgepose.train.recipes import Recipe, to_dict
 from edgepose.train.run import Settings
-from edgepose.train.space import Space
-from edgepose.train.supernet import Calibration, stand_alone
 from edgepose.train.validation import validation
 
 Figures = dict[str, float]
@@ -54,11 +53,29 @@ class Plan:
                 f"expected a budget above 0 and 1 view or more to calibrate on, got {self.budget} and {self.calibrate}"
             )
         if not self.sets.val:
-            raise ValueError("a search compares figures: expected --val ANNOTATIONS.json:PICTURES")
+            raise ValueError("a search compares figures: expected a set to validate on in sets.val")
 
 
-def search(plan: Plan, threads: int | None, as_json: bool) -> None:
-    """Search, write OUT/search.json and the winner, and print what was found; a search that was stopped goes on."""
+@dataclass(frozen=True)
+class Generation:
+    """Networks that were looked at together, how many there were by then, and the best of those."""
+
+    number: int
+    candidates: list[Candidate]
+    looked_at: int
+    best: Candidate
+
+
+def search(
+    plan: Plan, threads: int | None = None, report: Callable[[Generation], None] = lambda generation: None
+) -> dict[str, Any]:
+    """Search, write search.json and the winner's checkpoint to the folder of `plan.sets`, and return what was found.
+
+    A search that was stopped goes on. It takes the settings of the whole process that make it quicker, as training
+    does.
+
+    report: called after every generation.
+    """
     require_device(plan.sets.device)
     quicken_process()
     use_threads(threads)
@@ -67,31 +84,21 @@ def search(plan: Plan, threads: int | None, as_json: bool) -> None:
     space.affordable(plan.budget)  # or nothing is begun
     out = plan.sets.out
     out.mkdir(parents=True, exist_ok=True)
-    total = plan.evolution.population * (plan.evolution.generations + 1)
     figures_of = Scores(out / "scores.jsonl", _conditions(plan)).remembering(parts.figures)
-    with Screen() as screen:
-        with screen.task("searching", total) as bar:
-            done: list[Candidate] = []
+    done: list[Candidate] = []
 
-            def record(generation: list[Candidate]) -> None:
-                done.extend(generation)
-                best = max(done, key=lambda c: c.score)
-                bar.update(len(done), f"best AP {best.score:.4f}")
-                number = len(done) // plan.evolution.population - 1
-                screen.complain(f"generation {number}/{plan.evolution.generations}  {_line(generation, best)}")
+    def record(generation: list[Candidate]) -> None:
+        done.extend(generation)
+        number = len(done) // plan.evolution.population - 1
+        report(Generation(number, generation, len(done), max(done, key=lambda c: c.score)))
 
-            generations = evolve(space, plan.budget, lambda a: figures_of(a)["AP"], plan.evolution, record)
-        winner = min((c for g in generations for c in g), key=lambda c: c.rank)
-        path = parts.write(winner, out)
-        result = _result(plan, generations, parts, winner, path, figures_of)
+    generations = evolve(space, plan.budget, lambda a: figures_of(a)["AP"], plan.evolution, record)
+    winner = min((c for g in generations for c in g), key=lambda c: c.rank)
+    path = parts.write(winner, out)
+    result = _result(plan, generations, parts, winner, path, figures_of)
     with atomic_path(out / "search.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if as_json:
-        show_json(result)
-        return
-    rows = [[row["model"], f"{row['macs'] / 1e9:.3f} G", f"{row['AP']:.4f}"] for row in result["front"]]
-    show_table(["best for its cost", "MACs", "AP"], rows)
-    print(f"wrote {path}; next: edgepose train {winner.architecture.name} init={path} data=...")
+    return result
 
 
 @dataclass(frozen=True)
@@ -182,18 +189,6 @@ class Scores:
             os.fsync(file.fileno())
 
 
-def parse_macs(text: str) -> float:
-    """`886M`, `1.2G` or a plain number -> multiply-accumulates."""
-    factor = {"K": 1e3, "M": 1e6, "G": 1e9}.get(text[-1:].upper(), 1.0)
-    try:
-        value = float(text if factor == 1 else text[:-1]) * factor
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{text!r}: expected multiply-accumulates, such as 886M or 1.2G")
-    return value
-
-
 def _conditions(plan: Plan) -> dict[str, Any]:
     """All that decides what figures an architecture has."""
     return {
@@ -203,11 +198,6 @@ def _conditions(plan: Plan) -> dict[str, Any]:
         "calibrate": plan.calibrate,
         "seed": plan.evolution.seed,
     }
-
-
-def _line(generation: list[Candidate], best: Candidate) -> str:
-    own = max(c.score for c in generation)
-    return f"AP {own:.4f}, mean {mean(c.score for c in generation):.4f}; best so far {best.score:.4f}"
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from edgepose.cli import app
 
 pytest.importorskip("torch")
-from edgepose.commands.pace import Pace
-from edgepose.commands.screen import Screen
-from edgepose.commands.train import Progress
+from edgepose.cli.screen import Screen
+from edgepose.cli.train import reporter
 from edgepose.data.memory import Budget
 from edgepose.train import checkpoint
 from edgepose.train.loop import Step
+from edgepose.train.progress import Pace, Progress
 
 pytestmark = pytest.mark.torch
 
@@ -54,10 +54,11 @@ def test_lines_on_stderr_without_a_terminal_and_none_beside_a_bar(
     now = [0.0]
     for bar in (False, True):
         monkeypatch.setattr(Screen, "shows_bars", bar)
-        with Screen() as screen, Progress(screen, 10, clock=lambda: now[0]) as progress:
+        with Screen() as screen:
+            report = reporter(screen, Progress(10, screen.complain, clock=lambda: now[0]))
             for i in range(1, 21):
                 now[0] += 0.5
-                progress.report(step(i))
+                report(step(i))
         out, told = capsys.readouterr()
         assert out == ""
         assert told == ("" if bar else "iteration 10/1000  epoch 1/10  square 1  16 images/s  0:08:15 left\n")
