@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from edgepose.commands.train import parse
 from edgepose.export import export_onnx, random_views
 from edgepose.media.files import atomic_path
 from edgepose.models.associative import associative_spec
@@ -34,6 +33,7 @@ from edgepose.train.process import quicken_process
 from edgepose.train.recipes import override
 from edgepose.train.run import training_sets
 from edgepose.train.validation import validation
+from edgepose.train.words import parse
 
 SMALL = Path(__file__).resolve().parents[1] / "training" / "recipes"
 VARIANTS = {

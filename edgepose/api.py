@@ -40,14 +40,18 @@ def train_model(
 
     Raises ValueError for a setting that is wrong, FileNotFoundError for data that is not there.
     """
-    from edgepose.commands.train import planned, trained
+    from edgepose.train import run
+    from edgepose.train.progress import Progress
+    from edgepose.train.words import planned
 
     listed = [data] if isinstance(data, (str, Path, tuple)) else data
     words = [f"data={','.join(_set_word(cast(DataSet, each)) for each in listed)}"]
     words += [] if out is None else [f"out={out}"]
     words += [] if val is None else [f"val={_set_word(val)}"]
     words += [f"{key}={_word(key, value)}" for key, value in settings.items()]
-    return trained(*planned(recipe, words)).checkpoint
+    chosen, own = planned(recipe, words)
+    lines = Progress(chosen.epochs, run.complain)
+    return run.train_model(chosen, own, report=lines.report, record=lines.record).checkpoint
 
 
 def evaluate_model(
@@ -75,21 +79,15 @@ def evaluate_model(
     Returns "model", "AP", "AP50", "AP75", "APM", "APL", "AR" (0 to 1), "images", "people" ...; and "unreadable", {file
     name: what is wrong with it}, of pictures that were counted as without result.
     """
-    from edgepose.commands.evaluate import Measures, comparable, prepared, tests_of
     from edgepose.evaluate.labels import read_labels
-    from edgepose.evaluate.run import run
+    from edgepose.evaluate.measures import Measures, evaluated, prepared
     from edgepose.runtime.estimator import Estimator
     from edgepose.runtime.load import load
 
     estimator = model if isinstance(model, Estimator) else load(model)
     name = estimator.spec.name if isinstance(model, Estimator) else str(model or "default")
-    estimates, measures, labels = prepared(estimator, flip_test), Measures(protocol), read_labels(annotations)
-    outcome = run(estimates, labels, pictures, boxes)
-    if len(estimator.skeleton) == 0:
-        figures = measures.of_boxes(name, outcome.results, labels)
-    else:
-        against, lacking = comparable(labels, estimates, str(boxes))
-        figures = measures.of(name, outcome.results, against, lacking) | {"boxes": str(boxes)} | tests_of(estimates)
+    estimates, labels = prepared(estimator, flip_test), read_labels(annotations)
+    figures, outcome = evaluated(name, estimates, labels, pictures, boxes, Measures(protocol))
     return figures | {"unreadable": outcome.unreadable}
 
 
@@ -111,9 +109,9 @@ def export_model(
 
     Returns the report: `path`, and how far results differ (`mean`, `largest`, pixels of the network's input).
     """
-    from edgepose.commands.train import exported
+    from edgepose.export import exported
 
-    return exported(Path(checkpoint), to, None if out is None else Path(out), half)
+    return exported(checkpoint, to, out, half)
 
 
 def _set_word(data: DataSet) -> str:

@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from edgepose.geometry import area, boxes_of, transform
-from edgepose.skeleton import COCO, Skeleton
+from edgepose.skeleton import BOX, COCO, Skeleton
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +44,12 @@ class Poses:
         """The result for a picture without people."""
         k = len(skeleton)
         return Poses(np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros((0, 4)), np.zeros(0), skeleton)
+
+    @staticmethod
+    def of_boxes(boxes: np.ndarray, scores: np.ndarray) -> Poses:
+        """People known by their boxes (N, 4) and scores (N,) alone, as a detector finds them."""
+        n = len(boxes)
+        return Poses(np.zeros((n, 0, 2)), np.zeros((n, 0)), boxes, scores, BOX)
 
     @staticmethod
     def concatenate(parts: Sequence[Poses]) -> Poses:
@@ -163,6 +169,13 @@ class Poses:
         raise KeyError(
             f"skeleton {self.skeleton.name!r} has no keypoint {name!r}{suggestion}, expected one of {list(names)}"
         )
+
+
+def confidence(scores: np.ndarray, threshold: float = 0.2) -> np.ndarray:
+    """(N, K) keypoint scores -> (N,) mean of those above `threshold`, 0 where none is (the published rescoring)."""
+    sure = scores > threshold
+    counts = sure.sum(-1)
+    return np.divide((scores * sure).sum(-1), counts, out=np.zeros(len(scores), np.float32), where=counts > 0)
 
 
 def _finite(values: np.ndarray, digits: int) -> np.ndarray:

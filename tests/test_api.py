@@ -183,12 +183,17 @@ def test_examples_of_training_and_export_run(folder: Path, monkeypatch: pytest.M
 @pytest.mark.torch
 def test_settings_of_training_are_words_of_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from edgepose.commands import train as command
     from edgepose.train.run import Trained
 
     monkeypatch.chdir(folder)
     seen: list[Any] = []
-    monkeypatch.setattr(command, "trained", lambda *given: (seen.extend(given), Trained(Path("x"), {}))[1])
+
+    def trained(*given: Any, **told: Any) -> Trained:
+        seen.extend(given)
+        told["record"]({"iteration": 4, "epoch": 1, "lr": 0.1})
+        return Trained(Path("x"), {})
+
+    monkeypatch.setattr("edgepose.train.run.train_model", trained)
     data = [("train.json", Path("pictures")), "train.json:.*3"]
     edgepose.train_model(
         "rtmpose-t", data, val="train.json:pictures", average=False, input_size=(96, 128), drops=(0.5, 0.75), lr=1e-4,

@@ -20,7 +20,6 @@ from tests.people import four_people
 from tests.train.test_detector import teacher_model, teacher_spec
 
 pytest.importorskip("torch")
-from edgepose.commands.train import parse, planned
 from edgepose.models import build
 from edgepose.train import checkpoint
 from edgepose.train.families import prepare
@@ -30,6 +29,7 @@ from edgepose.train.process import quicken_process
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.run import Settings, train_model, training_sets
 from edgepose.train.validation import validation
+from edgepose.train.words import parse, planned
 
 pytestmark = pytest.mark.torch
 

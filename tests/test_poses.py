@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgepose.geometry import crop_matrices, invert, mirror
-from edgepose.poses import Poses
+from edgepose.poses import Poses, confidence
 from edgepose.skeleton import BOX, COCO
 
 
@@ -176,3 +176,16 @@ def test_keypoint_boxes_follow_the_threshold() -> None:
     assert poses.keypoint_boxes(0.5).tolist() == [[1, 2, 5, 8]]
     assert poses.keypoint_boxes().tolist() == [[1, 2, 90, 90]]
     assert poses.keypoint_boxes(1.0).tolist() == [[0, 0, 0, 0]]
+
+
+def test_people_of_boxes_alone() -> None:
+    poses = Poses.of_boxes(np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), np.array([0.5, 0.25]))
+    assert poses.skeleton is BOX and poses.keypoints.shape == (2, 0, 2) and poses.scores.shape == (2, 0)
+    assert poses.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] and poses.person_scores.tolist() == [0.5, 0.25]
+    assert poses.ids is None and len(Poses.of_boxes(np.zeros((0, 4)), np.zeros(0))) == 0
+
+
+def test_confidence_is_the_mean_of_the_sure_ones() -> None:
+    scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.2, -3.0], [1.2, 0.1, 0.1]], np.float32)
+    assert np.allclose(confidence(scores), [0.7, 0, 1.2])
+    assert confidence(np.zeros((0, 17), np.float32)).shape == (0,)

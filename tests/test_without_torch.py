@@ -16,7 +16,7 @@ import pytest
 from edgepose.media.example import scaled_example
 from tests.evaluate.test_run import write_set
 from tests.processes import ctrl_c_works
-from tests.test_imports import COMMAND_LINE, LEFT, NEED_TORCH, PACKAGE, files, place
+from tests.test_imports import COMMAND_LINE, LEFT, PACKAGE, files, place
 from tests.tiny import write_tiny_model
 
 ROOT = PACKAGE.parent
@@ -69,7 +69,6 @@ def modules() -> list[str]:
         extra = EXTRAS.get(path.stem)
         if (
             place(path, PACKAGE) in LEFT + COMMAND_LINE
-            and shown.as_posix() not in NEED_TORCH
             and shown.as_posix() != "__main__.py"  # it runs the command line
             and (extra is None or find_spec(extra) is not None)
         ):
@@ -93,13 +92,13 @@ def test_every_left_module_imports() -> None:
     pytest.importorskip("fastapi")
     names = modules()
     assert {"edgepose.geometry", "edgepose.data.coco", "edgepose.synthetic.scene", "edgepose.evaluate.run",
-            "edgepose.serve.app", "edgepose.commands.models", "edgepose.cli.training"} < set(names)  # fmt: skip
+            "edgepose.serve.app", "edgepose.api", "edgepose.cli.models", "edgepose.cli.train"} < set(names)  # fmt: skip
     result = run(BLOCK + f"NAMES = {names!r}" + IMPORT)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == names
 
 
-@pytest.mark.parametrize("file", ["geometry.py", "data/coco.py", "evaluate/run.py", "commands/predict.py"])
+@pytest.mark.parametrize("file", ["geometry.py", "data/coco.py", "evaluate/run.py", "cli/predict.py"])
 def test_a_planted_import_is_noticed(tmp_path: Path, file: str) -> None:
     shutil.copytree(ROOT / "edgepose", tmp_path / "edgepose", ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
     with (tmp_path / "edgepose" / file).open("a", encoding="utf-8") as planted:
@@ -154,9 +153,9 @@ def test_verbs_that_need_no_torch_run(tmp_path: Path) -> None:
     )
     *others, (_, _, report) = found
     assert len(others) == 11 and [(words, output) for words, status, output in others if status] == []
-    broken = [check["what"] for check in json.loads(report)["checks"] if check["ok"] is False]
-    assert set(broken) <= {"extra train"}, "installed and blocked here; nothing else is broken"
     assert "edgepose train rtmpose-s" in found[8][2], "recipes are listed too"
+    broken = [check["found"] for check in json.loads(report)["checks"] if check["ok"] is False]
+    assert all("is blocked by the test" in found for found in broken), "of the extra, where it is installed"
 
 
 @pytest.mark.parametrize(

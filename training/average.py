@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgepose.commands.train import parse
 from edgepose.train import checkpoint
 from edgepose.train.families import prepare, recipe_of
 from edgepose.train.loop import Normalize
+from edgepose.train.words import parse
 
 BATCH, VIEWS = 64, 4096
 

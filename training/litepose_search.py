@@ -17,15 +17,15 @@ from typing import Any
 
 from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
-from edgepose.commands.train import parse
 from edgepose.data.whole import read_whole
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import Architecture, LitePose
 from edgepose.models.supernet import by_importance, cut
 from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
-from edgepose.train.supernet import Calibration, stand_alone
+from edgepose.train.litepose.supernet import Calibration, stand_alone
 from edgepose.train.validation import validation
+from edgepose.train.words import parse
 
 PICTURES = (1, 1100, 2372, 3543, 4664, 5785, 6969, 8150)  # all twelve joints, eyes and nose of one person are labelled
 

@@ -1,4 +1,4 @@
-"""The command line: one command per verb. Each imports what it needs when it is called, so that `--help` is quick."""
+"""The command line: one file per verb. Each imports what it needs when it is called, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ from typing import Annotated
 
 import typer
 
-from edgepose.cli import machine, measuring, running, training
+from edgepose.cli import (
+    bench,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    macs,
+    models,
+    predict,
+    search,
+    serve,
+    track,
+    train,
+)
 from edgepose.cli.data import data_app
 from edgepose.cli.errors import Commands
 
 COMMANDS = (  # in the order of `edgepose --help`
-    running.predict, running.track, running.demo, training.train, training.search, training.export, measuring.evaluate,
-    measuring.bench, measuring.compare, running.serve, machine.models, measuring.macs, machine.doctor,
+    predict.predict, track.track, demo.demo, train.train, search.search, export.export, evaluate.evaluate,
+    bench.bench, compare.compare, serve.serve, models.models, macs.macs, doctor.doctor,
 )  # fmt: skip
 
 app = typer.Typer(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from edgepose.cli.options import Json, Move
+from edgepose.cli.screen import Screen, show, show_json
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
 
@@ -37,9 +40,32 @@ def check(
         raise typer.BadParameter(f"given {len(images)} times for {len(paths)} files", param_hint="--images")
     given = images or []
     sources = [given[min(i, len(given) - 1)] if given else None for i in range(len(paths))]
-    from edgepose.commands.data import check_files
+    from edgepose.data.check import check as checked
+    from edgepose.data.check import overlap
+    from edgepose.data.sheet import contact_sheet
+    from edgepose.media.images import write_image
 
-    if check_files(paths, sources, sheet, as_json):
+    reports = []
+    for path, source in zip(paths, sources, strict=True):
+        with Screen() as screen, screen.task(f"pictures of {path.name}", None) as task:
+            reports.append(checked(path, source, task.progress))
+    shared = overlap(reports)
+    for report in reports:
+        if as_json:
+            show_json(report.as_dict() | {"shared_pictures": shared})
+        else:
+            for line in _describe(report.as_dict()):
+                typer.echo(line)
+    if shared and not as_json:
+        typer.echo(f"listed in more than one file: {_some(shared)}")
+    if sheet is not None:
+        for report in reports:
+            several = len(reports) > 1
+            target = sheet.with_name(f"{sheet.stem}_{Path(report.path).stem}{sheet.suffix}") if several else sheet
+            write_image(target, contact_sheet(report))
+            if not as_json:
+                typer.echo(f"wrote {target}")
+    if any(report.harmful for report in reports):
         raise typer.Exit(1)
 
 
@@ -53,9 +79,17 @@ def single_person(
 
     A picture stays when its only annotation is a person with labelled keypoints, and no crowd.
     """
-    from edgepose.commands.data import keep_single
+    from edgepose.data.columns import load_json
+    from edgepose.data.single import single_person as alone
+    from edgepose.media.files import atomic_path
 
-    keep_single(source, target, as_json)
+    content = load_json(source, outlines=True)
+    kept = alone(content, source)
+    with atomic_path(target) as temporary:
+        temporary.write_text(json.dumps(kept), encoding="utf-8")
+    count, total = len(kept["images"]), len(content["images"])
+    sentence = f"wrote {target}: {count} of {total} pictures have one person alone"
+    show({"path": str(target), "images": count, "of": total}, sentence, as_json)
 
 
 @data_app.command()
@@ -91,15 +125,50 @@ def synthesize(
 
     Writes OUT/annotations.json and OUT/pictures, or with --video OUT/video.mp4 and OUT/truth.jsonl. Needs no network.
     """
-    from edgepose.commands import synthesize as command
-
-    if video:
-        command.synthesize_video(
-            out, 10 if people is None else people, 12.0 if seconds is None else seconds, fps or 30.0, seed, size,
-            None if move is None else move.value, backgrounds, as_json,
-        )  # fmt: skip
-        return
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
-        if value is not None:
+        if value is not None and not video:
             raise typer.BadParameter("it belongs to a video: add --video", param_hint=option)
-    command.synthesize_people(out, 1000 if people is None else people, seed, size, backgrounds, as_json)
+    from edgepose.synthetic.places import read_backgrounds
+    from edgepose.synthetic.write import write_people, write_video
+
+    seconds, fps = 12.0 if seconds is None else seconds, fps or 30.0
+    count = people if people is not None else 10 if video else 1000
+    pictures = read_backgrounds(backgrounds) if backgrounds else ()
+    with Screen() as screen:
+        if video:
+            with screen.task("filming", round(seconds * fps)) as task:
+                made = write_video(out, count, seconds, fps, seed, size or (1280, 720), move, pictures, task.update)
+        else:
+            with screen.task("drawing", count) as task:
+                made = write_people(out, count, seed, size or (288, 384), pictures, task.update)
+    if video:
+        files = {"video": str(out / "video.mp4"), "truth": str(out / "truth.jsonl")}
+        sentence = f"{made['people']} people in {made['frames']} frames: {files['video']}, {files['truth']}"
+    else:
+        files = {"data": f"{out / 'annotations.json'}:{out / 'pictures'}"}
+        sentence = f"{made['people']} people on {made['pictures']} pictures; train with data={files['data']}"
+    show({"out": str(out), **files, "seed": seed, **made}, sentence, as_json)
+
+
+def _describe(report: dict[str, Any]) -> list[str]:
+    """A report (`Report.as_dict`) in lines for people."""
+    from edgepose.data.check import KINDS
+
+    lines = [
+        f"{report['path']}: {report['format']} form, {report['skeleton']}, {report['images']} pictures, "
+        f"{report['people']} people, {report['unlabelled']} more without keypoints, {report['crowds']} crowds"
+    ]
+    total = max(report["people"], 1)
+    names = list(report["keypoints"].items())
+    for name, counts in names[:30]:
+        share = 100 * (counts["seen"] + counts["hidden"]) / total
+        lines.append(f"  {name:<18} {counts['seen']:>8} seen {counts['hidden']:>8} hidden  {share:5.1f} %")
+    if len(names) > 30:
+        lines.append(f"  ... and {len(names) - 30} more keypoints (--json has all)")
+    lines += [f"  {words}: {_some(report['found'][kind])}" for kind, words in KINDS.items() if report["found"][kind]]
+    return lines
+
+
+def _some(entries: Sequence[Any], shown: int = 5) -> str:
+    listed = ", ".join(" = ".join(map(str, e)) if isinstance(e, list) else str(e) for e in entries[:shown])
+    return f"{len(entries)} ({listed}{', ...' if len(entries) > shown else ''})"

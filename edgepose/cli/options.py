@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,65 +11,14 @@ if TYPE_CHECKING:
     from edgepose.runtime.estimator import Estimator
 
 
-class Format(str, Enum):
-    """Formats of result files; `edgepose.media.results.FORMATS` writes them."""
-
-    jsonl = "jsonl"
-    coco = "coco"
-    csv = "csv"
-    openpose = "openpose"
-
-
-class Preset(str, Enum):
-    """Presets of `edgepose.runtime.tracker.smoothing`."""
-
-    steady = "steady"
-    default = "default"
-    quick = "quick"
-
-
-class Backend(str, Enum):
-    """What runs the networks."""
-
-    onnxruntime = "onnxruntime"
-    openvino = "openvino"
-    ncnn = "ncnn"
-
-
-class Target(str, Enum):
-    """What `edgepose export` writes; `edgepose.commands.train.ENDINGS`."""
-
-    onnx = "onnx"
-    openvino = "openvino"
-    ncnn = "ncnn"
-
-
-class Protocol(str, Enum):
-    """Of `edgepose.evaluate.coco.PROTOCOLS`."""
-
-    coco = "coco"
-    crowdpose = "crowdpose"
-    wholebody = "wholebody"
-
-
-class Size(str, Enum):
-    """Of `edgepose.evaluate.keypoints.SIZES`."""
-
-    torso = "torso"
-    trunk = "trunk"
-    box = "box"
-    head = "head"
-
-
-class Move(str, Enum):
-    """Of `edgepose.synthetic.camera.MOVES`."""
-
-    static = "static"
-    pan = "pan"
-    zoom = "zoom"
-    track = "track"
-    orbit = "orbit"
-    handheld = "handheld"
+# The same words as the types and tables of the library, which take long to import.
+Format = Literal["jsonl", "coco", "csv", "openpose"]  # media.results.FORMATS
+Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
+Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
+Target = Literal["onnx", "openvino", "ncnn"]  # export.ENDINGS
+Protocol = Literal["coco", "crowdpose", "wholebody"]  # evaluate.coco.PROTOCOLS
+Size = Literal["torso", "trunk", "box", "head"]  # evaluate.keypoints.SIZES
+Move = Literal["static", "pan", "zoom", "track", "orbit", "handheld"]  # synthetic.camera.MOVES
 
 
 def _device(value: str) -> str:
@@ -105,4 +54,11 @@ def load_estimator(model: str | None, detector: str, backend: Backend | None, th
     """`edgepose.load` with the words of the command line, which are its own."""
     from edgepose.runtime.load import load
 
-    return load(model, detector=detector, backend=None if backend is None else backend.value, threads=threads)
+    return load(model, detector=detector, backend=backend, threads=threads)
+
+
+def require_folder(out: Path | None, kind: Format | None, overlay: bool) -> None:
+    """Refuse, as wrong use, an option that writes files without the folder to write to."""
+    if out is None and (overlay or kind is not None):
+        option = "--overlay" if overlay else "--format"
+        raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)

@@ -75,11 +75,11 @@ class Boxes:
         if self.format != "detections":
             keep = nms(boxes, scores, self.iou)[: self.limit]
             boxes, scores = boxes[keep], scores[keep]
-        return self._people(boxes, scores)
+        return Poses.of_boxes(boxes, scores)
 
     def everywhere(self, outputs: list[np.ndarray]) -> Poses:
         """What every cell says, by level, row and column, nothing suppressed (of `detections`, every row)."""
-        return self._people(*self._candidates(outputs, every=True))
+        return Poses.of_boxes(*self._candidates(outputs, every=True))
 
     def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Distances of box corners in pixels, differences of scores; see `Codec.apart`."""
@@ -88,10 +88,6 @@ class Boxes:
     def at_least(self, score: float) -> Boxes:
         """The same with a threshold that is not below `score`."""
         return replace(self, score=max(self.score, min(score, HIGHEST)))
-
-    def _people(self, boxes: np.ndarray, scores: np.ndarray) -> Poses:
-        n = len(boxes)
-        return Poses(np.zeros((n, 0, 2)), np.zeros((n, 0)), boxes, scores, self.skeleton)
 
     def _candidates(self, outputs: list[np.ndarray], every: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (N, 4) and scores (N,) of the person class, above the threshold or `every` one, before suppression."""

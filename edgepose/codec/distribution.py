@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepose.codec.comparison import people_apart
-from edgepose.codec.simcc import confidence
-from edgepose.poses import Poses
+from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, Skeleton
 
 REACH = 2  # cells on each side of the peak that are averaged

@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 
 from edgepose.codec.comparison import people_apart
-from edgepose.codec.simcc import confidence
-from edgepose.poses import Poses
+from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, Skeleton
 
 Kind = Literal["msra", "dark", "udp"]

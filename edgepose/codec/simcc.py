@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edgepose.codec.comparison import people_apart
-from edgepose.poses import Poses
+from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, Skeleton
 
 
@@ -126,10 +126,3 @@ def taylor_step(peaks: np.ndarray, outputs: np.ndarray, sigma: float) -> np.ndar
     slope = (near[3] - near[1]) / 2
     bend = (near[4] - 2 * near[2] + near[0]) / 4 + 1e-9
     return -slope / bend
-
-
-def confidence(scores: np.ndarray, threshold: float = 0.2) -> np.ndarray:
-    """(N, K) keypoint scores -> (N,) mean of those above `threshold`, 0 where none is (the published rescoring)."""
-    sure = scores > threshold
-    counts = sure.sum(-1)
-    return np.divide((scores * sure).sum(-1), counts, out=np.zeros(len(scores), np.float32), where=counts > 0)

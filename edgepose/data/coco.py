@@ -77,7 +77,7 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
         path,
         skeleton,
         points,
-        numbers(rows, "bbox", 4, path) if boxed else centerd_boxes(rows, path),
+        numbers(rows, "bbox", 4, path) if boxed else centered_boxes(rows, path),
         np.array([index[row["image_id"]] for row in rows], np.int64),
         names,
         stated_sizes(images),
@@ -88,7 +88,7 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
     ).people(pictures, problems)
 
 
-def centerd_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
+def centered_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
     """(N, 4) x, y, w, h from MPII's `center` (counted from 1) and `scale` (height / 200): squares, moved down a little.
 
     As the published loaders do; they add the padding of 1.25 to it, and so does ours when it crops.

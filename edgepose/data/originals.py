@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.coco import centerd_boxes, stated_sizes
+from edgepose.data.coco import centered_boxes, stated_sizes
 from edgepose.data.columns import Columns, Problems, Row, load_json, numbers, rows_of, texts
 from edgepose.data.people import People
 from edgepose.skeleton import AIC, COCO19, LSP, MPII, SYNONYMS
@@ -92,7 +92,7 @@ def of_mpii(
         elif heads is not None:
             raise ValueError(f"{heads} has head boxes of {len(found)} people, {path} has {len(rows)}")
     picture = np.array([index[name] for name in every], np.int64)
-    boxes = centerd_boxes(rows, path)
+    boxes = centered_boxes(rows, path)
     return Columns(path, MPII, points, boxes, picture, names, clip=False, more=more).people(pictures, problems)
 
 

@@ -6,8 +6,8 @@ averaged over sizes and mirror images, tags are those of scale 1.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative, aggregate
 from edgepose.geometry import area, clip_boxes, middle_matrix, whole_size
 from edgepose.poses import Poses
+from edgepose.runtime.load import Backend, find, open_model
 from edgepose.runtime.network import Network
 from edgepose.runtime.views import Views, back
 from edgepose.spec import ModelSpec
@@ -56,7 +57,7 @@ class MultiScale:
         picture = (image.shape[1], image.shape[0])
         sizes = {scale: self._size(picture, scale) for scale in self.scales}
         passes = [(scale, self._passes(image, size)) for scale, size in sizes.items()]
-        codec = dataclasses.replace(self._codec, input_size=sizes[1.0])
+        codec = replace(self._codec, input_size=sizes[1.0])
         heat, tags = aggregate(passes, self.spec.keypoints.flip.tolist(), sizes[1.0] if codec.project else None)
         poses = codec.decode_maps(heat, tags)
         matrix = middle_matrix(picture, sizes[1.0])
@@ -109,3 +110,15 @@ def at_size(model: Path, spec: ModelSpec, size: Size) -> bytes:
     graph.output.extend(maps)
     del graph_of.metadata_props[:]
     return bytes(graph_of.SerializeToString())
+
+
+def network_of_sizes(
+    model: str, spec: ModelSpec, backend: Backend | None, threads: int | None
+) -> Callable[[Size], Network]:
+    """The file of a model, by name or path, as a network for any input size (w, h)."""
+
+    def network_at(size: Size) -> Network:
+        file = at_size(find(model)[0], spec, size)
+        return open_model(file, replace(spec, input_size=size), backend, threads)
+
+    return network_at

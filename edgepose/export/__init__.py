@@ -20,10 +20,16 @@ from edgepose.models.deployed import Deployed, TorchNetwork, deployed_spec
 from edgepose.runtime.network import Network
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
+from edgepose.train.checkpoint import network_of
 
 OPSET = 18
 TOLERANCE = 0.1  # mean distance of decoded keypoints, peaks or box corners, in pixels of the network's input
 SCORE_TOLERANCE = 0.01  # mean difference of their scores
+ENDINGS: dict[str, tuple[str, ...]] = {  # of the files of a format, the one that is opened first
+    "onnx": (".onnx",),
+    "openvino": (".xml", ".bin"),
+    "ncnn": (".ncnn.param", ".ncnn.bin", ".ncnn.json"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,22 @@ class Report:
     mean: float
     largest: float
     scores: float  # mean difference of scores
+
+
+def exported(checkpoint: str | Path, to: str = "onnx", out: str | Path | None = None, half: bool = False) -> Report:
+    """Write the network of a checkpoint in another format, if it then gives the same results.
+
+    out: None: beside the checkpoint, with the name of the network. Raises ValueError as `export_onnx` does.
+    """
+    if to not in ENDINGS:
+        raise ValueError(f"cannot export to {to!r}: expected {', '.join(ENDINGS)}")
+    from edgepose.export.ncnn import export_ncnn
+    from edgepose.export.openvino import export_openvino
+
+    spec, network = network_of(checkpoint)
+    target = Path(checkpoint).with_name(spec.name + ENDINGS[to][0]) if out is None else Path(out)
+    write = {"onnx": export_onnx, "openvino": export_openvino, "ncnn": export_ncnn}[to]
+    return write(spec, network, target, half=half)
 
 
 def export_onnx(

@@ -31,11 +31,11 @@ class Planes(nn.Module):
     def __init__(self, deployed: Deployed) -> None:
         super().__init__()
         self.network, self.mean = deployed.network, deployed.mean
-        self.centerd = bool(deployed.mean.any())
+        self.centered = bool(deployed.mean.any())
 
     def forward(self, planes: Tensor) -> tuple[Tensor, ...]:
         """The network's own outputs."""
-        return tuple(self.network(planes - self.mean if self.centerd else planes))
+        return tuple(self.network(planes - self.mean if self.centered else planes))
 
 
 def export_ncnn(

@@ -133,7 +133,9 @@ def read_live(
                         joined, attempt, wait = True, 0, FIRST_WAIT
                         start = start if count else last
                         height, width = frame.image.shape[:2]
-                        report(_event("connected", feed, f"connected, {width} x {height}", width=width, height=height))
+                        report(
+                            event_of(feed, "connected", f"connected, {width} x {height}", width=width, height=height)
+                        )
                     stamped = replace(frame, time=last - start, index=count, pts=None, time_base=None)
                     count += 1
                     if not put(Arrival(stamped, last)) or stop.is_set():
@@ -143,7 +145,7 @@ def read_live(
             if not reconnect or not (count or feed.patient):
                 raise
         if joined:
-            report(_event("disconnected", feed, f"disconnected, {reason}", frames=count))
+            report(event_of(feed, "disconnected", f"disconnected, {reason}", frames=count))
         if not reconnect:
             if not count:
                 raise ConnectionError(f"{feed.name} {reason}: expected frames, got none; check the source")
@@ -151,16 +153,17 @@ def read_live(
         attempt += 1
         away = clock() - last
         if give_up is not None and away + wait > give_up:
-            report(_event("gave up", feed, f"gave up after {away:.0f} s without a frame: {reason}", frames=count))
+            report(event_of(feed, "gave up", f"gave up after {away:.0f} s without a frame: {reason}", frames=count))
             raise ConnectionError(f"{feed.name}: gave up after {away:.0f} s without a frame: {reason}")
         message = f"trying again in {wait:.1f} s, attempt {attempt}" + ("" if joined else f": {reason}")
-        report(_event("reconnecting", feed, message, attempt=attempt, wait=round(wait, 3)))
+        report(event_of(feed, "reconnecting", message, attempt=attempt, wait=round(wait, 3)))
         if pause(wait):
             return
         wait = min(wait * WAIT_FACTOR, LONGEST_WAIT)
 
 
-def _event(kind: EventKind, feed: Feed, message: str, **facts: Any) -> Event:
+def event_of(feed: Feed, kind: EventKind, message: str, **facts: Any) -> Event:
+    """What happened to a feed just now; the message begins with its name."""
     return Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts)
 
 

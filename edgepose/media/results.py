@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, TextIO, get_args
@@ -58,9 +58,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "time": None if result.time is None else round(result.time, 6),
         "width": result.width,
         "height": result.height,
-        "people": [
-            person | mark for person, mark in zip(result.poses.to_dict()["people"], _marks(result), strict=True)
-        ],
+        "people": _people(result),
     }
 
 
@@ -141,13 +139,14 @@ class CocoResults(_TextFile):
     def write(self, result: Result) -> None:
         """Add the people of one frame."""
         image_id = self._image_id(result)
-        for (_, score, (x1, y1, x2, y2), keypoints), mark in zip(_people(result.poses), _marks(result), strict=True):
-            entry: dict[str, Any] = {"image_id": image_id, "category_id": 1, "score": score}
-            if keypoints:
-                entry["keypoints"] = [number for keypoint in keypoints for number in keypoint]
+        for person in _people(result):
+            entry: dict[str, Any] = {"image_id": image_id, "category_id": 1, "score": person["score"]}
+            if person["keypoints"]:
+                entry["keypoints"] = list(chain(*person["keypoints"]))
             else:
+                x1, y1, x2, y2 = person["box"]
                 entry["bbox"] = [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)]
-            self._file.write(f"{self._separator}\n{json.dumps(entry | mark, allow_nan=False)}")
+            self._file.write(f"{self._separator}\n{json.dumps(entry | _mark(person), allow_nan=False)}")
             self._separator = ","
 
     def _image_id(self, result: Result) -> int:
@@ -195,11 +194,10 @@ class Csv(_TextFile):
             )
         time = "" if result.time is None else round(result.time, 6)
         frame = (result.source, result.frame, time, result.width, result.height)
-        people = zip(_people(result.poses), _marks(result), strict=True)
-        for person, ((identity, score, box, keypoints), mark) in enumerate(people):
-            numbers = [number for keypoint in keypoints for number in keypoint]
-            number = "" if identity is None else identity
-            self._rows.writerow((*frame, person, number, score, *box, *numbers, int(self.LAST in mark)))
+        for i, person in enumerate(_people(result)):
+            identity = "" if person["id"] is None else person["id"]
+            numbers = chain(person["box"], *person["keypoints"])
+            self._rows.writerow((*frame, i, identity, person["score"], *numbers, int(self.LAST in person)))
 
 
 class OpenPose:
@@ -225,10 +223,7 @@ class OpenPose:
     def write(self, result: Result) -> None:
         """Add one file."""
         name = unique_name(Path(result.source).stem or "source", result.source, self._names)
-        people = [
-            _openpose_person(result.poses.skeleton, *person) | mark
-            for person, mark in zip(_people(result.poses), _marks(result), strict=True)
-        ]
+        people = [_openpose_person(result.poses.skeleton, person) | _mark(person) for person in _people(result)]
         with atomic_path(self.folder / f"{name}_{result.frame:012d}_keypoints.json") as temporary:
             text = json.dumps({"version": 1.3, "people": people}, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -262,17 +257,16 @@ def unique_name(name: str, source: str, taken: dict[str, str]) -> str:
     return candidate
 
 
-def _people(poses: Poses) -> Iterator[tuple[int | None, float, list[float], list[list[float]]]]:
-    """Identity, score, box and keypoints (x, y, score) of each person as plain finite numbers."""
-    for person in poses.to_dict()["people"]:
-        yield person["id"], person["score"], person["box"], person["keypoints"]
+def _people(result: Result) -> list[dict[str, Any]]:
+    """Each person as plain finite numbers (`Poses.to_dict`), with a mark on who is guessed."""
+    people = result.poses.to_dict()["people"]
+    guessed = [False] * len(people) if result.guessed is None else result.guessed.tolist()
+    return [person | ({"guessed": True} if mark else {}) for person, mark in zip(people, guessed, strict=True)]
 
 
-def _marks(result: Result) -> list[dict[str, bool]]:
-    """What the JSON object of each person says besides: who is guessed."""
-    if result.guessed is None:
-        return [{}] * len(result.poses)
-    return [{"guessed": True} if guessed else {} for guessed in result.guessed.tolist()]
+def _mark(person: dict[str, Any]) -> dict[str, bool]:
+    """The mark alone, for formats that say the rest their own way."""
+    return {"guessed": True} if "guessed" in person else {}
 
 
 # OpenPose's BODY_25 in our names; a pair is the middle of two keypoints.
@@ -284,10 +278,8 @@ BODY_25: tuple[str | tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-def _openpose_person(
-    skeleton: Skeleton, identity: int | None, score: float, box: list[float], keypoints: list[list[float]]
-) -> dict[str, Any]:
-    by_name = dict(zip(skeleton.names, keypoints, strict=True))
+def _openpose_person(skeleton: Skeleton, person: dict[str, Any]) -> dict[str, Any]:
+    by_name = dict(zip(skeleton.names, person["keypoints"], strict=True))
     body: list[float] = []
     for name in BODY_25:
         a, b = [by_name.get(n, [0.0, 0.0, 0.0]) for n in ((name, name) if isinstance(name, str) else name)]
@@ -295,7 +287,7 @@ def _openpose_person(
         middle = [round((a[0] + b[0]) / 2, 2), round((a[1] + b[1]) / 2, 2), certain]
         body += middle if certain > 0 else [0.0, 0.0, 0.0]
     return {
-        "person_id": [-1 if identity is None else identity],
+        "person_id": [-1 if person["id"] is None else person["id"]],
         "pose_keypoints_2d": body,
         "face_keypoints_2d": _named(by_name, "face_", 2),
         "hand_left_keypoints_2d": _named(by_name, "left_hand_", 0),

@@ -18,7 +18,7 @@ from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
 from edgepose.runtime.views import Views, back, forth
-from edgepose.skeleton import BOX, Skeleton
+from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
 
 Detector = Callable[[np.ndarray], Poses]
@@ -111,7 +111,7 @@ class Estimator:
     @property
     def skeleton(self) -> Skeleton:
         """What the keypoints of the result are; `skeleton.BOX` for a detector."""
-        return self.spec.keypoints
+        return self.codec.skeleton
 
     def __call__(
         self,
@@ -152,7 +152,7 @@ class Estimator:
     def detect(self, image: np.ndarray) -> Poses:
         """Where the people of a picture are, for networks that look at one person at a time: boxes, no keypoints."""
         if self.detector is None:
-            return _boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
+            return Poses.of_boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
         found = self.detector(image)
         if not isinstance(found, Poses):
             raise TypeError(
@@ -280,7 +280,7 @@ def _given(boxes: ArrayLike, scores: ArrayLike | None, spec: ModelSpec) -> Poses
     sure = np.ones(len(rows)) if scores is None else np.asarray(scores, np.float32)
     if sure.shape != (len(rows),):
         raise ValueError(f"{spec.name}: expected one score per box ({len(rows)}), got shape {sure.shape}")
-    return _boxes(rows, sure)
+    return Poses.of_boxes(rows, sure)
 
 
 def _scaled(boxes: np.ndarray, scale: float) -> np.ndarray:
@@ -300,11 +300,6 @@ def _averaged(
     total = weights.sum(axis=0)
     weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / len(views))
     return (keypoints * weights[..., None]).sum(axis=0), scores.mean(axis=0), sure.mean(axis=0)
-
-
-def _boxes(boxes: np.ndarray, scores: np.ndarray) -> Poses:
-    n = len(boxes)
-    return Poses(np.zeros((n, 0, 2)), np.zeros((n, 0)), boxes, scores, BOX)
 
 
 def _even(total: int, most: int) -> Iterator[slice]:

@@ -21,18 +21,14 @@ DEFAULT_DETECTOR = "default-detector"
 DUPLICATE_OKS = 0.5
 Backend = Literal["onnxruntime", "openvino", "ncnn"]
 Device = Literal["cpu", "auto"]
-BACKENDS: dict[
-    Backend, tuple[str, str]
-] = {  # module and class of the session; what is not onnxruntime is an extra of the same name
+# Module and class of the session; what is not onnxruntime is an extra of the same name.
+BACKENDS: dict[Backend, tuple[str, str]] = {
     "onnxruntime": ("edgepose.runtime.session", "Session"),
     "openvino": ("edgepose.runtime.session_openvino", "OpenVinoSession"),
     "ncnn": ("edgepose.runtime.session_ncnn", "NcnnSession"),
 }
-SUFFIXES: dict[str, Backend] = {
-    ".onnx": "onnxruntime",
-    ".xml": "openvino",
-    ".param": "ncnn",
-}  # what runs a file unless it is said
+# What runs a file unless it is said.
+SUFFIXES: dict[str, Backend] = {".onnx": "onnxruntime", ".xml": "openvino", ".param": "ncnn"}
 
 
 def load(

@@ -15,19 +15,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from edgepose.media.images import read_image
-from edgepose.media.lanes import End, Lanes
-from edgepose.media.live import READ_TIMEOUT, Arrival, Event, EventKind, Feed, feed_of, read_live, read_recorded
+from edgepose.media.live import (
+    READ_TIMEOUT,
+    Arrival,
+    Event,
+    EventKind,
+    Feed,
+    event_of,
+    feed_of,
+    read_live,
+    read_recorded,
+)
 from edgepose.media.sources import Source, expand
 from edgepose.media.video import Frame
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
-from edgepose.runtime.follow.schedule import Every, Schedule
+from edgepose.runtime.follow.timing import BudgetReport, Every, Schedule
 from edgepose.runtime.load import Backend, Device, load
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import PresetName, Smoother
@@ -35,6 +44,7 @@ from edgepose.runtime.tracker.smoothing import PresetName, Smoother
 RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
 DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped
 LINGER = 0.3  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -189,7 +199,8 @@ class _Run:
         give_up: float | None,
     ) -> None:
         self.feeds, self.followers = feeds, list[Follower]()
-        self._on_event, self._asked_to_stop = on_event, stop
+        self._tell: Callable[[Event], None] = on_event or (lambda _: None)
+        self._asked_to_stop = stop
         self._reconnect, self._give_up = reconnect, give_up
         self._ended = threading.Event()
         newest = [feed.live for feed in feeds]
@@ -223,8 +234,8 @@ class _Run:
                     open_lanes.remove(lane)
                     if item.error is not None:
                         errors.append(item.error)
-                    if item.error is not None and len(self.feeds) > 1:
-                        self._tell_now(lane, "failed", str(item.error))
+                        if len(self.feeds) > 1:
+                            self._tell_now(lane, "failed", str(item.error))
             self._close(threads)
             while self._events:
                 self._tell(self._events.popleft())
@@ -235,13 +246,9 @@ class _Run:
         finally:
             self._close(threads)
 
-    def reporter(self, feed: Feed) -> Callable[[EventKind, str, dict[str, Any]], None]:
+    def reporter(self, feed: Feed) -> BudgetReport:
         """How the follower of a feed reports."""
-
-        def report(kind: EventKind, message: str, facts: dict[str, Any]) -> None:
-            self._events.append(Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts))
-
-        return report
+        return lambda kind, message, facts: self._events.append(event_of(feed, kind, message, **facts))
 
     def _reader(self, lane: int) -> None:
         feed = self.feeds[lane]
@@ -297,13 +304,8 @@ class _Run:
             captured=arrival.captured,
         )
 
-    def _tell(self, event: Event) -> None:
-        if self._on_event is not None:
-            self._on_event(event)
-
     def _tell_now(self, lane: int, kind: EventKind, message: str, **facts: Any) -> None:
-        name = self.feeds[lane].name
-        self._tell(Event(kind, name, f"{name}: {message}", time.monotonic(), facts))
+        self._tell(event_of(self.feeds[lane], kind, message, **facts))
 
     def _dropped(self, lane: int) -> int:
         return self._read.dropped[lane] + self._done.dropped[lane]
@@ -334,3 +336,81 @@ class _Run:
         for thread in threads:
             with suppress(RuntimeError):  # one that never started
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+@dataclass(frozen=True)
+class End:
+    """The last item of a lane, and what ended it."""
+
+    error: BaseException | None = None
+
+
+class Lanes(Generic[Item]):
+    """One queue per source. Items leave in turn, one lane after the other, so that no lane waits for a busy one.
+
+    A lane holds at most `room` items. One of a file makes `put` wait for room; one that keeps the newest (`newest[i]`)
+    never does: what it pushes out is counted in `dropped`, and so is what comes after `shut` or `stop` and what was
+    left inside. For every lane arrived = taken + dropped, exactly.
+    """
+
+    def __init__(self, newest: Sequence[bool], room: int = 4) -> None:
+        self.arrived = [0] * len(newest)
+        self.dropped = [0] * len(newest)
+        self._newest, self._room = list(newest), room
+        self._items: list[deque[Item | End]] = [deque() for _ in newest]
+        self._changed = threading.Condition()  # on a lock that its thread may take again
+        self._turn = 0
+        self._shut = [False for _ in newest]
+        self._stopped = False
+
+    def put(self, lane: int, item: Item) -> bool:
+        """Add an item; False where nothing goes in any more."""
+        with self._changed:
+            if not self._newest[lane]:
+                self._changed.wait_for(lambda: self._shut[lane] or len(self._items[lane]) < self._room)
+            self.arrived[lane] += 1
+            if self._shut[lane]:
+                self.dropped[lane] += 1
+                return False
+            self._items[lane].append(item)
+            if self._newest[lane] and len(self._items[lane]) > 1:
+                self._items[lane].popleft()
+                self.dropped[lane] += 1
+            self._changed.notify_all()
+            return True
+
+    def finish(self, lane: int, error: BaseException | None = None) -> None:
+        """No more items: `End` follows the last one. Never waits."""
+        with self._changed:
+            self._items[lane].append(End(error))
+            self._changed.notify_all()
+
+    def take(self, patience: float | None = None) -> tuple[int, Item | End] | None:
+        """The next lane that has something, and its oldest item; None after `stop` or `patience` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or any(self._items), patience)
+            if self._stopped:
+                return None
+            for step in range(len(self._items)):
+                lane = (self._turn + step) % len(self._items)
+                if self._items[lane]:
+                    self._turn = lane + 1
+                    self._changed.notify_all()
+                    return lane, self._items[lane].popleft()
+            return None
+
+    def shut(self, lane: int) -> None:
+        """Let nothing into a lane from now on, and drop what is in it; its `End` still comes."""
+        with self._changed:
+            self._shut[lane] = True
+            ends = [item for item in self._items[lane] if isinstance(item, End)]
+            self.dropped[lane] += len(self._items[lane]) - len(ends)
+            self._items[lane] = deque(ends)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Shut every lane, and wake everybody who waits: nothing comes out any more."""
+        with self._changed:
+            self._stopped = True
+            for lane in range(len(self._items)):
+                self.shut(lane)

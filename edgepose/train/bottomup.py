@@ -13,12 +13,12 @@ from edgepose.data.images import OnBad
 from edgepose.data.whole import read_whole
 from edgepose.models.litepose import SUPERNET, LitePose
 from edgepose.skeleton import SKELETONS
+from edgepose.train.litepose.space import Space
+from edgepose.train.litepose.supernet import Calibration, Sampled, at_any_size, recalibrate
 from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.options import BottomUp
 from edgepose.train.recipes import Recipe
-from edgepose.train.space import Space
-from edgepose.train.supernet import Calibration, Sampled, at_any_size, recalibrate
 from edgepose.train.task import Loss, Sets, Task, WithImages, built
 
 

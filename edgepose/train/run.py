@@ -1,4 +1,4 @@
-"""A training run from data sets to a checkpoint: `train_model` is all of `edgepose train` but its words and its bar."""
+"""A training run from data sets to a checkpoint: `train_model` is `edgepose train` but for its words and lines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Trained:
     row: dict[str, Any]  # the last one of log.jsonl: means of the losses over the epoch, figures of the validation
 
 
-def _complain(line: str) -> None:
+def complain(line: str) -> None:
+    """A line on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -62,7 +63,7 @@ def train_model(
     *,
     report: Callable[[Step], None] = lambda step: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,
-    say: Callable[[str], None] = _complain,
+    say: Callable[[str], None] = complain,
 ) -> Trained:
     """Train a recipe, resuming what its folder holds; under `torchrun` the processes share every batch.
 
@@ -152,7 +153,7 @@ class Log:
         self,
         out: Path,
         tensorboard: bool = False,
-        say: Callable[[str], None] = _complain,
+        say: Callable[[str], None] = complain,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._path = out / "log.jsonl"

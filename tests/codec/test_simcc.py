@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepose.codec.simcc import SimCC, confidence
+from edgepose.codec.simcc import SimCC
 from edgepose.skeleton import COCO, Skeleton
 from tests.goldens import Case, algorithm_cases
 
@@ -101,12 +101,6 @@ def test_score_and_place_of_a_keypoint_that_is_not_there() -> None:
     poses = codec.decode([x, y])
     assert (poses.scores == -1).all() and (poses.keypoints == -0.5).all() and poses.person_scores.tolist() == [0]
     assert poses.boxes.tolist() == [[0, 0, 192, 256]]
-
-
-def test_confidence_is_the_mean_of_the_sure_ones() -> None:
-    scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.2, -3.0], [1.2, 0.1, 0.1]], np.float32)
-    assert np.allclose(confidence(scores), [0.7, 0, 1.2])
-    assert confidence(np.zeros((0, 17), np.float32)).shape == (0,)
 
 
 def test_half_precision_outputs() -> None:

@@ -66,7 +66,7 @@ def test_half_bodies_need_nine_keypoints_and_hold_one_half() -> None:
     np.testing.assert_allclose(upper[1], np.array([10, 100]) * 1.5)
 
 
-def test_truncated_normal_is_cut_and_centerd() -> None:
+def test_truncated_normal_is_cut_and_centered() -> None:
     draws = truncated_normal(np.random.default_rng(0), 20_000)
     assert np.abs(draws).max() <= 1
     assert abs(draws.mean()) < 0.02

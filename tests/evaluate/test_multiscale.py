@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.commands import evaluate as command
-from edgepose.commands.evaluate import network_of_sizes, prepared
-from edgepose.evaluate.multiscale import MultiScale, at_size
+from edgepose.evaluate import measures
+from edgepose.evaluate.measures import prepared
+from edgepose.evaluate.multiscale import MultiScale, at_size, network_of_sizes
 from edgepose.geometry import whole_size
 from edgepose.runtime.estimator import Estimator
 from edgepose.skeleton import COCO
@@ -163,7 +163,7 @@ def test_a_file_is_opened_for_other_sizes(file: Path) -> None:
     np.testing.assert_allclose(heat[0, 3], expected, rtol=1e-4)
     assert isinstance(prepared(estimator, False, (1.0,), lambda size: network), Estimator)
     both = prepared(estimator, True, (1.0, 2.0), network_of_sizes(str(file), estimator.spec, "onnxruntime", 1))
-    assert isinstance(both, MultiScale) and command.tests_of(both) == {"flip_test": True, "scales": [1.0, 2.0]}
+    assert isinstance(both, MultiScale) and measures.tests_of(both) == {"flip_test": True, "scales": [1.0, 2.0]}
     both(PICTURE)
 
 

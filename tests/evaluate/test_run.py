@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.codec.simcc import confidence
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.keypoints import keypoint_metrics
 from edgepose.evaluate.labels import PARTS
 from edgepose.evaluate.run import _crop_areas, results_of, row_skeleton, run
 from edgepose.geometry import fixed_aspect
 from edgepose.oks import oks_nms
-from edgepose.poses import Poses
+from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, COCO19, CROWDPOSE, HALPE26, MPII, SKELETONS, WHOLEBODY
 from edgepose.spec import ModelSpec
 from tests.goldens import algorithm_cases

@@ -52,7 +52,7 @@ def test_the_backbone_counts_twice_in_the_papers_parameters(size):
 
 
 def test_the_command_shows_the_true_number_and_hrnets(capsys):
-    from edgepose.commands.macs import show_macs
+    from edgepose.cli.macs import show_macs
 
     show_macs(["litepose-xs", "efficienthrnet-h-4"], "crowdpose", (128, 64), True)
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

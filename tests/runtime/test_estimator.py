@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.commands.evaluate import prepared
+from edgepose.evaluate.measures import prepared
 from edgepose.geometry import iou
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator, Options, _averaged, distinct

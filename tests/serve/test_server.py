@@ -162,11 +162,11 @@ def test_bad_options_are_sentences(model: Path, tmp_path: Path) -> None:
 
 
 def test_every_option_arrives(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgepose.commands import serve as command
+    from edgepose.cli import serve as command
     from edgepose.serve.limits import Access, Limits
 
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(command, "serve", lambda estimator, limits, access, **more: seen.update(
+    monkeypatch.setattr(command, "answer", lambda estimator, limits, access, **more: seen.update(
         limits=limits, access=access, **more))  # fmt: skip
     token = tmp_path / "token"
     token.write_text(f"  {TOKEN} \nsecond line\n")
@@ -188,7 +188,7 @@ def test_an_open_server_without_a_token_is_warned_about(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import edgepose
-    from edgepose.commands import serve as command
+    from edgepose.cli import serve as command
     from edgepose.serve.limits import Access, Limits
 
     apps = []
@@ -197,10 +197,10 @@ def test_an_open_server_without_a_token_is_warned_about(
         apps.append(app)
         ready()
 
-    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr("edgepose.serve.server.run", run)
     estimator = edgepose.load(model, threads=1)
     for host, token, warned in (("0.0.0.0", None, True), ("0.0.0.0", TOKEN, False), ("localhost", None, False)):
-        command.serve(estimator, Limits(), Access(token), host=host, port=0, as_json=False)
+        command.answer(estimator, Limits(), Access(token), host=host, port=0, as_json=False)
         said = capsys.readouterr()
         assert ("other machines can use this server" in said.err) == warned
         assert said.out.startswith("tiny at http://") and "Ctrl-C ends" in said.out
@@ -209,6 +209,6 @@ def test_an_open_server_without_a_token_is_warned_about(
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    for name in [name for name in sys.modules if name.startswith(("edgepose.serve", "edgepose.commands.serve"))]:
+    for name in [name for name in sys.modules if name.startswith("edgepose.serve")]:
         monkeypatch.delitem(sys.modules, name)
     assert "pip install 'edgepose[serve]'" in refusal()

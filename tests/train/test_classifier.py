@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 from typer.testing import CliRunner  # noqa: E402
 
 from edgepose.cli import app  # noqa: E402
-from edgepose.commands.train import parse  # noqa: E402
 from edgepose.models import build  # noqa: E402
 from edgepose.models.efficientnet import SIZES, EfficientNet  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
@@ -24,6 +23,7 @@ from edgepose.train.optimizer import drop_factor  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override  # noqa: E402
 from edgepose.train.start import initialize  # noqa: E402
 from edgepose.train.validation import validation  # noqa: E402
+from edgepose.train.words import parse  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -29,10 +29,10 @@ from edgepose.train.classifier import classifier_loss  # noqa: E402
 from edgepose.train.detection_loss import detection_loss, teacher_loss  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.hints import hint_loss  # noqa: E402
+from edgepose.train.litepose.supernet import at_any_size  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
 from edgepose.train.losses import heatmap_loss, simcc_loss, spatial_loss  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
-from edgepose.train.supernet import at_any_size  # noqa: E402
 from edgepose.train.teacher import taught  # noqa: E402
 from tests.codec.test_anchors import encoded  # noqa: E402
 from tests.people import four_people  # noqa: E402

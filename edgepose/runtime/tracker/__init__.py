@@ -1,8 +1,8 @@
 """Identities: which person of this frame is which person of the frames before.
 
-The parts are old ones put together with care: a Kalman filter per body and per point (motion.py), costs that are
-likelihoods of motion, keypoint layout and limb lengths (association.py), the cheapest assignment of all people at once
-with sure poses before unsure ones (ByteTrack, Zhang et al., ECCV 2022, section 3).
+The parts are old ones put together with care: a Kalman filter per body and per point (tracks.py), costs that are
+likelihoods of motion, keypoint layout and limb lengths, the cheapest assignment of all people at once with sure poses
+before unsure ones (ByteTrack, Zhang et al., ECCV 2022, section 3).
 """
 
 from __future__ import annotations
@@ -12,16 +12,36 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgepose.hungarian import assignment
 from edgepose.poses import Poses
-from edgepose.runtime.tracker.association import assign, costs
-from edgepose.runtime.tracker.motion import Seen
-from edgepose.runtime.tracker.tracks import ESTABLISHED, Tracks, joined, limb_lengths, taken
+from edgepose.runtime.tracker.tracks import (
+    CORNER_SIGMA,
+    ESTABLISHED,
+    Seen,
+    States,
+    Tracks,
+    joined,
+    limb_lengths,
+    mean_shift,
+    taken,
+)
 from edgepose.skeleton import COCO, Skeleton
 
 _LIMIT, _LIMIT_UNSURE = 33.0, 20.0  # of the cost of a pair, in units of chi-square
 _PATIENCE = (0.3, 1.0)  # seconds for which somebody who was seen once, twice is remembered
 _BLINK = 0.5  # seconds without being seen after which an unsure pose revives nobody
 _MARGIN = 3.0  # by how much the followed person must fit better than anybody else to be found again
+
+# What a pair costs.
+_GATE = 18.4  # chi-square, 2 degrees of freedom, 99.99 %: where a body may be
+_STEADY = 8e-4  # variance of a body that is well known, squared sizes: costs count from there
+_TURNED = 4.0  # cost of not going on as before
+_FAST = 5.0  # speed of the fastest newcomers, sizes/s
+_SHAPE = 8.0  # cost of a layout that has nothing in common
+# Cost of each limb one variance further off than chance has it, and how far counts, on average. In a crowd that passes
+# on one line limbs are what tells people apart; without the bound noise alone would make people new.
+_LIMB, _UNLIKE = 0.7, 1.0
+_NEWCOMER = 1.0  # cost of preferring somebody who was seen once or twice
 
 
 class Tracker:
@@ -125,7 +145,9 @@ class Tracker:
         if self._hold and self._tracks is not None:
             away = now - self._tracks.states.times
             held = self._expected((away > 0) & (away <= self._hold) & self._established(), now)
-            found, rows = _both(found, held), np.append(rows, np.full(len(held), -1))
+            if len(held):  # nobody has any skeleton
+                found = Poses.concatenate([found, held]) if len(found) else held
+                rows = np.append(rows, np.full(len(held), -1))
         if self._followed is not None:
             wanted = np.flatnonzero(found.ids == self._followed)
             found, rows = found[wanted], rows[wanted]
@@ -211,7 +233,7 @@ class Tracker:
         ahead = tracks.states.ahead(now, self._memory)
         rows = columns = np.zeros(0, np.int64)
         if len(tracks) and len(poses):
-            total = costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
+            total = _costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
             rows, columns = self._pairs(total, gaps, poses.person_scores, tracks.ids == self._followed)
             if owners is not None:
                 more = _left_over(tracks.ids, owners, rows, columns)
@@ -265,15 +287,55 @@ def _left_over(
     return same.nonzero()
 
 
-def _both(first: Poses, second: Poses) -> Poses:
-    """The people of both, in order; nobody has any skeleton."""
-    if not len(first) or not len(second):
-        return first if len(first) else second
-    return Poses(
-        np.concatenate([first.keypoints, second.keypoints]),
-        np.concatenate([first.scores, second.scores]),
-        np.concatenate([first.boxes, second.boxes]),
-        np.concatenate([first.person_scores, second.person_scores]),
-        first.skeleton,
-        None if first.ids is None or second.ids is None else np.concatenate([first.ids, second.ids]),
-    )
+def _costs(
+    tracks: Tracks, ahead: States, gaps: np.ndarray, seen: Seen, limbs: np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """Cost (T, N) of every pair of tracked people and poses, inf for pairs outside the gate.
+
+    `ahead` is where the people should be now, `gaps` (T,) seconds after they were seen. The cost is twice a negative
+    log-likelihood: how far the body is from where it should be (Mahalanobis) and how uncertain that was; how much the
+    points differ with the bodies laid over one another (OKS, the sigmas broadened by what limbs may have moved); how
+    much longer or shorter the limbs are.
+    """
+    errors = seen.points[None] - ahead.points()[:, None]
+    errors /= ahead.sizes[:, None, None, None]  # (T, N, P, 2) sizes
+    both = ahead.known[:, None] & seen.known[None]  # (T, N, P)
+    layout = ahead.offset_spreads[..., 0]  # (T, P)
+    shift, noise = mean_shift(errors, both, (layout + seen.noise)[:, None])  # (T, N, 2), (T, N)
+
+    variance = ahead.body_spreads[:, :1] + noise
+    distance = (shift**2).sum(-1) / variance
+    place = distance + 2 * np.log(variance / _STEADY)
+    # Or the person has stopped or turned since: about as far from where they were as they would have gone.
+    way = (ahead.bodies - tracks.states.bodies) / ahead.sizes[:, None]  # (T, 2) sizes
+    reach = (way**2).sum(1) / 2 + np.where(tracks.hits == 1, _FAST * gaps, 0.0) ** 2
+    wide = variance + reach[:, None]
+    turned = ((shift + way[:, None]) ** 2).sum(-1) / wide
+    place = np.minimum(place, turned + 2 * np.log(wide / _STEADY) + _TURNED)
+
+    errors -= shift[:, :, None]
+    spread = (2 * np.append(sigmas, [CORNER_SIGMA] * 2)) ** 2 + layout  # (T, P)
+    alike = np.exp((errors**2).sum(-1) / (-2 * spread[:, None]))
+    weights = both * np.append(np.ones(len(sigmas)), [0.1, 0.1])  # corners count where there are no keypoints
+    oks = (alike * weights).sum(-1) / weights.sum(-1)
+
+    # A person's outline changes while nobody looks, so limbs are compared with more forgiveness then.
+    change = (tracks.limbs[:, None] - limbs[None]) ** 2 / (tracks.limb_spreads + 0.05**2 * (1 + gaps[:, None]))[:, None]
+    compared = np.isfinite(change) & ~np.isinf(tracks.limb_spreads)[:, None]
+    counts = compared.sum(-1)
+    unlike = np.where(compared, np.minimum(change, 9.0), 0.0).sum(-1) / np.maximum(counts, 1)
+    unlike = counts * np.minimum(unlike - 1, _UNLIKE)
+
+    total = place + _SHAPE * (1 - oks) + _LIMB * unlike + np.where(tracks.hits < 3, _NEWCOMER, 0.0)[:, None]
+    return np.where(np.minimum(distance, turned) < _GATE, total, np.inf)
+
+
+def assign(costs: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the cheapest assignment of (T, N) costs, leaving alone whoever would cost over `limit`."""
+    near = costs < limit
+    if (near.sum(0) < 2).all() and (near.sum(1) < 2).all():  # nobody has a choice
+        rows, columns = near.nonzero()
+        return rows, columns
+    rows, columns = assignment(np.minimum(costs, limit))
+    good = costs[rows, columns] < limit
+    return rows[good], columns[good]

@@ -9,13 +9,13 @@ that noise does not explain opens the filter: one preset holds for quiet models 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 
 from edgepose.poses import Poses
-from edgepose.runtime.tracker.motion import Seen
+from edgepose.runtime.tracker.tracks import Seen, joined, taken
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,6 @@ class _Memory:
         zero, noise = np.zeros_like(seen.points), np.full(never.shape, _NOISE**2)
         return _Memory(ids, seen.sizes, np.full(len(ids), time), zero, zero, zero, zero, zero, never, never, noise)
 
-    def taken(self, rows: np.ndarray) -> _Memory:
-        return _Memory(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def and_(self, other: _Memory) -> _Memory:
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
-        return _Memory(*(np.concatenate(pair) for pair in pairs))
-
 
 class Smoother:
     """Steadies people with identities, frame by frame.
@@ -173,7 +166,7 @@ class Smoother:
             if len(poses) and memory.result.shape[1] != len(poses.skeleton) + 2:
                 memory = None  # another skeleton
             else:
-                memory = memory.taken(now - memory.dates <= self._forget)
+                memory = taken(memory, now - memory.dates <= self._forget)
         self._memory = memory
         if held is not None and held.any():
             return _merged(self._steadied(poses[~held], now), poses, ~held)
@@ -189,13 +182,13 @@ class Smoother:
         known = {} if memory is None else {identity: row for row, identity in enumerate(memory.ids.tolist())}
         rows = np.array([known.get(identity, -1) for identity in poses.ids.tolist()])
         new = _Memory.new(poses.ids[rows < 0], seen[rows < 0], now)
-        whole = new if memory is None else new.and_(memory)
+        whole = new if memory is None else joined([new, memory])
         rows[rows >= 0] += len(new.ids)
         rows[rows < 0] = np.arange(len(new.ids))
-        mine = _step(whole.taken(rows), seen, now, self.preset, self._forget)
+        mine = _step(taken(whole, rows), seen, now, self.preset, self._forget)
         others = np.ones(len(whole.ids), bool)
         others[rows] = False
-        self._memory = mine.and_(whole.taken(others))
+        self._memory = joined([mine, taken(whole, others)])
         keypoints = np.where(seen.known[:, :-2, None], mine.result[:, :-2], poses.keypoints)
         corners = mine.result[:, -2:]
         boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgepose.geometry import iou
 from edgepose.poses import Poses
-from edgepose.runtime.follow.candidates import (
+from edgepose.runtime.follow import (
     ALIKE,
     COVERED,
     FOLLOWED,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import edgepose
 from edgepose.evaluate.tracking import evaluate_identities
+from edgepose.hungarian import assignment
 from edgepose.poses import Poses
-from edgepose.runtime.tracker import Tracker
-from edgepose.runtime.tracker.association import assign
+from edgepose.runtime.tracker import Tracker, assign
 from edgepose.skeleton import BOX
 from tests.runtime.crowd import STANDING, Moment, Scene, crowd
 
@@ -491,6 +491,20 @@ def test_assign_leaves_out_what_costs_too_much() -> None:
     assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 0)]
     assert assign(np.zeros((0, 3)), 1.0)[0].tolist() == []
     assert assign(np.full((2, 2), np.inf), 1.0)[0].tolist() == []
+
+
+def test_assign_searches_only_where_somebody_has_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    monkeypatch.setattr(
+        edgepose.runtime.tracker, "assignment", lambda costs: searched.append(costs) or assignment(costs)
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        costs = rng.uniform(0, 1, rng.integers(1, 5, 2))
+        rows, columns = assign(costs, 0.3)
+        wanted = assignment(np.minimum(costs, 0.3))
+        assert sorted(costs[rows, columns]) == sorted(c for c in costs[wanted] if c < 0.3)
+    assert 50 < len(searched) < 200
 
 
 @settings(max_examples=40, deadline=None)

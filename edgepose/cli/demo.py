@@ -1,0 +1,56 @@
+"""`edgepose demo`: the default models on one source, or on the photo in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgepose.cli.options import Json, Threshold
+from edgepose.cli.predict import Outcome, Sinks, run_source
+from edgepose.cli.screen import Screen, show_json
+
+
+def demo(
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="What to look at; a photo in the package if not said.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the overlay and the JSON file.")] = Path(
+        "edgepose-demo"
+    ),
+    as_json: Json = False,
+    threshold: Threshold = 0.3,
+) -> None:
+    """Run the default models on one source and write an overlay and a JSON file; needs no network and no picture."""
+    from edgepose import load
+    from edgepose.media.example import example_image
+    from edgepose.media.files import make_folder
+    from edgepose.media.images import write_image
+    from edgepose.media.results import JsonLines
+    from edgepose.media.sources import expand
+
+    estimator = load()
+    make_folder(out)
+    if source is None:
+        source = str(out / "example.png")
+        write_image(source, example_image())
+    sinks = Sinks(overlays=out, threshold=threshold, suffix=".png")
+    outcomes: list[Outcome] = []
+    with Screen() as screen:
+        for single in expand(source):
+            stem = Path(single.location).stem if single.kind in ("picture", "video") else single.kind
+            path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
+            with JsonLines(path) as sinks.writer:
+                outcome = run_source(single, estimator, sinks, screen)
+            outcome.results = path
+            outcomes.append(outcome)
+            if outcome.error:
+                screen.complain(f"error: {outcome.error}")
+            if outcome.frames and not as_json:
+                screen.say(f"{outcome.sentence()}\n{outcome.overlay}\n{path}")
+    if as_json:
+        for outcome in outcomes:
+            show_json(outcome.as_dict())
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)

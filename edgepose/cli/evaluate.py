@@ -1,0 +1,181 @@
+"""`edgepose evaluate`: models over a labelled data set, or a results file made elsewhere, as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgepose.cli.options import Detector, Device, Json, Protocol, Runner, Size, Threads, load_estimator
+from edgepose.cli.screen import Cells, Screen, show_json, show_rows, show_table
+
+if TYPE_CHECKING:
+    from edgepose.evaluate.measures import Measures
+    from edgepose.evaluate.run import Estimates
+
+COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
+
+
+def evaluate(
+    data: Annotated[
+        Path, typer.Option("--data", help="Labels in any format that training reads (JSON or joints.mat).")
+    ],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Model name or file; may be repeated.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of the pictures.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="A COCO results file instead of a model.")
+    ] = None,
+    boxes: Annotated[str, typer.Option("--boxes", help="gt, detector, or a COCO detection file.")] = "gt",
+    protocol: Annotated[
+        Protocol | None, typer.Option("--protocol", help="How AP is counted.", show_default="by the labels")
+    ] = None,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
+    ] = False,
+    scales: Annotated[
+        str,
+        typer.Option(
+            "--scales",
+            help="Multi-scale test: average over sizes of the boxes, such as 0.75,1,1.25; of a bottom-up model over "
+            "sizes of the picture, such as 0.5,1,2.",
+        ),
+    ] = "1",
+    pck: Annotated[
+        Size | None,
+        typer.Option("--pck", help="Also PCK@0.2 and @0.05, AUC, EPE, NME, by this size; head: MPII's PCKh."),
+    ] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            help="95% intervals from so many draws of the pictures.",
+            show_default="1000 in a report",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for MODEL.md and MODEL.json: all that follows.")
+    ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="In the report, also figures on spoiled pictures: 21 more runs.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the results of the (last) model.")] = None,
+    as_json: Json = False,
+    detector: Detector = "default",
+    backend: Runner = None,
+    threads: Threads = None,
+    device: Device = "auto",
+) -> None:
+    """Measure models on labelled pictures, or a results file made elsewhere: AP, AR and more.
+
+    --boxes gt gives a per-person model the labelled boxes, detector those of the whole pipeline.
+
+    --report tells what kinds of mistakes are made and what each costs (good, jitter, inversion, swap, miss), AP by
+    keypoint, by size, by people in the picture and by crowding, how sure the model may be of itself, and how sure the
+    figures are.
+    """
+    if (predictions is None) == (not model):
+        raise typer.BadParameter(
+            "name --model MODEL or --predictions RESULTS.json, one of the two", param_hint="--model"
+        )
+    if robustness and (report is None or predictions is not None):
+        raise typer.BadParameter("it looks at pictures anew: add --model and --report", param_hint="--robustness")
+    try:
+        factors = parse_scales(scales)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scales") from None
+    from edgepose.evaluate.labels import read_labels
+    from edgepose.evaluate.measures import Measures, evaluated_results, prepared
+    from edgepose.evaluate.multiscale import network_of_sizes
+
+    measures = Measures(protocol, pck, bootstrap, report, robustness)
+    if predictions is not None:
+        show_rows([evaluated_results(predictions, read_labels(data), measures)], as_json, _cells)
+        return
+    if images is None:
+        raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
+
+    estimators = {}
+    for name in model or []:
+        estimator = load_estimator(name, detector, backend, threads)
+        at_size = network_of_sizes(name, estimator.spec, backend, threads)
+        estimators[name] = prepared(estimator, flip_test, factors, at_size)
+    if _evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """`0.75,1,1.25` -> (0.75, 1.0, 1.25)."""
+    try:
+        scales = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0.1 <= scale <= 10 for scale in scales):
+        raise ValueError(f"{text!r}: expected factors from 0.1 to 10 separated by commas, such as 0.75,1,1.25")
+    return scales
+
+
+def _evaluate_models(
+    estimators: Mapping[str, Estimates],
+    annotations: Path,
+    images: Path,
+    measures: Measures,
+    *,
+    boxes: str,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Every model over the data set; prints the figures and returns how many pictures could not be read."""
+    from edgepose.evaluate.labels import read_labels
+    from edgepose.evaluate.measures import Measures, evaluated
+    from edgepose.media.files import atomic_path
+
+    detectors = [name for name, estimator in estimators.items() if len(estimator.spec.keypoints) == 0]
+    if detectors and measures != Measures():
+        raise ValueError(
+            f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
+            "--bootstrap and --report"
+        )
+    labels = read_labels(annotations)
+    rows: list[dict[str, Any]] = []
+    unreadable: dict[str, str] = {}
+    with Screen() as screen:
+        for name, estimator in estimators.items():
+            figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
+            unreadable |= outcome.unreadable
+            if lacking := figures.get("unmeasured"):
+                screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
+            rows.append(figures)
+            if as_json:
+                show_json(figures)
+        for name, reason in unreadable.items():
+            screen.complain(f"error: {name} was counted as without result: {reason}")
+    if out is not None:
+        with atomic_path(out) as temporary:
+            temporary.write_text(json.dumps(outcome.results), encoding="utf-8")
+    if not as_json:
+        show_table(*_cells(rows))
+    return len(unreadable)
+
+
+def _cells(rows: Sequence[dict[str, Any]]) -> Cells:
+    from edgepose.evaluate.measures import OF_KEYPOINTS
+
+    extra = [
+        name
+        for name in ("APS", "AP_easy", "AP_medium", "AP_hard", *OF_KEYPOINTS)
+        if name in rows[0] and not isinstance(rows[0][name], dict)
+    ]
+    columns = [*COLUMNS[:-2], *extra, *COLUMNS[-2:]]
+    return ["model", *columns], [[str(row["model"]), *(_cell(row.get(name)) for name in columns)] for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if value == -1 else f"{value:.4f}"
+    return "-" if value is None else str(value)

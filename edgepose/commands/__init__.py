@@ -1,1 +1,0 @@
-"""What the commands do, one file each; `edgepose.cli` holds their names and options."""
