@@ -103,6 +103,10 @@ class Estimator:
             self._least = MIN_BOX_SCORE if min_box_score is None else min_box_score
             self.codec = self.codec.at_least(self._least)  # low scores never win, so they need not be decoded
 
+    def __repr__(self) -> str:
+        detector = "" if self.detector is None else f", detector={self.detector!r}"
+        return f"<Estimator of {self.spec.name!r}, {self.skeleton.name}{detector}>"
+
     @property
     def spec(self) -> ModelSpec:
         """The network's."""
