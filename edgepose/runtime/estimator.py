@@ -86,6 +86,11 @@ class Estimator:
         chunk: int | None = None,
     ) -> None:
         self.options = Options(min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk)
+        if isinstance(network, Estimator) or not isinstance(getattr(network, "spec", None), ModelSpec):
+            raise TypeError(
+                f"expected a network, a function of a batch with a spec, got {type(network).__name__}; edgepose.load "
+                "gives an estimator of a name or file, and its network is load(...).network"
+            )
         self.network = network
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)

@@ -104,6 +104,12 @@ def test_overrides_are_typed() -> None:
         ("input_size=256", "expected width x height"),
         ("epochs=0", "expected at least 1"),
         ("lr=-1", "expected a positive"),
+        ("lr=nan", "expected a positive"),
+        ("lr=inf", "expected a positive"),
+        ("seed=-1", "seed=-1, expected 0 or more"),
+        ("overfit=-1", "overfit=-1, expected 0 or more"),
+        ("threads=-2", "threads=-2, expected 0 or more"),
+        ("weight_decay=nan", "weight_decay=nan, expected 0 or more"),
         ("precision=int8", "expected one of"),
         ("flat=2", "between 0 and 1"),
         ("sampling=fair", "expected one of"),
@@ -252,7 +258,10 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     for text, message in (
         ("{", "is no JSON"),
         ("[]", "is no recipe: expected an object with model, family, epochs, batch, lr"),
-        (json.dumps({k: v for k, v in values.items() if k != "lr"}), "is no recipe: expected"),
+        (
+            json.dumps({k: v for k, v in values.items() if k != "lr"}),
+            r"is no recipe: .*, it lacks \['lr'\]; a family is",
+        ),
         (
             json.dumps(values | {"family": "fish"}),
             r"mine\.json has family='fish', expected one of \['top-down', 'detector'",
@@ -279,6 +288,13 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
             r"^the recipe of a\.safetensors, mild, has a field of the wrong type, or lacks one",
         ),
         ({"epochs": 0}, "epochs=0, expected at least 1"),
+        ({"epochs": "1"}, r"^the recipe of a\.safetensors has epochs='1', expected a value of type int$"),
+        ({"epochs": 1.5}, "epochs=1.5, expected a value of type int"),
+        ({"lr": True}, "lr=True, expected a value of type float"),
+        ({"channels_last": 1}, "channels_last=1, expected a value of type bool"),
+        ({"input_size": [192]}, r"input_size=\[192\], expected a value of type tuple\[int, int\] \| None"),
+        ({"drops": ["0.5"]}, r"drops=\['0.5'\], expected a value of type tuple"),
+        ({"mild": 3}, "mild=3, expected a value of type Strength"),
     ],
 )
 def test_what_a_stored_recipe_cannot_be(changes: dict[str, object], message: str) -> None:
