@@ -404,15 +404,23 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _read(kind: type, values: Mapping[str, Any], source: str) -> object:
-    """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold."""
+    """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold.
+
+    What such an object leaves out is as the field has it by default.
+    """
     hints = typing.get_type_hints(kind)
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(hints)}: update edgepose")
     read = {}
     for name, value in values.items():
-        nested = isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name])
-        read[name] = _read(hints[name], value, f"{source}, {name},") if nested else _as_tuple(value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
+            default = defaults[name]
+            rest = dataclasses.asdict(default) if dataclasses.is_dataclass(default) else {}  # type: ignore[arg-type]
+            read[name] = _read(hints[name], rest | dict(value), f"{source}, {name},")
+        else:
+            read[name] = _as_tuple(value)
         if not _is_a(hints[name], read[name]):
             wanted = getattr(hints[name], "__name__", hints[name])
             raise ValueError(f"{source} has {name}={value!r}, expected a value of type {wanted}")
