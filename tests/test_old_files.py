@@ -45,6 +45,10 @@ def test_a_checkpoint_of_format_1_is_read(monkeypatch: pytest.MonkeyPatch) -> No
     torch = pytest.importorskip("torch")
     from edgepose.train import checkpoint
 
+    with pytest.raises(
+        ValueError, match=r"format-1\.safetensors does not hold the tensors of litepose.* such as stage"
+    ):
+        checkpoint.network_of(FILES / "format-1.safetensors")  # a LitePose of today has more blocks
     monkeypatch.setattr("edgepose.models.litepose.BLOCKS", (1, 1, 1, 1))  # as when it was written
     parts, facts = checkpoint.load(FILES / "format-1.safetensors")
     assert set(parts) == {"network", "optimizer"}

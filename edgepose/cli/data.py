@@ -156,7 +156,7 @@ def _describe(report: dict[str, Any]) -> list[str]:
 
     lines = [
         f"{report['path']}: {report['format']} form, {report['skeleton']}, {report['images']} pictures, "
-        f"{report['people']} people, {report['unlabelled']} more without keypoints, {report['crowds']} crowds"
+        f"{report['people']} people, {report['unlabeled']} more without keypoints, {report['crowds']} crowds"
     ]
     total = max(report["people"], 1)
     names = list(report["keypoints"].items())

@@ -67,7 +67,7 @@ class Report:
             "skeleton": people.skeleton.name,
             "images": len(people.files),
             "people": len(people),
-            "unlabelled": int((~people.crowd).sum()),
+            "unlabeled": int((~people.crowd).sum()),
             "crowds": int(people.crowd.sum()),
             "categories": len(people.categories),
             "keypoints": keypoints,

@@ -91,7 +91,7 @@ def by_keypoint(pictures: Sequence[Picture], skeleton: Skeleton) -> list[dict[st
     rows = []
     for i, name in enumerate(skeleton.names):
         values = similar_of[~np.isnan(similar_of[:, i]), i]
-        row: dict[str, Any] = {"keypoint": name, "labelled": len(values), "unfound": int(unfound[i])}
+        row: dict[str, Any] = {"keypoint": name, "labeled": len(values), "unfound": int(unfound[i])}
         if len(values):
             row |= {
                 "similarity": _figure(values.mean()),

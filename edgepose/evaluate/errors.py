@@ -132,7 +132,7 @@ def error_report(pictures: Sequence[Picture], skeleton: Skeleton) -> dict[str, A
             "results": sum(len(picture.scores) for picture in pictures),
             "about_somebody": about,
             "about_nobody": sum(int((~_elsewhere(*pair)).sum()) for pair in pairs) - about,
-            "labelled": sum(picture.people() for picture in pictures),
+            "labeled": sum(picture.people() for picture in pictures),
             "unfound": sum(int((_unfound(*pair)).sum()) for pair in pairs),
         },
         "AP": round(plain, 6),

@@ -115,7 +115,7 @@ def _errors(errors: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "## Mistakes\n\n"
-            f"Of {people['labelled']} labelled people {people['labelled'] - people['unfound']} have a result that is "
+            f"Of {people['labeled']} labelled people {people['labeled'] - people['unfound']} have a result that is "
             f"about them (OKS at least 0.1); their {total} labelled keypoints are sorted as Ronchi & Perona (ICCV "
             "2017) do. The last column is how much AP would rise if this kind alone were put right.",
             table(["kind", "keypoint is", "count", "share", "AP gain"], rows, left=2),
@@ -125,7 +125,7 @@ def _errors(errors: dict[str, Any]) -> str:
 
 def _keypoints(rows: list[dict[str, Any]]) -> str:
     cells = [
-        [row["keypoint"], row["labelled"], *(_number(row.get(key)) for key in ("similarity", "good", "near")),
+        [row["keypoint"], row["labeled"], *(_number(row.get(key)) for key in ("similarity", "good", "near")),
          f"{row['distance']:.1f}" if "distance" in row else "-", row["unfound"]]
         for row in rows
     ]  # fmt: skip
@@ -133,7 +133,7 @@ def _keypoints(rows: list[dict[str, Any]]) -> str:
         [
             "## By keypoint\n\nOf people that results are about: mean similarity, share above 0.85 and from 0.5, and "
             "median distance in hundredths of the square root of the person's area; last, labels of people not found.",
-            table(["keypoint", "labelled", "similarity", "good", "near", "distance", "not found"], cells),
+            table(["keypoint", "labeled", "similarity", "good", "near", "distance", "not found"], cells),
         ]
     )
 

@@ -58,7 +58,7 @@ class Frame:
     pts, time_base: the same time exactly, pts * time_base
     """
 
-    image: Image
+    image: Image = field(repr=False)  # a prompt shows the rest
     time: float | None
     index: int
     _: KW_ONLY

@@ -86,6 +86,11 @@ class Estimator:
         chunk: int | None = None,
     ) -> None:
         self.options = Options(min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk)
+        if isinstance(network, Estimator) or not isinstance(getattr(network, "spec", None), ModelSpec):
+            raise TypeError(
+                f"expected a network, a function of a batch with a spec, got {type(network).__name__}; edgepose.load "
+                "gives an estimator of a name or file, and its network is load(...).network"
+            )
         self.network = network
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
@@ -102,6 +107,10 @@ class Estimator:
         if isinstance(self.codec, Thresholded):
             self._least = MIN_BOX_SCORE if min_box_score is None else min_box_score
             self.codec = self.codec.at_least(self._least)  # low scores never win, so they need not be decoded
+
+    def __repr__(self) -> str:
+        detector = "" if self.detector is None else f", detector={self.detector!r}"
+        return f"<Estimator of {self.spec.name!r}, {self.skeleton.name}{detector}>"
 
     @property
     def spec(self) -> ModelSpec:

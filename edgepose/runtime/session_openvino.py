@@ -11,6 +11,7 @@ import openvino
 
 from edgepose.runtime.cores import thread_count
 from edgepose.runtime.network import Port, any_batch, as_arrays, fixed_batch, label, require_file, spec_for, try_out
+from edgepose.runtime.signal_stack import kept_signal_stack
 from edgepose.spec import ModelSpec
 
 Precision = Literal["bf16", "f32"]
@@ -45,18 +46,28 @@ class OpenVinoSession:
     ) -> None:
         require_file(model)
         self._source = label(model)
-        core = openvino.Core()
         if precision is not None and precision not in get_args(Precision):
             raise ValueError(
                 f"precision is {precision!r}, expected one of {list(get_args(Precision))}, or None for the best here"
             )
+        with kept_signal_stack():
+            inside, inputs = self._compile(model, precision, thread_count(threads))
+        self.spec = spec_for(model, spec, inside)
+        self.chunk = CHUNK
+        self._fixed = fixed_batch(inputs, self.spec, self._source)
+        self._requests = threading.local()  # a request holds one run's tensors
+        try_out(self, self._source)
+
+    def _compile(
+        self, model: str | Path | bytes, precision: Precision | None, threads: int
+    ) -> tuple[str | None, list[Port]]:
+        """Make the network ready to run; returns the spec inside the file, where there is one, and its inputs."""
+        core = openvino.Core()
         able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = precision or ("bf16" if able else "f32")
         options = {
-            "INFERENCE_PRECISION_HINT": self.precision,
-            "INFERENCE_NUM_THREADS": thread_count(threads),
-            "NUM_STREAMS": 1,
-        }
+            "INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
+        }  # fmt: skip
         try:
             graph = core.read_model(model if isinstance(model, bytes) else str(model))
             inside, inputs = _metadata(graph), [_port(value) for value in graph.inputs]
@@ -65,11 +76,7 @@ class OpenVinoSession:
             raise ValueError(
                 f"{self._source} is no model that OpenVINO can run: expected an ONNX or .xml file, but {_detail(error)}"
             ) from error
-        self.spec = spec_for(model, spec, inside)
-        self.chunk = CHUNK
-        self._fixed = fixed_batch(inputs, self.spec, self._source)
-        self._requests = threading.local()  # a request holds one run's tensors
-        try_out(self, self._source)
+        return inside, inputs
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """(B, h, w, 3) uint8, or (B, 3, h, w) float32 where the spec says nchw -> raw outputs, in the graph's order."""

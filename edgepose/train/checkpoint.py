@@ -88,13 +88,25 @@ def recipe_of(facts: Mapping[str, Any], path: str | Path) -> Recipe:
 
 
 def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
-    """The network that a checkpoint of `edgepose train` holds (the averaged weights where there are any)."""
+    """The network that a checkpoint of `edgepose train` holds (the averaged weights where there are any).
+
+    Raises ValueError where its tensors are not those of its model.
+    """
     parts, facts = load(path)
     then = ModelSpec.from_json(facts["spec"], str(path))
     classes = then.codec_args.get("classes", 1) if then.skeleton == "box" else 1
     # Today's spec: what a codec's arguments are called may have changed since.
     spec, network = build(facts["recipe"]["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
-    network.load_state_dict(parts.get("average") or parts["network"])
+    tensors = parts.get("average") or parts.get("network", {})
+    wanted = network.state_dict()
+    wrong = [name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape]
+    wrong += [name for name in tensors if name not in wanted]
+    if wrong:
+        raise ValueError(
+            f"{path} does not hold the tensors of {spec.name}, {len(wrong)} are missing, unknown or of another shape, "
+            f"such as {wrong[0]}: it was written by another version of edgepose, or changed since"
+        )
+    network.load_state_dict(tensors)
     return spec, network.eval()
 
 

@@ -67,7 +67,7 @@ class Recipe:
         for name in ("epochs", "batch", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected at least 1")
-        if self.lr <= 0:
+        if not 0 < self.lr < math.inf:
             raise ValueError(f"recipe {self.model}: lr={self.lr}, expected a positive learning rate")
         if not 0 <= self.flat <= 1:
             raise ValueError(f"recipe {self.model}: flat={self.flat}, expected a share between 0 and 1")
@@ -93,8 +93,11 @@ class Recipe:
         for name, unit in (("memory", "GB"), ("save_every", "seconds")):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected 0 or more {unit}")
-        if self.warmup_epochs < 0:
-            raise ValueError(f"recipe {self.model}: warmup_epochs={self.warmup_epochs}, expected 0 or more")
+        for name in (
+            "weight_decay", "warmup", "warmup_epochs", "stage2", "clip", "seed", "threads", "workers", "overfit"
+        ):  # fmt: skip
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"recipe {self.model}: {name}={getattr(self, name)}, expected 0 or more")
         for name in ("input_size", "drops"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -392,24 +395,56 @@ def read_recipe(path: Path) -> Recipe:
         raise ValueError(f"{path} is no JSON ({error}): expected the fields of a recipe") from error
     needed = ("model", "family", "epochs", "batch", "lr")
     if not isinstance(values, dict) or not set(needed) <= set(values):
-        raise ValueError(f"{path} is no recipe: expected an object with {', '.join(needed)} and other fields of one")
+        lacking = f", it lacks {[name for name in needed if name not in values]}" if isinstance(values, dict) else ""
+        raise ValueError(
+            f"{path} is no recipe: expected an object with {', '.join(needed)} and other fields of one{lacking}; "
+            f"a family is one of {list(FAMILIES)}"
+        )
     return from_dict(values, str(path))
 
 
 def _read(kind: type, values: Mapping[str, Any], source: str) -> object:
-    """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold."""
+    """A dataclass of JSON values: lists become tuples, objects the dataclasses that the fields hold.
+
+    What such an object leaves out is as the field has it by default.
+    """
     hints = typing.get_type_hints(kind)
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(hints)}: update edgepose")
     read = {}
     for name, value in values.items():
-        nested = isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name])
-        read[name] = _read(hints[name], value, f"{source}, {name},") if nested else _as_tuple(value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
+            default = defaults[name]
+            rest = dataclasses.asdict(default) if dataclasses.is_dataclass(default) else {}  # type: ignore[arg-type]
+            read[name] = _read(hints[name], rest | dict(value), f"{source}, {name},")
+        else:
+            read[name] = _as_tuple(value)
+        if not _is_a(hints[name], read[name]):
+            wanted = getattr(hints[name], "__name__", hints[name])
+            raise ValueError(f"{source} has {name}={value!r}, expected a value of type {wanted}")
     try:
         return kind(**read)
     except TypeError as error:
         raise ValueError(f"{source} has a field of the wrong type, or lacks one: {error}") from error
+
+
+def _is_a(kind: Any, value: object) -> bool:
+    """Whether a JSON value is of a field's type; which of its words a Literal is, the recipe checks."""
+    if isinstance(kind, types.UnionType):
+        return any(_is_a(each, value) for each in get_args(kind))
+    if get_origin(kind) is Literal:
+        return isinstance(value, str)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = get_args(kind)
+        kinds = [each[0]] * len(value) if each[-1] is ... else each
+        return len(kinds) == len(value) and all(map(_is_a, kinds, value))
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _as_tuple(value: Any) -> Any:

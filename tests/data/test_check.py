@@ -64,6 +64,7 @@ def test_a_clean_set_has_nothing_to_report(labels: dict[str, Any], tmp_path: Pat
     assert found == {} and not report.harmful and set(report.found) == set(KINDS)
     facts = report.as_dict()
     assert (facts["format"], facts["skeleton"], facts["images"], facts["people"]) == ("coco", "coco", 3, 12)
+    assert (facts["unlabeled"], facts["crowds"]) == (0, 0)
     assert facts["keypoints"]["nose"] == {"seen": 12, "hidden": 0}
 
 

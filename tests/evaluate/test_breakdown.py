@@ -91,11 +91,11 @@ def test_keypoints() -> None:
     found = pictures(people, wrong=(2,))
     found[0].found[0, 0, 0] += 10  # the nose is out by a tenth of the person's size
     nose, eye = by_keypoint(found, COCO)[:2]
-    assert (nose["labelled"], nose["unfound"], eye["labelled"], eye["unfound"]) == (1, 1, 2, 1)
+    assert (nose["labeled"], nose["unfound"], eye["labeled"], eye["unfound"]) == (1, 1, 2, 1)
     assert nose["distance"] == pytest.approx(10) and eye["distance"] == 0
     assert nose["similarity"] == pytest.approx(np.exp(-100 / (2 * 1e4 * 0.052**2)), abs=1e-6)
     assert (nose["good"], nose["near"], eye["good"], eye["near"]) == (0, 0, 1, 1)
-    assert by_keypoint([], COCO)[0] == {"keypoint": "nose", "labelled": 0, "unfound": 0}
+    assert by_keypoint([], COCO)[0] == {"keypoint": "nose", "labeled": 0, "unfound": 0}
 
 
 def test_calibration() -> None:

@@ -143,7 +143,7 @@ def test_gains() -> None:
     report = error_report([picture], COCO)
     assert report["counts"]["inversion"] == 8 and report["counts"]["good"] == 9
     assert report["by_keypoint"]["left_elbow"]["inversion"] == 1 and report["by_keypoint"]["nose"]["good"] == 1
-    assert report["people"] == {"results": 2, "about_somebody": 1, "about_nobody": 1, "labelled": 2, "unfound": 1}
+    assert report["people"] == {"results": 2, "about_somebody": 1, "about_nobody": 1, "labeled": 2, "unfound": 1}
     gains, ap = report["gains"], report["AP"]
     assert ap == pytest.approx(match([picture]).figures()["AP"], abs=1e-6) and 0 < ap < 0.1
     assert gains["jitter"] == gains["swap"] == gains["miss"] == 0 and gains["inversion"] == gains["all four"]

@@ -23,10 +23,10 @@ def test_all_parts_agree() -> None:
     ]  # fmt: skip
     assert report == json.loads(json.dumps(report, allow_nan=False))
     assert report["errors"]["AP"] == pytest.approx(figures["AP"], abs=1e-6)
-    labelled = report["errors"]["people"]["labelled"]
+    labelled = report["errors"]["people"]["labeled"]
     assert labelled == figures["people"] == sum(row["people"] for row in report["sizes"])
     kinds = report["errors"]["counts"]
-    assert sum(kinds.values()) == sum(row["labelled"] for row in report["keypoints"])
+    assert sum(kinds.values()) == sum(row["labeled"] for row in report["keypoints"])
     assert "interval" not in report_on(rows, labels, figures, resamples=0)
 
 

@@ -106,6 +106,11 @@ def test_facts_of_what_is_no_video(tmp_path: Path) -> None:
     assert stream_facts(tmp_path / "b.mp4") == stream_facts(tmp_path / "none.mp4") == (30, None)
 
 
+def test_a_prompt_shows_a_frame_without_its_pixels() -> None:
+    frame = Frame(picture(3), 0.12, 3, pts=3)
+    assert repr(frame) == "Frame(time=0.12, index=3, poses=None, pts=3, time_base=None)"
+
+
 def test_frames_do_not_share_memory(tmp_path: Path) -> None:
     path = make(tmp_path / "a.avi", [0, 1, 2], codec="rawvideo", pixels="bgr24")
     frames, _ = delivered(path)

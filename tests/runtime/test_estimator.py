@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import edgepose
 from edgepose.evaluate.measures import prepared
 from edgepose.geometry import iou
 from edgepose.poses import Poses
@@ -524,3 +525,10 @@ def test_expected_keypoints_need_their_boxes() -> None:
 def test_a_codec_that_reads_one_place_alone_leaves_the_expected_ones() -> None:
     estimator, image, boxes = Estimator(BrightSpot(SIMCC)), spot(100, 70), boxes_at((20, 20, 120, 180))
     assert equal(estimator(image, boxes, None, np.zeros((1, 17, 2))), estimator(image, boxes))
+
+
+def test_an_estimator_says_what_it_is_made_of() -> None:
+    assert repr(edgepose.load("default")) == (
+        "<Estimator of 'cspnext-context-t', coco, detector=<Estimator of 'rtmdet-nano', box>>"
+    )
+    assert repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco>"

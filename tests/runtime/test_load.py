@@ -85,6 +85,11 @@ def test_what_is_no_model_is_one_sentence(package: Path) -> None:
         load(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="expected a detector of pictures, or None, got int"):
         load(detector=3)  # type: ignore[arg-type]
+    for network in ("default-pose", None, load(), lambda batch: [batch]):
+        with pytest.raises(
+            TypeError, match=r"^expected a network, a function of a batch with a spec, got .*load\(\.\.\.\)\.net"
+        ):
+            Estimator(network)
 
 
 def test_the_first_options(package: Path) -> None:

@@ -279,3 +279,23 @@ def test_half_precision_is_widened_and_what_is_no_number_is_refused() -> None:
     for output in (["a"], np.array(["a"]), np.float32(1), None):
         with pytest.raises(ValueError, match=r"x.onnx gives .*, expected number tensors"):
             as_arrays([output], "x.onnx")
+
+
+DROPPED = """
+import gc, signal
+from edgepose.runtime.load import embedded
+from edgepose.runtime.session_openvino import OpenVinoSession
+files = [*embedded().values()]
+sessions = {i: OpenVinoSession(files[i % len(files)], threads=1) for i in range(3)}
+for i in range(3):
+    del sessions[i]
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_signal_after_models_of_openvino_are_gone_does_not_end_the_program() -> None:
+    pytest.importorskip("openvino")
+    result = subprocess.run([sys.executable, "-c", DROPPED], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (result.returncode, result.stdout) == (0, "heard\n"), result.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.data.augment import Strength
+from edgepose.data.augment import MILD, STRONG, WHOLE, Strength
 from edgepose.models import MODELS
 from edgepose.models.efficientnet import SIZES
 from edgepose.train.options import FAMILIES, BottomUp, OneStage, TopDown
@@ -104,6 +104,12 @@ def test_overrides_are_typed() -> None:
         ("input_size=256", "expected width x height"),
         ("epochs=0", "expected at least 1"),
         ("lr=-1", "expected a positive"),
+        ("lr=nan", "expected a positive"),
+        ("lr=inf", "expected a positive"),
+        ("seed=-1", "seed=-1, expected 0 or more"),
+        ("overfit=-1", "overfit=-1, expected 0 or more"),
+        ("threads=-2", "threads=-2, expected 0 or more"),
+        ("weight_decay=nan", "weight_decay=nan, expected 0 or more"),
         ("precision=int8", "expected one of"),
         ("flat=2", "between 0 and 1"),
         ("sampling=fair", "expected one of"),
@@ -247,12 +253,15 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     values = {"family": "bottom-up", "model": "litepose-xs", "epochs": 3, "batch": 2, "lr": 0.1, "whole": {
         "scale": [1, 1.5], "rotation": 5, "shift": 0, "cutout": 0}}  # fmt: skip
     path.write_text(json.dumps(values))
-    whole = Strength((1, 1.5), 5, 0, 0)
+    whole = replace(WHOLE, scale=(1, 1.5), rotation=5, shift=0, cutout=0)
     assert read_recipe(path) == Recipe("litepose-xs", 3, 2, 0.1, options=BottomUp(whole))
     for text, message in (
         ("{", "is no JSON"),
         ("[]", "is no recipe: expected an object with model, family, epochs, batch, lr"),
-        (json.dumps({k: v for k, v in values.items() if k != "lr"}), "is no recipe: expected"),
+        (
+            json.dumps({k: v for k, v in values.items() if k != "lr"}),
+            r"is no recipe: .*, it lacks \['lr'\]; a family is",
+        ),
         (
             json.dumps(values | {"family": "fish"}),
             r"mine\.json has family='fish', expected one of \['top-down', 'detector'",
@@ -274,13 +283,31 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
             r"^the recipe of a\.safetensors has unknown fields \['magic'\], expected some of .*: update edge",
         ),
         ({"mild": {"magic": 1}}, r"^the recipe of a\.safetensors, mild, has unknown fields \['magic'\]"),
-        (
-            {"mild": {"rotation": 3}},
-            r"^the recipe of a\.safetensors, mild, has a field of the wrong type, or lacks one",
-        ),
         ({"epochs": 0}, "epochs=0, expected at least 1"),
+        ({"epochs": "1"}, r"^the recipe of a\.safetensors has epochs='1', expected a value of type int$"),
+        ({"epochs": 1.5}, "epochs=1.5, expected a value of type int"),
+        ({"lr": True}, "lr=True, expected a value of type float"),
+        ({"channels_last": 1}, "channels_last=1, expected a value of type bool"),
+        ({"input_size": [192]}, r"input_size=\[192\], expected a value of type tuple\[int, int\] \| None"),
+        ({"drops": ["0.5"]}, r"drops=\['0.5'\], expected a value of type tuple"),
+        ({"mild": 3}, "mild=3, expected a value of type Strength"),
     ],
 )
 def test_what_a_stored_recipe_cannot_be(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_dict(to_dict(RECIPES["rtmpose-t"]) | changes, "a.safetensors")
+
+
+def test_what_a_nested_object_of_a_file_leaves_out_is_as_by_default(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    values = {
+        "model": "rtmpose-t",
+        "family": "top-down",
+        "epochs": 1,
+        "batch": 2,
+        "lr": 1e-3,
+        "strong": {"rotation": 40},
+    }
+    path.write_text(json.dumps(values))
+    options = read_recipe(path).options
+    assert isinstance(options, TopDown) and options.strong == replace(STRONG, rotation=40) and options.mild == MILD
