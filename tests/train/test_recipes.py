@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,16 +180,19 @@ def test_a_recipe_of_before_families_is_that_of_its_family() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "init"),
-    [("default-pose", "training/default-pose.safetensors"), ("default-detector", "runs/neck/last.safetensors")],
+    ("name", "chosen"),
+    [
+        ("default-pose", {"init": "run1/last.safetensors", "input_size": (192, 256)}),
+        ("default-detector", {"init": "runs/neck/last.safetensors", "threads": 2, "workers": 1}),
+    ],
 )
-def test_the_weights_in_the_package_have_a_recipe(name: str, init: str) -> None:
+def test_the_weights_in_the_package_have_a_recipe(name: str, chosen: dict[str, Any]) -> None:
     """The file's own, as a version before families wrote it, is the recipe of its name but for what the run chose."""
     checkpoint = pytest.importorskip("edgepose.train.checkpoint", exc_type=ImportError)
     path = DIARY.parent / f"{name}.safetensors"
     stored = checkpoint.recipe_of(checkpoint.load(path)[1], path)
     options = replace(RECIPES[name].options, teacher=stored.options.teacher)
-    assert stored == replace(RECIPES[name], init=init, threads=2, workers=1, options=options)
+    assert stored == replace(RECIPES[name], options=options, **chosen)
 
 
 def settable(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
