@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -159,7 +160,9 @@ def _extra(extra: str, parts: list[Requirement]) -> Check:
 def _import_error(module: str) -> str:
     """Why a module does not load, "" where it does."""
     try:
-        importlib.import_module(module)
+        with warnings.catch_warnings():  # what an import warns of is between packages, also where warnings are errors
+            warnings.simplefilter("ignore")
+            importlib.import_module(module)
     except Exception as error:  # of any kind: an import runs what the package likes
         return _reason(error)
     return ""
