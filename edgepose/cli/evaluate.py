@@ -73,7 +73,8 @@ def evaluate(
 ) -> None:
     """Measure models on labelled pictures, or a results file made elsewhere: AP, AR and more.
 
-    --boxes gt gives a per-person model the labelled boxes, detector those of the whole pipeline.
+    --boxes gt gives a per-person model the labelled boxes, detector those of the whole pipeline. Of
+    two people more alike than OKS 0.9 the better one counts, as published; deployed it is 0.5.
 
     --report tells what kinds of mistakes are made and what each costs (good, jitter, inversion, swap, miss), AP by
     keypoint, by size, by people in the picture and by crowding, how sure the model may be of itself, and how sure the
