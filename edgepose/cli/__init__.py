@@ -13,6 +13,7 @@ from edgepose.cli import (
     doctor,
     evaluate,
     export,
+    labelling,
     macs,
     models,
     predict,
@@ -41,6 +42,8 @@ app = typer.Typer(
 
 for command in COMMANDS:
     app.command()(command)
+for addition in (labelling.frames, labelling.split, labelling.suggest):
+    data_app.command()(addition)
 app.add_typer(data_app, name="data")
 
 

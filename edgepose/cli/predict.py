@@ -133,7 +133,7 @@ class Sinks:
         """Where the overlay of a source goes, None when no overlay is wanted."""
         if self.overlays is None:
             return None
-        from edgepose.media.results import unique_name
+        from edgepose.media.files import unique_name
 
         stem = Path(source.location).stem if source.kind in ("picture", "video") else source.kind
         name = unique_name(f"{stem}_overlay", source.location, self._names)

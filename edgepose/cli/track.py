@@ -179,7 +179,7 @@ class Outputs:
 
     def _path(self, frame: Tracked, number: int) -> Path:
         """A name for the next overlay of a source."""
-        from edgepose.media.results import unique_name
+        from edgepose.media.files import unique_name
 
         if self._video is not None:
             path = self._video.with_stem(unique_name(self._video.stem, str(number), self._names))

@@ -40,6 +40,15 @@ def make_folder(path: str | Path) -> None:
         raise ValueError(f"cannot write to {path}: expected a folder, and it, or one above it, is a file") from None
 
 
+def unique_name(name: str, source: str, taken: dict[str, str]) -> str:
+    """`name`, or `name-2`, `name-3` ... where another source has it already; `taken` remembers (name -> source)."""
+    number, candidate = 1, name
+    while taken.setdefault(candidate, source) != source:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
 def _sync(path: Path) -> None:
     """Force a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)

@@ -1,4 +1,4 @@
-"""Results as files: JSON lines, COCO results, CSV, OpenPose; written frame by frame, and whole or not at all.
+"""Results as files: JSON lines, COCO results, CSV, OpenPose, DeepLabCut; written frame by frame, whole or not at all.
 
 Times are rounded to 1 microsecond, the people's numbers as `Poses.to_dict` does it. Who was not seen in a frame, but is
 where a tracker expects them, is marked: `"guessed": true` in the person's JSON object, 1 in the last column of a CSV
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +19,8 @@ from typing import Any, Literal, Protocol, TextIO, get_args
 
 import numpy as np
 
-from edgepose.media.files import atomic_path, make_folder
+from edgepose.media.deeplabcut import DeepLabCut
+from edgepose.media.files import atomic_path, make_folder, unique_name
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
 
@@ -230,31 +232,23 @@ class OpenPose:
 
 
 # Format -> (the writer, what it is called in the output folder).
-Format = Literal["jsonl", "coco", "csv", "openpose"]
-FORMATS: dict[Format, tuple[type[JsonLines] | type[CocoResults] | type[Csv] | type[OpenPose], str]] = {
+Format = Literal["jsonl", "coco", "csv", "openpose", "dlc"]
+FORMATS: dict[Format, tuple[Callable[[Path], Writer], str]] = {
     "jsonl": (JsonLines, "results.jsonl"),
     "coco": (CocoResults, "results.json"),
     "csv": (Csv, "results.csv"),
     "openpose": (OpenPose, "openpose"),
+    "dlc": (DeepLabCut, "dlc"),
 }
 
 
 def writer(kind: Format, folder: str | Path) -> tuple[Writer, Path]:
-    """The writer of a format, and the file (or, for OpenPose, the folder) inside `folder` that it makes."""
+    """The writer of a format, and the file (of OpenPose and DeepLabCut the folder) inside `folder` that it makes."""
     if kind not in get_args(Format):
         raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
     make, name = FORMATS[kind]
     path = Path(folder) / name
     return make(path), path
-
-
-def unique_name(name: str, source: str, taken: dict[str, str]) -> str:
-    """`name`, or `name-2`, `name-3` ... where another source has it already; `taken` remembers (name -> source)."""
-    number, candidate = 1, name
-    while taken.setdefault(candidate, source) != source:
-        number += 1
-        candidate = f"{name}-{number}"
-    return candidate
 
 
 def _people(result: Result) -> list[dict[str, Any]]:

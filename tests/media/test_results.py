@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepose.media.results import BODY_25, FORMATS, Result, as_dict, unique_name, writer
+from edgepose.media.files import unique_name
+from edgepose.media.results import BODY_25, FORMATS, Result, as_dict, writer
 from edgepose.poses import Poses
 from edgepose.skeleton import BOX, COCO, CROWDPOSE, WHOLEBODY, Skeleton
 
@@ -111,6 +112,9 @@ def test_who_is_guessed_is_marked_in_every_format(kind: str, tmp_path: Path) -> 
     if kind == "csv":
         with path.open(newline="", encoding="utf-8") as file:
             assert [(row["id"], row["guessed"]) for row in csv.DictReader(file)] == [("4", "0"), ("9", "1")]
+        return
+    if kind == "dlc":  # who was not seen has no place there
+        assert "individual9" not in (path / "clip.csv").read_text()
         return
     content = json.loads((path if path.is_file() else next(path.iterdir())).read_text())
     entries = content if kind == "coco" else content["people"]
