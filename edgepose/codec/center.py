@@ -1,7 +1,8 @@
 """One person from four maps: a center, keypoints regressed from it, heat-maps near them, and offsets within cells.
 
-MoveNet's layout (Google, 2021), which is CenterNet's (Zhou et al., 2019) for the one person in the middle. The regressed
-place of a keypoint only says where to look: its cell is the peak of the heat-map divided by the distance from there.
+MoveNet's layout (Google, 2021), which is CenterNet's (Zhou et al., 2019) for the one person in the middle. The
+regressed place of a keypoint only says where to look: its cell is the peak of the heat-map divided by the distance from
+there.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class Center:
         """(N, K, 2) input pixels and (N, K) -> float32 targets of all four outputs, and weights (N, K).
 
         heatmaps (N, K, h, w) and centers (N, 1, h, w) with peak 1, the center being the mean of the keypoints that are
-        seen and inside. displacements and offsets (N, 2K, h, w), as y, x of one keypoint after the other: in every cell,
-        how many cells away the keypoint is. (They are to be learnt at the person's center and at the keypoint's own
-        cell.)
+        seen and inside. displacements and offsets (N, 2K, h, w), y and x of one keypoint after the other: in every
+        cell, how many cells away the keypoint is. (They are to be learnt at the person's center and at the keypoint's
+        own cell.)
         """
         (width, height), k = self.size, len(self.skeleton)
         cells = np.asarray(keypoints, np.float64) / self.stride  # (N, K, 2)
