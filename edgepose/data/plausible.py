@@ -33,8 +33,9 @@ def plausible(keypoints: np.ndarray, scores: np.ndarray, seen: np.ndarray, skele
     """(N, K, 2), (N, K) and which are taken for seen (N, K) bool -> which of those can be true (N, K) bool.
 
     A picture shortens limbs and never makes them longer, but for perspective: the height that a limb speaks for is at
-    most the person's. While one limb speaks for more than LONGEST times the height of the longest other, the end of it
-    that is scored lower goes. Nothing is said where fewer than FEWEST other limbs are seen, or of other skeletons.
+    most the person's. While the longest limb speaks for more than LONGEST times what the third longest does (a wrong
+    elbow makes two limbs long), the end of it that is scored lower goes. Nothing is said where fewer than FEWEST other
+    limbs are seen, or of other skeletons.
     """
     pairs, shares = limbs_of(skeleton)
     kept = seen.copy()
@@ -46,8 +47,8 @@ def plausible(keypoints: np.ndarray, scores: np.ndarray, seen: np.ndarray, skele
             if len(known) <= FEWEST:
                 break
             order = known[np.argsort(heights[known], kind="stable")]
-            longest, next_longest = order[-1], order[-2]
-            if heights[longest] <= LONGEST * heights[next_longest]:
+            longest, third = order[-1], order[-3]
+            if heights[longest] <= LONGEST * heights[third]:
                 break
             a, b = pairs[longest]
             kept[person, a if scores[person, a] < scores[person, b] else b] = False
