@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,10 @@ def label(
     if boxes is None:
         detecting = _with_detector(estimators, detector, backend, threads, min_box_score)
         files += [find(detector, DEFAULT_DETECTOR)[0]] if detecting and detector != "none" else []
-    run = {"files": fingerprints([*files, *([boxes] if boxes else [])]), "backend": backend, "detector": detector}
+    run = {
+        "edgepose": version("edgepose"), "files": fingerprints([*files, *([boxes] if boxes else [])]),
+        "backend": backend, "detector": detector,
+    }  # fmt: skip
     with Screen() as screen:
         try:
             with screen.task("labelling", len(work.pictures)) as task:

@@ -70,9 +70,9 @@ class Center:
         away = np.zeros((len(cells), k, 2, height, width))
         away[:, :, 0] = cells[..., 1, None, None] - np.arange(height)[:, None]
         away[:, :, 1] = cells[..., 0, None, None] - np.arange(width)
-        away = (away * labelled[..., None, None, None]).reshape(len(cells), 2 * k, height, width)
+        flat = (away * labelled[..., None, None, None]).reshape(len(cells), 2 * k, height, width)
         weights = np.where(labelled, np.minimum(visible, 1), 0)
-        targets = {"heatmaps": maps[:, :k], "centers": maps[:, k:], "displacements": away, "offsets": away}
+        targets = {"heatmaps": maps[:, :k], "centers": maps[:, k:], "displacements": flat, "offsets": flat}
         return {name: value.astype(np.float32) for name, value in (targets | {"weights": weights}).items()}
 
     def decode(self, outputs: list[np.ndarray]) -> Poses:

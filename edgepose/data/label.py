@@ -263,7 +263,8 @@ def _annotation(opinion: Consensus, i: int, seen: np.ndarray, rules: Rules) -> R
 
 def _write(out: Path, work: Unlabelled, parts: list[Row], skeleton: Skeleton, made: Labelled) -> None:
     """The COCO file, in the order of the pictures; counts what is in it."""
-    images, annotations = [], []
+    images: list[Row] = []
+    annotations: list[Row] = []
     removed: Counter[str] = Counter()
     for part in sorted(parts, key=lambda part: int(part["image"])):
         image = work.pictures[part["image"]].image
