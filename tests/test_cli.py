@@ -25,13 +25,13 @@ from edgepose.media.video import Frame, VideoWriter, read_video
 from tests.tiny import write_tiny_model
 
 COMMANDS = (
-    "predict", "track", "demo", "train", "search", "export", "evaluate", "bench", "compare", "serve", "models", "macs",
-    "doctor", "data check", "data single-person", "data synthesize",
+    "predict", "track", "demo", "label", "train", "search", "export", "evaluate", "bench", "compare", "serve", "models",
+    "macs", "doctor", "data check", "data single-person", "data synthesize",
 )  # fmt: skip
 
 DEVICE_VERBS = (
     "predict a.jpg", "track a.mp4", "serve", "bench m", "evaluate --data a.json --model m --images p",
-    "compare m --data a.json --images p",
+    "compare m --data a.json --images p", "label p --out o.json",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from edgepose.cli import (
     doctor,
     evaluate,
     export,
+    label,
     labelling,
     macs,
     models,
@@ -26,7 +27,7 @@ from edgepose.cli.data import data_app
 from edgepose.cli.errors import Commands
 
 COMMANDS = (  # in the order of `edgepose --help`
-    predict.predict, track.track, demo.demo, train.train, search.search, export.export, evaluate.evaluate,
+    predict.predict, track.track, demo.demo, label.label, train.train, search.search, export.export, evaluate.evaluate,
     bench.bench, compare.compare, serve.serve, models.models, macs.macs, doctor.doctor,
 )  # fmt: skip
 

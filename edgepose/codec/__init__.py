@@ -15,6 +15,7 @@ import numpy as np
 from edgepose.codec.anchors import Anchors
 from edgepose.codec.associative import Associative
 from edgepose.codec.boxes import Boxes
+from edgepose.codec.center import Center
 from edgepose.codec.distribution import Distribution
 from edgepose.codec.heatmap import Heatmap
 from edgepose.codec.simcc import SimCC
@@ -100,6 +101,7 @@ CODECS: dict[str, Callable[..., Codec]] = {
     "anchors": Anchors,
     "associative": Associative,
     "boxes": Boxes,
+    "center": Center,
 }
 
 Kind = TypeVar("Kind")

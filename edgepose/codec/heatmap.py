@@ -23,7 +23,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Gaussians of `sigma` cells; `blur` is the kernel of the Taylor decoders (11 for sigma 2, 17 for sigma 3)."""
+    """Gaussians of `sigma` cells; `blur` is the kernel of the Taylor decoders (11 for sigma 2, 17 for sigma 3).
+
+    flip_shift: whether the flip test moves the maps of the mirror image one cell to the right. None: as published for
+        the kind, which is yes for `msra` and no for the others. Networks of the other kinds that were trained in a crop
+        whose center is (w / 2, h / 2) want it: a crop's mirror image then lies a pixel, and its maps a cell, off.
+    """
 
     input_size: tuple[int, int]  # w, h
     skeleton: Skeleton = COCO
@@ -31,12 +36,15 @@ class Heatmap:
     stride: int = 4
     sigma: float = 2.0
     blur: int = 11
+    flip_shift: bool | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown heat-map kind {self.kind!r}, expected one of {list(KINDS)}")
         if self.blur % 2 == 0 or self.blur < 1:
             raise ValueError(f"the blur kernel must be odd and positive, got {self.blur}")
+        if self.flip_shift not in (None, True, False):
+            raise ValueError(f"flip_shift is {self.flip_shift!r}, expected true, false or null (as the kind wants it)")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -103,10 +111,10 @@ class Heatmap:
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the maps of an input and of its mirror image (flip test).
 
-        `msra` moves the mirrored map one cell to the right, as published; `dark` and `udp` must not.
+        `flip_shift` says whether the mirrored map moves one cell to the right; its first column then stays.
         """
         mirrored = flipped[0][:, self.skeleton.flip, :, ::-1].copy()
-        if self.kind == "msra":
+        if self.kind == "msra" if self.flip_shift is None else self.flip_shift:
             mirrored[..., 1:] = mirrored[..., :-1].copy()
         return [(outputs[0] + mirrored) / 2]
 

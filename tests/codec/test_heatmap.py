@@ -42,11 +42,18 @@ def test_published_flip_test() -> None:
     for case in cases:
         maps, mirrored = case.inputs["heatmaps"][None], case.inputs["heatmaps_of_mirrored_image"][None]
         before = mirrored.copy()
-        for kind in ("msra",) if case.params["shift_heatmap"] else ("dark", "udp"):
-            codec = Heatmap((96, 128), COCO, kind)
+        shifted = case.params["shift_heatmap"]
+        for kind in KINDS:
+            usual = shifted == (kind == "msra")
+            codec = Heatmap((96, 128), COCO, kind, flip_shift=None if usual else shifted)
             merged = codec.merge_flipped([maps], [mirrored])[0]
             assert np.allclose(merged[0], case.outputs["merged"], atol=1e-7), (case.name, kind)
         assert np.array_equal(before, mirrored)
+
+
+def test_a_wrong_word_for_the_shift() -> None:
+    with pytest.raises(ValueError, match="flip_shift is 'one', expected true, false or null"):
+        Heatmap((96, 128), COCO, "dark", flip_shift="one")  # type: ignore[arg-type]
 
 
 def test_published_encoding() -> None:

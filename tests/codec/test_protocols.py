@@ -25,6 +25,7 @@ ABILITIES = {
     "simcc": ((True, False, False), ("simcc_x", "simcc_y")),
     "heatmap": ((True, False, False), ("heatmaps",)),
     "distribution": ((True, False, True), ("heatmaps",)),
+    "center": ((True, False, False), ("heatmaps", "centers", "displacements", "offsets")),
     "anchors": ((True, True, False), ("anchors_8", "anchors_16", "anchors_32")),
     "associative": ((True, False, False), ("heatmaps", "tags", "peak_scores", "peak_cells")),
     "boxes": (
@@ -46,6 +47,7 @@ def outputs_of(name: str, seed: int = 0) -> list[np.ndarray]:
         "simcc": [(1, 17, 2 * w), (1, 17, 2 * h)],
         "heatmap": [(1, 17, h // 4, w // 4)],
         "distribution": [(1, 17, h // 8, w // 8)],
+        "center": [(1, planes, h // 4, w // 4) for planes in (17, 1, 34, 34)],
         "anchors": [(1, 3 * 57, *grid) for grid in grids],
         "associative": [(1, 34, h // 4, w // 4), (1, 17, h // 2, w // 2)],
         "boxes": [(1, channels, *grid) for grid in grids for channels in (1, 4)],
