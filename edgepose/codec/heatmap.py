@@ -23,7 +23,14 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Gaussians of `sigma` cells; `blur` is the kernel of the Taylor decoders (11 for sigma 2, 17 for sigma 3)."""
+    """Gaussians of `sigma` cells; `blur` is the kernel of the Taylor decoders (11 for sigma 2, 17 for sigma 3).
+
+    Args:
+        centered: maps are views of their own, as DarkPose makes them (the "dark" warp): both have the same middle, and
+            an input is (w - 1) / (cells - 1) times as large, by the width.
+        shift: whether the flip test moves the mirrored map by one cell to the right; None: for `msra` only, as
+            published.
+    """
 
     input_size: tuple[int, int]  # w, h
     skeleton: Skeleton = COCO
@@ -31,12 +38,16 @@ class Heatmap:
     stride: int = 4
     sigma: float = 2.0
     blur: int = 11
+    centered: bool = False
+    shift: bool | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown heat-map kind {self.kind!r}, expected one of {list(KINDS)}")
         if self.blur % 2 == 0 or self.blur < 1:
             raise ValueError(f"the blur kernel must be odd and positive, got {self.blur}")
+        if self.centered and (self.kind == "udp" or self.size[0] < 2):
+            raise ValueError(f"centered maps are at least 2 cells wide and not of kind udp, got {self.size}, {self.kind}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,7 +58,15 @@ class Heatmap:
     def scale(self) -> np.ndarray:
         """(2,) input pixels per cell. UDP measures from the first to the last cell's center."""
         inputs, cells = np.array(self.input_size, np.float64), np.array(self.size, np.float64)
+        if self.centered:
+            return np.full(2, (inputs[0] - 1) / (cells[0] - 1))
         return (inputs - 1) / (cells - 1) if self.kind == "udp" else inputs / cells
+
+    @property
+    def origin(self) -> np.ndarray:
+        """(2,) where the first cell's center is, in input pixels."""
+        inputs, cells = np.array(self.input_size, np.float64), np.array(self.size, np.float64)
+        return (inputs - 1) / 2 - self.scale * (cells - 1) / 2 if self.centered else np.zeros(2)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -56,7 +75,8 @@ class Heatmap:
 
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) input pixels and (N, K) -> heatmaps (N, K, h, w) with peak 1, weights (N, K), float32."""
-        (width, height), cells = self.size, np.asarray(keypoints, np.float64) / self.scale  # (N, K, 2)
+        width, height = self.size
+        cells = (np.asarray(keypoints, np.float64) - self.origin) / self.scale  # (N, K, 2)
         nearest = (cells + 0.5).astype(np.int64)  # the cell of the patch's center
         radius = self.sigma * 3
         middle = cells if self.kind == "dark" else nearest
@@ -94,7 +114,7 @@ class Heatmap:
         for b, k in zip(*np.nonzero(scores > 0), strict=True):
             cells[b, k] = refine(maps[b, k], cells[b, k], self)
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (len(maps), 1))
-        return Poses(cells * self.scale, scores, boxes, confidence(scores), self.skeleton)
+        return Poses(cells * self.scale + self.origin, scores, boxes, confidence(scores), self.skeleton)
 
     def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Distances of keypoints in pixels, differences of their scores; see `Codec.apart`."""
@@ -103,10 +123,11 @@ class Heatmap:
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the maps of an input and of its mirror image (flip test).
 
-        `msra` moves the mirrored map one cell to the right, as published; `dark` and `udp` must not.
+        `msra` moves the mirrored map one cell to the right, as published; `dark` and `udp` must not, unless `shift`
+        says so.
         """
         mirrored = flipped[0][:, self.skeleton.flip, :, ::-1].copy()
-        if self.kind == "msra":
+        if self.kind == "msra" if self.shift is None else self.shift:
             mirrored[..., 1:] = mirrored[..., :-1].copy()
         return [(outputs[0] + mirrored) / 2]
 
