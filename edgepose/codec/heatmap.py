@@ -81,7 +81,8 @@ class Heatmap:
         radius = self.sigma * 3
         middle = cells if self.kind == "dark" else nearest
         low, high = middle - radius, middle + radius + 1
-        hit = ((low < (width, height)) & (high >= 0)).all(-1)
+        inside = np.trunc(high) >= 0 if self.centered else high >= 0  # DarkPose's code rounds towards zero
+        hit = ((low < (width, height)) & inside).all(-1)
         seen = visible >= 0.5
         labelled = seen & hit
         centers = nearest if self.kind == "msra" else cells
