@@ -47,7 +47,9 @@ class Heatmap:
         if self.blur % 2 == 0 or self.blur < 1:
             raise ValueError(f"the blur kernel must be odd and positive, got {self.blur}")
         if self.centered and (self.kind == "udp" or self.size[0] < 2):
-            raise ValueError(f"centered maps are at least 2 cells wide and not of kind udp, got {self.size}, {self.kind}")
+            raise ValueError(
+                f"centered maps are at least 2 cells wide and not of kind udp, got {self.size}, {self.kind}"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgepose.models.deconvpose import CLASSIFIER, DECODER, ENCODERS, RECONSTRUCTION, DeconvPose, Design, build_deconvpose
+from edgepose.models.deconvpose import (
+    ENCODERS,
+    RECONSTRUCTION,
+    DeconvPose,
+    Design,
+    build_deconvpose,
+    without_classifier,
+)
 from edgepose.models.efficienthrnet import EfficientHRNet, build_efficienthrnet
 from edgepose.models.hrnet import build_higherhrnet, build_hrnet
 from edgepose.models.litepose import Architecture, build_architecture, build_litepose
@@ -192,14 +199,6 @@ def _without_second_tags(tensors: dict[str, Tensor], keypoints: int) -> dict[str
     """EfficientHRNet's released H0 was trained with tags at both scales, of which the second are not used."""
     last = ("final_layers.1.weight", "final_layers.1.bias")
     return {k: v[:keypoints] if k in last and len(v) == 2 * keypoints else v for k, v in tensors.items()}
-
-
-def without_classifier(network: DeconvPose, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of a classifier's tensors those of the encoder, and the network's own for the decoder; others as they are."""
-    if any(key.startswith(DECODER) for key in tensors):
-        return tensors
-    kept = {key: value for key, value in tensors.items() if not key.startswith(CLASSIFIER)}
-    return kept | {key: value for key, value in network.state_dict().items() if key.startswith(DECODER)}
 
 
 def _renamed(key: str, prefixes: Mapping[str, str]) -> str:

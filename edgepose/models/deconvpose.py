@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -61,8 +62,8 @@ class Design:
         most = ENCODER_STRIDE.bit_length() - 1
         if not 1 <= len(self.deconvolutions) <= most or min(self.deconvolutions) < 1:
             raise ValueError(
-                f"{RECONSTRUCTION} with deconvolutions of {list(self.deconvolutions)} channels: expected 1 to {most} of "
-                "them, of at least one channel"
+                f"{RECONSTRUCTION} with deconvolutions of {list(self.deconvolutions)} channels: expected 1 to {most} "
+                "of them, of at least one channel"
             )
 
     @property
@@ -127,6 +128,14 @@ class DeconvPose(nn.Module):
         for name in self.encoder:
             x = self.get_submodule(name)(x)
         return (self.final_layer(self.deconv_layers(x)),)
+
+
+def without_classifier(network: DeconvPose, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a classifier's tensors those of the encoder, and the network's own for the decoder; others as they are."""
+    if any(key.startswith(DECODER) for key in tensors):
+        return dict(tensors)
+    kept = {key: value for key, value in tensors.items() if not key.startswith(CLASSIFIER)}
+    return kept | {key: value for key, value in network.state_dict().items() if key.startswith(DECODER)}
 
 
 def _conv_relu6(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:

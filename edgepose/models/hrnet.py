@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgepose.models.associative import MEAN, STD, associative_spec
 from edgepose.models.cspnext import normal_weights
-from edgepose.models.highres import BasicBlock, Bottleneck, HighResolutionModule, tag_head
+from edgepose.models.highres import Bottleneck, HighResolutionModule, tag_head
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 

@@ -136,8 +136,8 @@ def _darkpose(model: str) -> Recipe:
 
 DECONVPOSE_NOTE = (
     "The layers of Yamazaki & Mori (arXiv 2111.04226) are not public. DeconvPose is a reconstruction: what speaks for "
-    "it is the published budget, 3.8 % of HRNet-W48's multiply-accumulates as HRNet counts them, which MobileNetV2 with "
-    "deconvolutions of 128-64-32 channels has (3.84 %)."
+    "it is the published budget, 3.8 % of HRNet-W48's multiply-accumulates as HRNet counts them, which MobileNetV2 "
+    "with deconvolutions of 128-64-32 channels has (3.84 %)."
 )
 _DECONVPOSE = (
     "deconvpose", "deconvpose-mobilenet_v2", "deconvpose-resnet18", "deconvpose-resnet18-half",
@@ -210,7 +210,7 @@ RECIPES: dict[str, Recipe] = {
         for size, batch in (("h0", 1), ("h-1", 6), ("h-2", 8), ("h-3", 10), ("h-4", 48))
         for data, skeleton in (("", "coco"), ("-crowdpose", "crowdpose"))
     },
-    # HRNet of crops as DarkPose trains it (AP with flip test and detected boxes on COCO's val: .756 for w32 at 192x256),
+    # HRNet of crops as DarkPose trains it (AP of w32 at 192x256 with flip test and detected boxes on COCO's val: .756),
     # and DeconvPose likewise, since its paper says no more than that it does; HigherHRNet on whole pictures (.671).
     **{name: _darkpose(name) for name in ("hrnet-w32", "hrnet-w48", *_DECONVPOSE)},
     **{

@@ -1,6 +1,7 @@
 """DeconvPose: its budgets, its names, and classifiers that start its encoders."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -119,7 +120,7 @@ def torchvision_mobilenet_v2():
     shapes |= {"features.1.conv.0.0.weight": (32, 1, 3, 3)} | norm("features.1.conv.0.1", 32)
     shapes |= {"features.1.conv.1.weight": (16, 32, 1, 1)} | norm("features.1.conv.2", 16)
     widths = [16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320]
-    for number, (channels, out) in enumerate(zip(widths, widths[1:], strict=False), start=2):
+    for number, (channels, out) in enumerate(itertools.pairwise(widths), start=2):
         at, inner = f"features.{number}.conv", 6 * channels
         shapes |= {f"{at}.0.0.weight": (inner, channels, 1, 1)} | norm(f"{at}.0.1", inner)
         shapes |= {f"{at}.1.0.weight": (inner, 1, 3, 3)} | norm(f"{at}.1.1", inner)
@@ -130,7 +131,8 @@ def torchvision_mobilenet_v2():
 
 def drawn(shapes):
     torch.manual_seed(3)
-    return {key: torch.zeros((), dtype=torch.int64) if shape == () else torch.randn(shape) for key, shape in shapes.items()}
+    counter = torch.zeros((), dtype=torch.int64)
+    return {key: counter.clone() if shape == () else torch.randn(shape) for key, shape in shapes.items()}
 
 
 CLASSIFIERS = {
@@ -177,7 +179,7 @@ def test_an_efficientnet_of_ours_starts_the_encoder_and_others_are_refused(tmp_p
     with pytest.raises(ValueError, match=r"resnet.pth does not fit the backbone: .'features.0"):
         initialize(network, str(tmp_path / "resnet.pth"))
     _, half = build("deconvpose-resnet18-half")
-    with pytest.raises(ValueError, match="of wrong shape: conv1.weight"):
+    with pytest.raises(ValueError, match=r"of wrong shape: conv1\.weight"):
         load_reference(half, resnet)
 
 
@@ -188,7 +190,7 @@ def test_a_whole_network_is_loaded_strictly():
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
     given = dict(source.state_dict())
     del given["final_layer.bias"]
-    with pytest.raises(ValueError, match="1 missing: final_layer.bias"):
+    with pytest.raises(ValueError, match=r"1 missing: final_layer\.bias"):
         load_reference(network, given)
 
 

@@ -39,7 +39,7 @@ def test_sizes_are_the_published_ones(name, size, expected, true, hrnet):
 def test_outputs_are_the_references(case, name):
     reference = golden(f"nets/{case}")
     height, width = reference.info["input"]["shape"][2:]
-    spec, network = build(name, input_size=(width, height))
+    _, network = build(name, input_size=(width, height))
     own = [[key, list(value.shape)] for key, value in network.state_dict().items()]
     assert own == reference.info["state_dict"]
     assert parameters(network) == reference.info["parameters"]

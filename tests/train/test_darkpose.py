@@ -152,9 +152,7 @@ def test_a_batch_is_learnt_by_heart_and_the_file_finds_the_same(
     assert report.mean < 0.01 and report.scores < 1e-3
     file = edgepose.load(tmp_path / "net.onnx", detector=None)
     for flip_test in (False, True):
-        ours, theirs = (
-            estimator.replace(flip_test=flip_test)(image, labels.boxes) for estimator in (crops, file)
-        )
+        ours, theirs = (estimator.replace(flip_test=flip_test)(image, labels.boxes) for estimator in (crops, file))
         apart = np.linalg.norm(ours.keypoints - theirs.keypoints, axis=-1)
         assert apart.shape == (4, 17) and apart.mean() < 0.02 and np.abs(ours.scores - theirs.scores).max() < 1e-3
     plain = crops(image, labels.boxes)
