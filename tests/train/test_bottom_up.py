@@ -33,7 +33,9 @@ from tests.runtime.small import shared  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SIZES = [
-    name for name in POSE_NETWORKS if name.startswith(("litepose-", "efficienthrnet-")) and name != "litepose-supernet"
+    name
+    for name in POSE_NETWORKS
+    if name.startswith(("litepose-", "efficienthrnet-", "higherhrnet-")) and name != "litepose-supernet"
 ]
 
 
@@ -170,6 +172,7 @@ def test_recipes_have_the_published_settings() -> None:
             with torch.device("meta"):
                 build(recipe.model, skeleton=recipe.skeleton)
     assert [RECIPES[f"efficienthrnet-{s}"].batch for s in ("h0", "h-1", "h-2", "h-3", "h-4")] == [1, 6, 8, 10, 48]
+    assert RECIPES["higherhrnet-w32"].batch == 48
     assert {RECIPES[name].batch for name in SIZES if name.startswith("litepose")} == {16}
 
 
