@@ -114,8 +114,8 @@ def prepared(
     if flip_shift is not None:
         if not isinstance(estimator.codec, Heatmap):
             raise ValueError(
-                f"{estimator.spec.name} (codec {estimator.spec.codec}) has no heat-maps to move in the flip test: leave "
-                "flip_shift out"
+                f"{estimator.spec.name} (codec {estimator.spec.codec}) has no heat-maps to move in the flip test: "
+                "leave flip_shift out"
             )
         arguments = {**estimator.spec.codec_args, "shift": flip_shift}
         network = _Described(estimator.network, dataclasses.replace(estimator.spec, codec_args=arguments))
