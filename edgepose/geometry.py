@@ -40,28 +40,38 @@ def fixed_aspect(scales: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([np.maximum(width, height * aspect), np.maximum(height, width / aspect)], axis=-1)
 
 
-def crop_matrices(boxes: np.ndarray, size: tuple[int, int], padding: float = 1.25, udp: bool = False) -> np.ndarray:
+def crop_matrices(boxes: np.ndarray, size: tuple[int, int], padding: float = 1.25, warp: str = "box") -> np.ndarray:
     """One crop per box: (N, 4) boxes -> (N, 2, 3) maps to a view of `size`.
 
-    The box is padded about its center, grown to the view's aspect, and scaled. Without `udp` its center lands on
-    (w/2, h/2) and its width on w (RTMPose's published warp); with `udp` its center lands on ((w-1)/2, (h-1)/2) and the
-    factors are (w-1)/width and (h-1)/height (Huang et al., 2020; the CSPNeXt-UDP pre-training).
+    The box is padded about its center, grown to the view's aspect, and scaled. Where the published networks differ is
+    the `warp`:
+
+    * "box": the center lands on (w/2, h/2), the width on w (RTMPose and most others);
+    * "udp": the center lands on ((w-1)/2, (h-1)/2), the factors are (w-1)/width and (h-1)/height (Huang et al., 2020;
+      the CSPNeXt-UDP pre-training);
+    * "dark": a box's pixels are x1 to x2 - 1, so its center is half a pixel less; it lands on ((w-1)/2, (h-1)/2), and
+      the factor of both axes is (w-1)/(width-1) (the code of DarkPose, Zhang et al., 2020).
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     scales = fixed_aspect((boxes[:, 2:] - boxes[:, :2]) * padding, size)
-    return view_matrices(centers, scales, np.zeros(len(boxes)), size, udp)
+    return view_matrices(box_centers(boxes, warp), scales, np.zeros(len(boxes)), size, warp)
+
+
+def box_centers(boxes: np.ndarray, warp: str = "box") -> np.ndarray:
+    """What a `warp` takes for the centers of boxes: (..., 4) -> (..., 2)."""
+    return np.asarray((boxes[..., :2] + boxes[..., 2:] - (1 if warp == "dark" else 0)) / 2)
 
 
 def view_matrices(
-    centers: np.ndarray, scales: np.ndarray, degrees: np.ndarray, size: tuple[int, int], udp: bool = False
+    centers: np.ndarray, scales: np.ndarray, degrees: np.ndarray, size: tuple[int, int], warp: str = "box"
 ) -> np.ndarray:
     """Views of `size` around centers (N, 2) with side lengths scales (N, 2), turned by degrees (N,) -> (N, 2, 3).
 
-    Sides of zero length count as one pixel. Only the width sets the magnification unless `udp`, as published.
+    Sides of zero length count as one pixel. Only the width sets the magnification unless `warp` is "udp", as published.
     """
-    width, height = np.asarray(size, np.float64) - (1 if udp else 0)
-    scales = np.maximum(scales, 1.0)
+    udp, lost = warp == "udp", 1 if warp in ("udp", "dark") else 0
+    width, height = np.asarray(size, np.float64) - lost
+    scales = np.maximum(scales - (1 if warp == "dark" else 0), 1.0)
     factor_x = width / scales[:, 0]
     factor_y = height / scales[:, 1] if udp else factor_x
     # UDP turns the other way round in the published code: its matrix is [cos, -sin; sin, cos], the three-point one

@@ -14,7 +14,7 @@ from edgepose.skeleton import SKELETONS, Skeleton
 FORMAT = 2  # raised when a field changes its name or meaning, so that an old runtime refuses a newer file
 # What fields of specs, recipes and parts of checkpoints were called in format 1 -> now. Files alone may have old names.
 OLD_NAMES = {"colour": "color", "licence": "license", "optimiser": "optimizer"}
-Warp = Literal["box", "udp", "letterbox", "middle"]
+Warp = Literal["box", "udp", "dark", "letterbox", "middle"]
 Layout = Literal["nhwc", "nchw"]
 Color = Literal["bgr", "rgb"]
 WARPS: tuple[Warp, ...] = get_args(Warp)
@@ -36,7 +36,7 @@ class ModelSpec:
     skeleton: str = "coco"  # key of SKELETONS; "box" for a detector
     codec_args: Mapping[str, Any] = field(default_factory=dict)
     per_person: bool = False  # True: the network sees one crop per person, False: the whole picture
-    warp: Warp = "box"  # box: RTMPose's crop, udp: unbiased crop; whole, letterbox: top-left, middle: in the middle
+    warp: Warp = "box"  # crops: box RTMPose's, udp unbiased, dark DarkPose's; whole, letterbox: top-left, middle
     padding: float = 1.25  # crop side / box side (per_person)
     border: int = 0  # gray level outside the picture
     layout: Layout = "nhwc"  # nhwc: uint8 as exported by edgepose; nchw: float32, normalized by the runtime

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from edgepose import geometry
 from edgepose.geometry import (
     area,
+    box_centers,
     boxes_of,
     clip_boxes,
     compose,
@@ -29,6 +30,7 @@ from edgepose.geometry import (
 from tests.goldens import algorithm_cases, golden
 
 SIZE = (192, 256)
+WARPS = ("box", "udp", "dark")
 coordinates = st.floats(-1000, 1000)
 sides = st.floats(1, 1000)
 view_sizes = st.tuples(st.integers(8, 400), st.integers(8, 400))
@@ -48,21 +50,37 @@ def views(draw: st.DrawFn) -> np.ndarray:
     """One view matrix (2, 3) with a turn, of either kind."""
     center = np.array([[draw(coordinates), draw(coordinates)]])
     scale = fixed_aspect(np.array([[draw(sides), draw(sides)]]), SIZE)
-    return view_matrices(center, scale, np.array([draw(st.floats(-180, 180))]), SIZE, draw(st.booleans()))[0]
+    return view_matrices(center, scale, np.array([draw(st.floats(-180, 180))]), SIZE, draw(st.sampled_from(WARPS)))[0]
 
 
 def test_published_crops() -> None:
     for case in algorithm_cases("algo/topdown_affine"):
-        size, udp = tuple(case.params["input_size_wh"]), case.params["use_udp"]
+        size, warp = tuple(case.params["input_size_wh"]), "udp" if case.params["use_udp"] else "box"
         box = case.inputs["bbox"].astype(np.float64)
         scales = fixed_aspect((box[:, 2:] - box[:, :2]) * case.params["padding"], size)
         centers = (box[:, :2] + box[:, 2:]) / 2
-        matrix = view_matrices(centers, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
+        matrix = view_matrices(centers, scales, np.array([case.params["rotation_deg"]]), size, warp)[0]
         assert np.allclose(scales[0], case.outputs["fixed_scale"], rtol=1e-5), case.name
         assert np.allclose(matrix, case.outputs["matrix"], rtol=1e-5, atol=1e-3), case.name
         assert np.allclose(transform(case.inputs["keypoints"], matrix), case.outputs["keypoints"], atol=1e-2), case.name
         if case.params["rotation_deg"] == 0:
-            assert np.allclose(crop_matrices(box, size, case.params["padding"], udp)[0], matrix), case.name
+            assert np.allclose(crop_matrices(box, size, case.params["padding"], warp)[0], matrix), case.name
+
+
+def test_darkposes_crops() -> None:
+    """Of the network's input and, as views of their own, of its maps."""
+    for case in algorithm_cases("algo/darkpose_transform_and_decode"):
+        x, y, width, height = case.inputs["box_xywh"]
+        box = np.array([[x, y, x + width, y + height]])
+        assert np.allclose(box_centers(box, "dark")[0], case.outputs["center"]), case.name
+        for name in ("input", "heatmap"):
+            size, expected = tuple(case.params[f"{name}_size_wh"]), case.outputs[f"affine_{name}"]
+            assert np.allclose(crop_matrices(box, size, 1.25, "dark")[0], expected, rtol=1e-5, atol=1e-3), case.name
+        size = tuple(case.params["input_size_wh"])
+        scales = fixed_aspect((box[:, 2:] - box[:, :2]) * 1.25, size)
+        assert np.allclose(scales[0], 200 * case.outputs["scale_200"], rtol=1e-6), case.name
+        turned = view_matrices(box_centers(box, "dark"), scales, np.array([25.0]), size, "dark")[0]
+        assert np.allclose(turned, case.outputs["affine_input_rot25"], rtol=1e-5, atol=1e-2), case.name
 
 
 def test_published_way_back_to_the_image() -> None:
@@ -75,11 +93,11 @@ def test_published_way_back_to_the_image() -> None:
 def test_published_warp() -> None:
     stored = golden("algo/topdown_warp")
     for case in algorithm_cases("algo/topdown_warp"):
-        size, udp = tuple(case.params["input_size_wh"]), case.params["use_udp"]
+        size, warp = tuple(case.params["input_size_wh"]), "udp" if case.params["use_udp"] else "box"
         box = case.inputs["bbox"].astype(np.float64)
         scales = fixed_aspect((box[:, 2:] - box[:, :2]) * case.params["padding"], size)
         centers = (box[:, :2] + box[:, 2:]) / 2
-        matrix = view_matrices(centers, scales, np.array([case.params["rotation_deg"]]), size, udp)[0]
+        matrix = view_matrices(centers, scales, np.array([case.params["rotation_deg"]]), size, warp)[0]
         crop = cv2.warpAffine(case.inputs["image"], matrix, size, flags=cv2.INTER_LINEAR).astype(int)
         variants = [case.outputs["crop"], stored.arrays[f"{case.name}.out.crop_opencv4"]]
         differences = [np.abs(crop - v.astype(int)) for v in variants]
@@ -107,7 +125,7 @@ def test_where_a_box_lands(x: float, y: float, w: float, h: float, size: tuple[i
     center = np.array([[[x + w / 2, y + h / 2]]])
     grown = fixed_aspect(np.array([[w, h]]) * padding, size)[0]
     corner = center - grown / 2
-    plain, udp = (crop_matrices(box, size, padding, kind) for kind in (False, True))
+    plain, udp = (crop_matrices(box, size, padding, kind) for kind in ("box", "udp"))
     assert np.allclose(transform(center, plain), np.array(size) / 2, atol=1e-6)
     assert np.allclose(transform(corner, plain), 0, atol=1e-6)
     assert np.allclose(transform(corner + grown, plain), size, atol=1e-6)
@@ -116,16 +134,16 @@ def test_where_a_box_lands(x: float, y: float, w: float, h: float, size: tuple[i
     assert np.allclose(transform(corner + grown, udp), np.array(size) - 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("udp", [False, True])
-def test_an_empty_box_still_has_a_finite_crop(udp: bool) -> None:
-    matrices = crop_matrices(np.array([[5.0, 5.0, 5.0, 5.0], [9.0, 9.0, 3.0, 3.0]]), SIZE, udp=udp)
+@pytest.mark.parametrize("warp", WARPS)
+def test_an_empty_box_still_has_a_finite_crop(warp: str) -> None:
+    matrices = crop_matrices(np.array([[5.0, 5.0, 5.0, 5.0], [9.0, 9.0, 3.0, 3.0]]), SIZE, warp=warp)
     assert np.isfinite(matrices).all() and np.isfinite(invert(matrices)).all()
 
 
-@pytest.mark.parametrize(("udp", "turned"), [(False, (0.0, 1.0)), (True, (0.0, -1.0))])
-def test_the_two_published_warps_turn_opposite_ways(udp: bool, turned: tuple[float, float]) -> None:
+@pytest.mark.parametrize(("warp", "turned"), [("box", (0.0, 1.0)), ("udp", (0.0, -1.0)), ("dark", (0.0, 1.0))])
+def test_the_unbiased_crop_turns_the_other_way(warp: str, turned: tuple[float, float]) -> None:
     center = np.array([[50.0, 50.0]])
-    matrix = view_matrices(center, np.array([[100.0, 100.0]]), np.array([90.0]), (101, 101), udp)[0]
+    matrix = view_matrices(center, np.array([[100.0, 100.0]]), np.array([90.0]), (101, 101), warp)[0]
     moved = transform(np.array([[[60.0, 50.0]]]), matrix)[0, 0] - transform(center[None], matrix)[0, 0]
     direction = moved / np.abs(moved).max()
     assert np.allclose(direction, (turned[0], -turned[1]), atol=1e-9)

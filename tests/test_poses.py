@@ -148,10 +148,10 @@ def test_iterating_ends() -> None:
     assert [float(p.person_scores[0]) for p in poses] == poses.person_scores.tolist()
 
 
-@pytest.mark.parametrize("udp", [False, True])
-def test_mapped_there_and_back(udp: bool) -> None:
+@pytest.mark.parametrize("warp", ["box", "udp", "dark"])
+def test_mapped_there_and_back(warp: str) -> None:
     poses = people(3, ids=True)
-    matrices = crop_matrices(poses.boxes, (192, 256), udp=udp)
+    matrices = crop_matrices(poses.boxes, (192, 256), warp=warp)
     back = poses.mapped(matrices).mapped(invert(matrices))
     assert np.allclose(back.keypoints, poses.keypoints, atol=1e-3)
     assert np.allclose(back.boxes, poses.boxes, atol=1e-3)

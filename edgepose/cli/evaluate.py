@@ -37,6 +37,14 @@ def evaluate(
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored picture, as papers do.")
     ] = False,
+    flip_shift: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip-shift/--no-flip-shift",
+            help="Whether --flip-test moves mirrored heat-maps by one cell.",
+            show_default="as the model's spec says",
+        ),
+    ] = None,
     scales: Annotated[
         str,
         typer.Option(
@@ -86,6 +94,8 @@ def evaluate(
         )
     if robustness and (report is None or predictions is not None):
         raise typer.BadParameter("it looks at pictures anew: add --model and --report", param_hint="--robustness")
+    if flip_shift is not None and not flip_test:
+        raise typer.BadParameter("it is for the flip test: add --flip-test", param_hint="--flip-shift")
     try:
         factors = parse_scales(scales)
     except ValueError as error:
@@ -105,7 +115,7 @@ def evaluate(
     for name in model or []:
         estimator = load_estimator(name, detector, backend, threads)
         at_size = network_of_sizes(name, estimator.spec, backend, threads)
-        estimators[name] = prepared(estimator, flip_test, factors, at_size)
+        estimators[name] = prepared(estimator, flip_test, factors, at_size, flip_shift)
     if _evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json):
         raise typer.Exit(1)
 

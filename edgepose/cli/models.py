@@ -32,7 +32,7 @@ def _list(as_json: bool) -> None:
     """Every name that `edgepose.load` or `edgepose train` takes."""
     from edgepose.runtime.load import embedded, open_model
     from edgepose.runtime.store.fetch import PUBLISHED, cached
-    from edgepose.train.recipes import RECIPES
+    from edgepose.train.recipes import NOTES, RECIPES
 
     rows = [_row(name, "in the package", open_model(name).spec, str(path)) for name, path in embedded().items()]
     for name, entry in PUBLISHED.items():
@@ -41,6 +41,7 @@ def _list(as_json: bool) -> None:
         rows.append(_row(name, where, entry.spec, None if path is None else str(path)))
     recipes = [
         {"name": n, "where": f"edgepose train {n}", "finds": recipe.model, "input": None, "license": None, "path": None}
+        | ({"note": NOTES[n]} if n in NOTES else {})
         for n, recipe in RECIPES.items()
     ]
     if as_json:
@@ -52,16 +53,18 @@ def _list(as_json: bool) -> None:
     networks = dict.fromkeys(recipe.model for recipe in RECIPES.values())
     cells = [[n, ", ".join(name for name, recipe in RECIPES.items() if recipe.model == n)] for n in networks]
     show_table(["network", "recipes of `edgepose train`"], cells, left=2)
+    for note in dict.fromkeys(NOTES.values()):
+        print(f"\n{', '.join(n for n in NOTES if NOTES[n] == note)}: {note}")
 
 
 def _show(name: str, as_json: bool) -> None:
     """The card of one model: what it is, what it learnt from, how well it does, under which terms."""
     from edgepose.runtime.load import embedded, find, open_model
     from edgepose.runtime.store.fetch import PUBLISHED
-    from edgepose.train.recipes import RECIPES, to_dict
+    from edgepose.train.recipes import NOTES, RECIPES, to_dict
 
     if name in RECIPES and name not in PUBLISHED and name not in embedded():
-        facts = {"name": name, "recipe": to_dict(RECIPES[name])}
+        facts = {"name": name, "note": NOTES.get(name), "recipe": to_dict(RECIPES[name])}
         _print(facts, "", as_json)
         return
     spec = PUBLISHED[name].spec if name in PUBLISHED else open_model(name).spec

@@ -25,9 +25,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Heatmap:
     """Gaussians of `sigma` cells; `blur` is the kernel of the Taylor decoders (11 for sigma 2, 17 for sigma 3).
 
-    flip_shift: whether the flip test moves the maps of the mirror image one cell to the right. None: as published for
-        the kind, which is yes for `msra` and no for the others. Networks of the other kinds that were trained in a crop
-        whose center is (w / 2, h / 2) want it: a crop's mirror image then lies a pixel, and its maps a cell, off.
+    Args:
+        centered: maps are views of their own, as DarkPose makes them (the "dark" warp): both have the same middle, and
+            an input is (w - 1) / (cells - 1) times as large, by the width.
+        flip_shift: whether the flip test moves the maps of the mirror image one cell to the right. None: as published
+            for the kind, which is yes for `msra` and no for the others. Networks of the other kinds that were trained
+            in a crop whose center is (w / 2, h / 2) want it: a crop's mirror image then lies a pixel, and its maps a
+            cell, off.
     """
 
     input_size: tuple[int, int]  # w, h
@@ -36,6 +40,7 @@ class Heatmap:
     stride: int = 4
     sigma: float = 2.0
     blur: int = 11
+    centered: bool = False
     flip_shift: bool | None = None
 
     def __post_init__(self) -> None:
@@ -45,6 +50,10 @@ class Heatmap:
             raise ValueError(f"the blur kernel must be odd and positive, got {self.blur}")
         if self.flip_shift not in (None, True, False):
             raise ValueError(f"flip_shift is {self.flip_shift!r}, expected true, false or null (as the kind wants it)")
+        if self.centered and (self.kind == "udp" or self.size[0] < 2):
+            raise ValueError(
+                f"centered maps are at least 2 cells wide and not of kind udp, got {self.size}, {self.kind}"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,7 +64,15 @@ class Heatmap:
     def scale(self) -> np.ndarray:
         """(2,) input pixels per cell. UDP measures from the first to the last cell's center."""
         inputs, cells = np.array(self.input_size, np.float64), np.array(self.size, np.float64)
+        if self.centered:
+            return np.full(2, (inputs[0] - 1) / (cells[0] - 1))
         return (inputs - 1) / (cells - 1) if self.kind == "udp" else inputs / cells
+
+    @property
+    def origin(self) -> np.ndarray:
+        """(2,) where the first cell's center is, in input pixels."""
+        inputs, cells = np.array(self.input_size, np.float64), np.array(self.size, np.float64)
+        return (inputs - 1) / 2 - self.scale * (cells - 1) / 2 if self.centered else np.zeros(2)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -64,12 +81,14 @@ class Heatmap:
 
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> dict[str, np.ndarray]:
         """(N, K, 2) input pixels and (N, K) -> heatmaps (N, K, h, w) with peak 1, weights (N, K), float32."""
-        (width, height), cells = self.size, np.asarray(keypoints, np.float64) / self.scale  # (N, K, 2)
+        width, height = self.size
+        cells = (np.asarray(keypoints, np.float64) - self.origin) / self.scale  # (N, K, 2)
         nearest = (cells + 0.5).astype(np.int64)  # the cell of the patch's center
         radius = self.sigma * 3
         middle = cells if self.kind == "dark" else nearest
         low, high = middle - radius, middle + radius + 1
-        hit = ((low < (width, height)) & (high >= 0)).all(-1)
+        inside = np.trunc(high) >= 0 if self.centered else high >= 0  # DarkPose's code rounds towards zero
+        hit = ((low < (width, height)) & inside).all(-1)
         seen = visible >= 0.5
         labelled = seen & hit
         centers = nearest if self.kind == "msra" else cells
@@ -102,7 +121,7 @@ class Heatmap:
         for b, k in zip(*np.nonzero(scores > 0), strict=True):
             cells[b, k] = refine(maps[b, k], cells[b, k], self)
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (len(maps), 1))
-        return Poses(cells * self.scale, scores, boxes, confidence(scores), self.skeleton)
+        return Poses(cells * self.scale + self.origin, scores, boxes, confidence(scores), self.skeleton)
 
     def apart(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Distances of keypoints in pixels, differences of their scores; see `Codec.apart`."""

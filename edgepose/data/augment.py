@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
-from edgepose.geometry import compose, fixed_aspect, mirror, view_matrices
+from edgepose.geometry import box_centers, compose, fixed_aspect, mirror, view_matrices
 from edgepose.skeleton import Skeleton
+
+Draw = Literal["truncated", "clipped"]
+DRAWS: tuple[Draw, ...] = get_args(Draw)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Strength:
     shift: float  # of the padded box, at most
     cutout: float  # probability
     half_body: float = 0.3  # probability
+    draw: Draw = "truncated"  # of scale and turn: normal, one deviation at most; "clipped": see `random_view`
+    colors: bool = True  # colors jittered and pictures blurred as well
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -38,12 +44,17 @@ class Strength:
         for name in ("cutout", "half_body"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)}, expected a probability between 0 and 1")
+        if self.draw not in DRAWS:
+            raise ValueError(f"draw={self.draw!r}, expected one of {list(DRAWS)}")
 
 
 STRONG = Strength(scale=(0.6, 1.4), rotation=80, shift=0.16, cutout=1.0)
 MILD = Strength(scale=(0.75, 1.25), rotation=60, shift=0.0, cutout=0.5)
 # Of whole pictures, as HigherHRNet's: factor on the shorter side, and shift in shares of the view.
 WHOLE = Strength(scale=(0.75, 1.5), rotation=30, shift=0.2, cutout=0.0, half_body=0.0)
+# Of crops, as HRNet's and DarkPose's code has it: factors with a deviation of 0.35, turns with one of 45 degrees, and
+# neither shifts nor changes of color.
+HRNET = Strength(scale=(0.65, 1.35), rotation=90, shift=0.0, cutout=0.0, draw="clipped", colors=False)
 
 
 def random_view(
@@ -54,26 +65,30 @@ def random_view(
     skeleton: Skeleton,
     size: tuple[int, int],
     strength: Strength,
-    udp: bool = False,
+    warp: str = "box",
 ) -> tuple[np.ndarray, bool]:
     """A random view of a person: ((2, 3) map from the picture to a view of `size`, whether it is mirrored).
 
     The caller permutes left and right where it is mirrored. Half body, shift, scale and rotation as published: the
-    shift and the factors are draws of a normal distribution cut to [-1, 1].
+    shift and the factors are draws of a normal distribution cut to [-1, 1]. Where `strength.draw` is "clipped", scale
+    and turn are draws of a whole normal distribution, those beyond the limits of `strength` put on them, and the limit
+    of the turn is two deviations (HRNet's code).
     """
-    center, scale = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * 1.25
+    center, scale = box_centers(box, warp), (box[2:] - box[:2]) * 1.25
     flipped = rng.random() < 0.5
     if rng.random() < strength.half_body:
         half = half_body(rng, keypoints, visible, skeleton)
         center, scale = half if half is not None else (center, scale)
     draws = truncated_normal(rng, 4)
+    if strength.draw == "clipped":
+        draws[2:] = np.clip(rng.standard_normal(2) / (1, 2), -1, 1)
     if strength.shift and rng.random() < 0.3:
         center = center + draws[:2] * strength.shift * scale
     low, high = strength.scale
     scale = scale * (draws[2] * (high - low) / 2 + (high + low) / 2)
     degrees = draws[3] * strength.rotation if rng.random() < 0.6 else 0.0
     sides = fixed_aspect(np.asarray(scale, np.float64)[None], size)
-    matrix = view_matrices(np.asarray(center, np.float64)[None], sides, np.array([degrees]), size, udp)[0]
+    matrix = view_matrices(np.asarray(center, np.float64)[None], sides, np.array([degrees]), size, warp)[0]
     return (compose(mirror(size[0]), matrix) if flipped else matrix), flipped
 
 

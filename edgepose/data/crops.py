@@ -60,20 +60,21 @@ class Crops:
 
         image: the person's picture, where it was read already.
         """
-        people, size, udp = self.people, self.spec.input_size, self.spec.warp == "udp"
+        people, size, warp = self.people, self.spec.input_size, self.spec.warp
         keypoints, visible, counts = people.keypoints[row], people.visible[row], people.weights[row]
         flipped = False
         if strength is None:
-            matrix = crop_matrices(people.boxes[row], size, self.spec.padding, udp)[0]
+            matrix = crop_matrices(people.boxes[row], size, self.spec.padding, warp)[0]
         else:
             skeleton = people.skeleton
-            matrix, flipped = random_view(rng, people.boxes[row], keypoints, visible, skeleton, size, strength, udp)
+            matrix, flipped = random_view(rng, people.boxes[row], keypoints, visible, skeleton, size, strength, warp)
         image = cv2.warpAffine(people.image(row) if image is None else image, matrix, size, flags=cv2.INTER_LINEAR)
         keypoints = transform(keypoints[None], matrix)[0]
         if flipped:
             keypoints, visible, counts = (column[people.skeleton.flip] for column in (keypoints, visible, counts))
         if strength is not None:
-            image = blur(rng, jitter_hsv(rng, image))
+            if strength.colors:
+                image = blur(rng, jitter_hsv(rng, image))
             if rng.random() < strength.cutout:
                 image = cut_out(rng, image)
         return image, keypoints, visible, counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgepose.codec.associative import Associative
+from edgepose.codec.heatmap import Heatmap
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -33,6 +37,7 @@ from edgepose.media.files import atomic_path, make_folder
 from edgepose.runtime.estimator import Estimator, Options
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
+from edgepose.spec import ModelSpec
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
@@ -97,18 +102,40 @@ def prepared(
     flip_test: bool,
     scales: Sequence[float] = (1.0,),
     network_at: Callable[[Size], Network] | None = None,
+    flip_shift: bool | None = None,
 ) -> Estimates:
     """The estimator as papers evaluate: detectors' boxes from a score of 0.05, one-stage people from that of their
     codec; mirrored pictures and scales where asked for. Everything else is as deployed, but for the suppression of
     duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published.
 
     network_at: the model for another input size, which a bottom-up one needs for scales: `network_of_sizes`.
+    flip_shift: whether the flip test moves mirrored heat-maps by one cell, in place of what the model's spec says.
     """
+    if flip_shift is not None:
+        if not isinstance(estimator.codec, Heatmap):
+            raise ValueError(
+                f"{estimator.spec.name} (codec {estimator.spec.codec}) has no heat-maps to move in the flip test: "
+                "leave flip_shift out"
+            )
+        arguments = {**estimator.spec.codec_args, "flip_shift": flip_shift}
+        network = _Described(estimator.network, dataclasses.replace(estimator.spec, codec_args=arguments))
+        estimator = Estimator(network, estimator.detector)
     if network_at is not None and tuple(scales) != (1.0,) and isinstance(estimator.codec, Associative):
         return MultiScale(estimator.spec, network_at, scales, flip_test)
     detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
     least = MIN_BOX_SCORE if detects else 0.0
     return estimator.replace(min_box_score=least, flip_test=flip_test, scales=scales, duplicate_oks=None)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A network under another spec than its own."""
+
+    network: Network
+    spec: ModelSpec
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        return self.network(batch)
 
 
 def quiet(what: str, done: int, total: int) -> None:

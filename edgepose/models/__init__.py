@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgepose.models.deconvpose import (
+    ENCODERS,
+    RECONSTRUCTION,
+    DeconvPose,
+    Design,
+    build_deconvpose,
+    without_classifier,
+)
 from edgepose.models.efficienthrnet import EfficientHRNet, build_efficienthrnet
+from edgepose.models.hrnet import build_higherhrnet, build_hrnet
 from edgepose.models.litepose import Architecture, build_architecture, build_litepose
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_context, build_cspnext_lateral, build_cspnext_udp, build_rtmpose
@@ -48,6 +57,13 @@ POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module
     "efficienthrnet-h-2": partial(build_efficienthrnet, "h-2"),
     "efficienthrnet-h-3": partial(build_efficienthrnet, "h-3"),
     "efficienthrnet-h-4": partial(build_efficienthrnet, "h-4"),
+    **{
+        name: partial(build_deconvpose, name, Design(encoder))
+        for name, encoder in ((RECONSTRUCTION, ENCODERS[0]), *((f"{RECONSTRUCTION}-{each}", each) for each in ENCODERS))
+    },
+    "hrnet-w32": partial(build_hrnet, "w32"),
+    "hrnet-w48": partial(build_hrnet, "w48"),
+    "higherhrnet-w32": partial(build_higherhrnet, "w32"),
     "sasd-xs": partial(build_sasd, "xs"),
     "sasd-xs-eq": partial(build_sasd, "xs-eq"),
     "sasd-e": partial(build_sasd, "e"),
@@ -75,13 +91,14 @@ def build(
     """A network with fresh weights and the spec that its files will carry.
 
     Args:
-        name: of `MODELS`, or of a LitePose of other widths, as `edgepose search` names what it finds.
+        name: of `MODELS`, of a LitePose of other widths, as `edgepose search` names what it finds, or of a DeconvPose
+            with other deconvolutions: deconvpose-ENCODER-CHANNELS-CHANNELS..., such as deconvpose-resnet18-64-64-64.
         skeleton: what a pose network finds; a detector has none.
         input_size: width and height, multiples of 32; the published size by default.
         classes: what a detector tells apart: 1 (person) or 80 (COCO).
     """
-    searched = Architecture.named(name)
-    if name not in MODELS and searched is None:
+    free = _free(name)
+    if name not in MODELS and free is None:
         raise ValueError(f"unknown model {name!r}{meant(name, MODELS)}, expected one of {list(MODELS)}")
     size = None if input_size is None else _checked(name, input_size)
     if name in DETECTORS:
@@ -95,8 +112,16 @@ def build(
     if skeleton not in SKELETONS or skeleton == "box":
         known = [key for key in SKELETONS if key != "box"]
         raise ValueError(f"{name} with unknown skeleton {skeleton!r}, expected one of {known}")
-    make = POSE_NETWORKS[name] if searched is None else partial(build_architecture, searched)
+    make = free or POSE_NETWORKS[name]
     return make(skeleton, size)
+
+
+def _free(name: str) -> Callable[[str, Size | None], tuple[ModelSpec, nn.Module]] | None:
+    """What builds a network whose name says its widths; None for other names."""
+    searched, design = Architecture.named(name), Design.named(name)
+    if searched is not None:
+        return partial(build_architecture, searched)
+    return None if design is None else partial(build_deconvpose, name, design)
 
 
 def _checked(name: str, size: Size) -> Size:
@@ -111,16 +136,21 @@ def load_reference(network: nn.Module, state_dict: Mapping[str, Any]) -> None:
 
     Takes the tensors themselves or the dictionary that holds them under "state_dict" or "best_state_dict"; prefixes of
     data-parallel training and the entries of the published pre-processing are ignored, mmyolo's names of RTMDet's
-    layers are known, and the second tag maps of the released EfficientHRNet-H0 are left out. Nothing is copied unless
-    everything fits.
+    layers are known, and the second tag maps of the released EfficientHRNet-H0 are left out. Of a classifier with a
+    DeconvPose's encoder (torchvision's MobileNetV2 or ResNet-18, or a compact EfficientNet) the encoder is taken and
+    the deconvolutions stay as they are. Nothing is copied unless everything fits.
     """
     tensors = _tensors(state_dict)
+    if isinstance(network, DeconvPose):
+        tensors = without_classifier(network, tensors)
     if isinstance(network, EfficientHRNet):
         tensors = _without_second_tags(tensors, network.keypoints)
     mmyolo = any(key.startswith("bbox_head.head_module.") for key in tensors)
     if isinstance(network, RTMDet):
         tensors = {_renamed(key, MMYOLO_KEYS): tensor for key, tensor in tensors.items()}
     own = network.state_dict()
+    # counted by no torch before 0.4.1, and of no effect on results
+    tensors |= {k: v for k, v in own.items() if k.endswith(".num_batches_tracked") and k not in tensors}
     problems = [
         _listed("missing", [key for key in own if key not in tensors]),
         _listed("unexpected", [key for key in tensors if key not in own]),

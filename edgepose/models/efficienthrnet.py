@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from edgepose.models import efficientnet
 from edgepose.models.associative import associative_spec
-from edgepose.models.cspnext import normal_weights
-from edgepose.models.highres import BasicBlock, HighResolutionModule
+from edgepose.models.highres import HighResolutionModule, tag_head
 from edgepose.skeleton import SKELETONS
 from edgepose.spec import ModelSpec
 
@@ -66,18 +65,7 @@ class EfficientHRNet(nn.Module):
                     )
                 ),
             )
-        width = branches[0]
-        final = [nn.Conv2d(width, 2 * keypoints, 1), nn.Conv2d(width, keypoints, 1)]
-        for layer in final:
-            normal_weights(layer, 0.001)
-        self.final_layers = nn.ModuleList(final)
-        up = nn.Sequential(
-            nn.ConvTranspose2d(width + 2 * keypoints, width, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        )
-        blocks = [nn.Sequential(BasicBlock(width)) for _ in range(BLOCKS)]
-        self.deconv_layers = nn.ModuleList([nn.Sequential(up, *blocks)])
+        self.final_layers, self.deconv_layers = tag_head(branches[0], keypoints, BLOCKS)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, h, w) -> (B, 2K, h/4, w/4): K heat-maps, then K tag maps; (B, K, h/2, w/2): heat-maps."""

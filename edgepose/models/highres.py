@@ -10,21 +10,45 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgepose.models.cspnext import normal_weights
+
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around which the input passes unchanged."""
+    """Two 3x3 convolutions around which the input passes unchanged, or through a 1x1 where the shape changes."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, out: int | None = None, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        out = channels if out is None else out
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.downsample = _shortcut(channels, out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+        """(B, C, h, w) -> (B, out, h/stride, w/stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return F.relu(self.bn2(self.conv2(y)) + x, inplace=True)
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1 to `inner` channels, 3x3, 1x1 to four times as many, and the input past them as in `BasicBlock`."""
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, 4 * inner, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * inner)
+        self.downsample = _shortcut(channels, 4 * inner, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 4 * inner, h, w)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x), inplace=True)
 
 
 class HighResolutionModule(nn.Module):
@@ -56,6 +80,28 @@ class HighResolutionModule(nn.Module):
                 total = total + other
             results.append(F.relu(total))
         return results
+
+
+def tag_head(width: int, keypoints: int, blocks: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The two heads of HigherHRNet and EfficientHRNet: (1x1 to 2K maps at 1/4, 1x1 to K at 1/2), and between them a
+    deconvolution of features and first maps, with `blocks` after it.
+    """
+    final = [nn.Conv2d(width, 2 * keypoints, 1), nn.Conv2d(width, keypoints, 1)]
+    for layer in final:
+        normal_weights(layer, 0.001)
+    up = nn.Sequential(
+        nn.ConvTranspose2d(width + 2 * keypoints, width, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    )
+    refined = [nn.Sequential(BasicBlock(width)) for _ in range(blocks)]
+    return nn.ModuleList(final), nn.ModuleList([nn.Sequential(up, *refined)])
+
+
+def _shortcut(channels: int, out: int, stride: int) -> nn.Module:
+    if channels == out and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
 
 def _between(widths: Sequence[int], source: int, target: int) -> nn.Module:

@@ -40,7 +40,7 @@ class Views:
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes (N, 4) -> (N, 2, 3), picture to network input."""
-        return crop_matrices(boxes, self.spec.input_size, self.spec.padding, udp=self.spec.warp == "udp")
+        return crop_matrices(boxes, self.spec.input_size, self.spec.padding, self.spec.warp)
 
     def crops(self, images: list[np.ndarray], matrices: np.ndarray) -> np.ndarray:
         """Crop i is images[i] through matrices[i]: (B, H, W, 3) and (B, 2, 3) -> batch of B."""

@@ -141,7 +141,7 @@ def cell_edges(codec: Heatmap | Distribution, axis: int) -> np.ndarray:
     number = codec.size[axis]
     if isinstance(codec, Distribution):
         return np.arange(number + 1) * codec.stride - 0.5
-    return (np.arange(number + 1) - 0.5) * codec.scale[axis]
+    return (np.arange(number + 1) - 0.5) * codec.scale[axis] + codec.origin[axis]
 
 
 def overlap(edges: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edgepose.data.images import OnBad
+from edgepose.models.deconvpose import Design
 from edgepose.models.litepose import Architecture
 from edgepose.names import meant
 from edgepose.train.bottomup import bottomup_task
@@ -46,12 +47,16 @@ def prepare(recipe: Recipe, data: Sets, on_bad: OnBad = "refuse") -> Task:
 
 
 def recipe_of(name: str) -> Recipe:
-    """A recipe by its name or its file; that of a network which a search found is LitePose's."""
+    """A recipe by its name or its file; that of a network which a search found is LitePose's, that of one with other
+    deconvolutions DeconvPose's.
+    """
     if name in RECIPES:
         return RECIPES[name]
     if name.endswith(".json"):
         return read_recipe(Path(name))
     if Architecture.named(name) is not None:
         return dataclasses.replace(RECIPES["litepose-xs"], model=name)
+    if Design.named(name) is not None:
+        return dataclasses.replace(RECIPES["deconvpose"], model=name)
     expected = f"expected a recipe's file (.json) or one of {', '.join(RECIPES)}"
     raise ValueError(f"unknown recipe {name!r}{meant(name, RECIPES)}, {expected}")

@@ -42,6 +42,16 @@ def heatmap_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
     return {"heatmap": mean_over_all(error * targets["weights"][..., None, None])}
 
 
+def joints_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
+    """Half the mean squared error of maps that are both multiplied by the weight (JointsMSELoss of Simple Baselines,
+    HRNet and DarkPose).
+
+    outputs: heatmaps (B, K, h, w); targets: heatmaps and weights (B, K).
+    """
+    weights = targets["weights"][..., None, None]
+    return {"heatmap": mean_over_all(((outputs[0].float() - targets["heatmaps"]) * weights).square()) / 2}
+
+
 def spatial_loss(outputs: tuple[Tensor, ...], targets: Targets) -> Losses:
     """Cross-entropy between the soft-max over a map's cells and the target map scaled to sum 1; mean over the labelled.
 

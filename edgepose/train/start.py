@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
+from edgepose.models import load_checkpoint_file
+from edgepose.models.deconvpose import DeconvPose
+from edgepose.models.hrnet import HighResolutionTrunk
 from edgepose.models.litepose import SUPERNET, LitePose
 from edgepose.models.supernet import handed_down
 from edgepose.train import checkpoint
@@ -12,6 +17,9 @@ from edgepose.train.recipes import Recipe
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 BACKBONES = ("backbone.", "features.")  # of EfficientHRNet the latter
+# An HRNet, and a ResNet with deconvolutions, are all backbone but for these.
+HEADS = ("deconv_layers.", "final_layer.", "final_layers.")
+FOREIGN = (".pth", ".pt")
 
 
 def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
@@ -30,21 +38,33 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
 def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
 
+    The checkpoint is one of `edgepose train`, or what others saved with torch (.pth, .pt): weights of ImageNet for the
+    encoder of a DeconvPose (torchvision's) or for an HRNet, by their own names.
+
     A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A
     LitePose starts from a super-net as published (models.supernet), and so does a super-net from another network.
     """
-    parts, facts = checkpoint.load(path)
+    foreign = Path(path).suffix in FOREIGN
+    parts, facts = ({"network": load_checkpoint_file(path)}, {}) if foreign else checkpoint.load(path)
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
-    if isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
+    if not foreign and isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
     fitting = _fitting(network, found)
-    missing = [name for name in network.state_dict() if name.startswith(BACKBONES) and name not in fitting]
+    missing = [name for name in _backbone(network) if name not in fitting]
     if missing or not fitting:
         more = max(len(missing) - 3, 0)
         raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
     network.load_state_dict(fitting, strict=False)
     if extra is not None:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
+
+
+def _backbone(network: nn.Module) -> list[str]:
+    """Names of the tensors that a checkpoint has to have; counts of batches are without effect and may be missing."""
+    names = [name for name in network.state_dict() if not name.endswith(".num_batches_tracked")]
+    if isinstance(network, (DeconvPose, HighResolutionTrunk)):
+        return [name for name in names if not name.startswith(HEADS)]
+    return [name for name in names if name.startswith(BACKBONES)]
 
 
 def _fitting(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.codec import codec_of
+from edgepose.codec.heatmap import Heatmap
 from edgepose.codec.simcc import SimCC
 from edgepose.data.crops import Crops
 from edgepose.data.images import OnBad
@@ -17,7 +18,7 @@ from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import SKELETONS
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
 from edgepose.train.loop import Samples
-from edgepose.train.losses import LOSSES
+from edgepose.train.losses import LOSSES, joints_loss
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
 from edgepose.train.task import Loss, Sets, Task, WithImages, built
@@ -30,7 +31,10 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
     """
     spec, network = built(recipe)
     codec = codec_of(spec)
-    _refuse_unused(recipe.model, options, simcc=isinstance(codec, SimCC), rtmpose=isinstance(network, RTMPose))
+    staged = hasattr(network, "backbone")
+    _refuse_unused(
+        recipe.model, options, simcc=isinstance(codec, SimCC), rtmpose=isinstance(network, RTMPose), staged=staged
+    )
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = options.sampling == "balanced"
@@ -40,7 +44,7 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
         x, y = codec.sigmas
         codec = dataclasses.replace(codec, sigma=(options.blur * x, options.blur * y))
     encoder: Any = codec
-    loss_of: Loss = LOSSES[spec.codec]
+    loss_of: Loss = pose_loss(codec, spec.codec)
     extra = None
     if isinstance(network, RTMPose) and isinstance(codec, SimCC) and (options.heatmap_weight or options.inner_weight):
         encoder, extra = AuxiliaryTargets.of(spec, codec), WithHeatmaps(network)
@@ -54,9 +58,17 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
     return Task(spec, network, samples, loss_of, extra, order, missing=tuple(missing))
 
 
-def _refuse_unused(model: str, options: TopDown, *, simcc: bool, rtmpose: bool) -> None:
+def pose_loss(codec: object, name: str) -> Loss:
+    """The loss of a top-down network's codec, called `name`: heat-maps of the kinds that DarkPose and HRNet learn have
+    theirs, those of UDP mmpose's.
+    """
+    return joints_loss if isinstance(codec, Heatmap) and codec.kind != "udp" else LOSSES[name]
+
+
+def _refuse_unused(model: str, options: TopDown, *, simcc: bool, rtmpose: bool, staged: bool) -> None:
     """A setting that the network would ignore is a mistake of whoever set it."""
     for name, nothing, used, whose in (
+        ("frozen_stages", 0, staged, "a CSPNeXt backbone"),
         ("blur", 1.0, simcc, "SimCC"),
         ("heatmap_weight", 0.0, rtmpose, "RTMPose's head"),
         ("inner_weight", 0.0, rtmpose, "RTMPose's head"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgepose.codec.heatmap import KINDS, Heatmap, blurred_to_same_peak
-from edgepose.geometry import invert, transform
+from edgepose.geometry import crop_matrices, invert, transform
 from edgepose.skeleton import COCO, Skeleton
 from tests.goldens import Case, algorithm_cases
 
@@ -65,19 +65,57 @@ def test_published_encoding() -> None:
 
 
 def test_the_codec_of_darkpose() -> None:
-    """Its own affine map is no warp of ours ((w - 1) / 2 is its center): cells are compared, and targets of cells."""
+    """With its crop: labels reach the maps, and what is decoded the picture, as if maps were views of their own."""
     for case in algorithm_cases("algo/darkpose_transform_and_decode"):
         maps, params = case.inputs["heatmaps"], case.params
-        skeleton = Skeleton("golden", tuple("abcd"), (), (1.0,) * 4)
-        codec = Heatmap(tuple(params["input_size_wh"]), skeleton, "dark", 4, params["sigma"], params["blur_kernel"])
+        skeleton, size = Skeleton("golden", tuple("abcd"), (), (1.0,) * 4), tuple(params["input_size_wh"])
+        codec = Heatmap(size, skeleton, "dark", 4, params["sigma"], params["blur_kernel"], centered=True)
+        x, y, width, height = case.inputs["box_xywh"]
+        crop = crop_matrices(np.array([[x, y, x + width, y + height]]), size, warp="dark")
         poses = codec.decode([maps])
-        back = invert(case.outputs["affine_heatmap"])
-        found = transform(poses.keypoints.astype(np.float64) / codec.scale, back)
-        assert np.allclose(found, case.outputs["preds"], atol=1e-4), case.name
+        found = transform(poses.keypoints.astype(np.float64), invert(crop))
+        assert np.allclose(found, case.outputs["preds"], atol=1e-3), case.name
         assert np.array_equal(poses.scores, case.outputs["maxvals"][..., 0]), case.name
         cells, visible = case.inputs["joints_heatmap_px"][None, :, :2], case.inputs["joints_vis"][None, :, 0]
-        targets, expected = codec.encode(cells * codec.scale, visible), case.outputs["target"]
-        assert np.allclose(targets["heatmaps"][0, : len(expected)], expected, atol=1e-6), case.name
+        labels = transform(transform(cells, invert(case.outputs["affine_heatmap"])), crop)
+        targets, expected = codec.encode(labels, visible), case.outputs["target"]
+        assert np.allclose(targets["heatmaps"][0, : len(expected)], expected, atol=1e-5), case.name
+        assert np.array_equal(targets["weights"][0], case.outputs["target_weight"][:, 0]), case.name
+        plain = Heatmap(size, skeleton, "dark", 4, params["sigma"], params["blur_kernel"])
+        cells_found = plain.decode([maps]).keypoints.astype(np.float64) / plain.scale
+        in_picture = transform(cells_found, invert(case.outputs["affine_heatmap"]))
+        assert np.allclose(in_picture, case.outputs["preds"], atol=1e-4), case.name
+
+
+@pytest.mark.parametrize(("sigma", "blur", "size"), [(2.0, 11, (192, 256)), (3.0, 17, (288, 384)), (2.0, 11, (96, 64))])
+@pytest.mark.parametrize("centered", [False, True])
+def test_dark_recovers_where_between_cells_a_gaussian_is(
+    sigma: float, blur: int, size: tuple[int, int], centered: bool
+) -> None:
+    """Within 0.02 cells, for 4000 shifts: any place that is as far from the rim as the blur reaches."""
+    codec = Heatmap(size, kind="dark", sigma=sigma, blur=blur, centered=centered)
+    rng, far = np.random.default_rng(0), 3 * sigma + blur // 2
+    most = np.array(codec.size) - 1 - far
+    assert (most > far).all() or size == (96, 64)
+    cells = rng.uniform(np.minimum(far, most), np.maximum(far, most), (4000 // 17, 17, 2))
+    if size == (96, 64):  # a small map, of which the blur reaches over the rim
+        cells = rng.uniform(5, np.array(codec.size) - 6, cells.shape)
+    poses = codec.decode([codec.encode(cells * codec.scale + codec.origin, np.ones(cells.shape[:2]))["heatmaps"]])
+    found = (poses.keypoints.astype(np.float64) - codec.origin) / codec.scale
+    assert np.abs(found - cells).max() < 0.02
+
+
+def test_the_flip_test_moves_maps_only_where_it_is_told_to() -> None:
+    maps = np.random.default_rng(0).random((1, 17, 32, 24), np.float32)
+    mirrored = maps[:, COCO.flip, :, ::-1]
+    still = Heatmap((96, 128), COCO, "dark").merge_flipped([maps], [mirrored])[0]
+    assert np.allclose(still, maps)
+    moved = [
+        Heatmap((96, 128), COCO, "dark", flip_shift=True).merge_flipped([maps], [mirrored])[0],
+        Heatmap((96, 128), COCO, "msra").merge_flipped([maps], [mirrored])[0],
+    ]
+    assert np.array_equal(*moved) and np.allclose(moved[0][..., 1:], (maps[..., 1:] + maps[..., :-1]) / 2)
+    assert np.allclose(Heatmap((96, 128), COCO, "msra", flip_shift=False).merge_flipped([maps], [mirrored])[0], maps)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,3 +175,5 @@ def test_wrong_shapes_and_arguments() -> None:
         Heatmap((192, 256), kind="round")
     with pytest.raises(ValueError, match="odd and positive, got 4"):
         Heatmap((192, 256), blur=4)
+    with pytest.raises(ValueError, match=r"at least 2 cells wide and not of kind udp, got \(48, 64\), udp"):
+        Heatmap((192, 256), centered=True)

@@ -121,7 +121,7 @@ def crops(people: People, **changes: Any) -> Crops:
     return Crops(people, spec, SimCC((96, 128)))
 
 
-@pytest.mark.parametrize("warp", ["box", "udp"])
+@pytest.mark.parametrize("warp", ["box", "udp", "dark"])
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_labels_stay_on_their_dots_through_every_augmentation(tmp_path: Path, stage: int, warp: str) -> None:
     people = read_coco(*dataset(tmp_path))

@@ -11,10 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from edgepose.cli import app
+from edgepose.codec.heatmap import Heatmap
 from edgepose.evaluate import measures as library
 from edgepose.evaluate.measures import Measures, prepared
+from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import load
 from edgepose.skeleton import COCO
+from edgepose.spec import ModelSpec
 from tests.evaluate.test_coco import labels_of, truth_as_results
 from tests.evaluate.test_run import write_set
 from tests.goldens import folder
@@ -121,3 +124,35 @@ def test_a_model_is_measured_from_python(tmp_path: Path, capsys: pytest.CaptureF
     assert told[: count + 1] == [("mine", done, count) for done in range(count + 1)]
     spoiled = dict.fromkeys(what for what, _, _ in told[count + 1 :])
     assert next(iter(spoiled)).startswith("mine, ") and len(told) == (count + 1) * (1 + len(report["robustness"]))
+
+
+class Maps:
+    """A network of crops that sees the same heat-maps in everything."""
+
+    def __init__(self, **codec_args: object) -> None:
+        self.spec = ModelSpec("maps", "heatmap", (96, 128), codec_args=codec_args, per_person=True)
+        self.maps = np.random.default_rng(0).random((1, 17, 32, 24), np.float32)
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        return [np.repeat(self.maps, len(batch), axis=0)]
+
+
+@pytest.mark.parametrize(("kind", "published"), [("dark", False), ("msra", True)])
+def test_the_flip_test_can_be_told_to_move_maps_or_not(kind: str, published: bool) -> None:
+    image, box = np.zeros((128, 96, 3), np.uint8), np.array([[0.0, 0.0, 95.0, 127.0]])
+    network = Maps(kind=kind)
+    scores = {
+        shift: Heatmap((96, 128), COCO, kind, flip_shift=shift).merge_flipped([network.maps], [network.maps])[0].max((2, 3))
+        for shift in (False, True)
+    }
+    assert not np.allclose(scores[False], scores[True])
+    for model, told, shift in (
+        (network, None, published),
+        (network, True, True),
+        (network, False, False),
+        (Maps(kind=kind, flip_shift=not published), None, not published),
+    ):
+        found = prepared(Estimator(model), True, flip_shift=told)(image, box)
+        np.testing.assert_allclose(found.scores, scores[shift], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"codec distribution. has no heat-maps to move in the flip test"):
+        prepared(load(), True, flip_shift=True)

@@ -97,6 +97,11 @@ SLOW = pytest.mark.slow
         pytest.param("sasd-m", (128, 128), 3, marks=SLOW),
         pytest.param("rtmpose-t", (96, 128), 2, marks=SLOW),
         pytest.param("efficienthrnet-h-4", (128, 128), 2, marks=SLOW),
+        pytest.param("hrnet-w32", (64, 96), 1, marks=SLOW),
+        *(
+            pytest.param(f"deconvpose-{encoder}", (64, 96), 1, marks=SLOW)
+            for encoder in ("mobilenet_v2", "resnet18", "resnet18-half", "efficientnet-b0")
+        ),
     ],
 )
 def test_every_family_converts(name: str, size: tuple[int, int], outputs: int, tmp_path: Path) -> None:

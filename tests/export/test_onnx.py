@@ -200,7 +200,12 @@ def test_what_torch_cannot_export_is_refused_in_one_sentence(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "case"), [("rtmpose-t", "rtmpose_t_256x192_k17"), ("rtmdet-nano", "rtmdet_nano_320_person")]
+    ("name", "case"),
+    [
+        ("rtmpose-t", "rtmpose_t_256x192_k17"),
+        ("rtmdet-nano", "rtmdet_nano_320_person"),
+        pytest.param("hrnet-w32", "hrnet_w32_256x192_k17", marks=pytest.mark.slow),
+    ],
 )
 def test_published_networks(name: str, case: str, tmp_path: Path) -> None:
     spec, network = build(name)

@@ -89,6 +89,7 @@ CASES = [
     ("litepose-s", "litepose_s_448_k17", None),
     ("efficienthrnet-h-4", "efficienthrnet_h4_384_k17", (128, 96)),
     ("efficienthrnet-h-2", "efficienthrnet_h2_448_k17", None),
+    ("higherhrnet-w32", "higherhrnet_w32_512_k17", (128, 96)),
 ]
 
 

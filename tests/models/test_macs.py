@@ -30,6 +30,9 @@ PUBLISHED = [
     ("efficienthrnet-h-2", HRNET, 7.7, 0.05),
     ("efficienthrnet-h-3", HRNET, 4.2, 0.05),
     ("efficienthrnet-h-4", HRNET, 2.1, 0.05),
+    ("hrnet-w32", HRNET, 7.12 * 1.024**3, 0.006),  # HRNet's own tables are in units of 2^30
+    ("hrnet-w48", HRNET, 14.61 * 1.024**3, 0.006),
+    ("higherhrnet-w32", HRNET, 47.9, 0.05),
     ("rtmpose-m", "mmengine (RTMPose)", 1.93, 0.005),
     ("rtmpose-l", "mmengine (RTMPose)", 4.16, 0.005),
 ]

@@ -50,7 +50,7 @@ def equal(a: Poses, b: Poses) -> bool:
     return len(a) == len(b) and all(np.array_equal(getattr(a, p), getattr(b, p)) for p in parts)
 
 
-@pytest.mark.parametrize("warp", ["box", "udp"])
+@pytest.mark.parametrize("warp", ["box", "udp", "dark"])
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
 def test_keypoints_land_where_the_picture_shows_them(warp: str, layout: str) -> None:
     estimator = Estimator(BrightSpot(dataclasses.replace(SIMCC, warp=warp, layout=layout)))

@@ -84,7 +84,7 @@ def test_a_letterbox_leaves_no_trace_of_the_one_before(size: tuple[int, int]) ->
     assert (batch[0, :height, :width] == cv2.resize(picture(size=size), (width, height))).all()
 
 
-@pytest.mark.parametrize("warp", ["box", "udp"])
+@pytest.mark.parametrize("warp", ["box", "udp", "dark"])
 def test_back_is_the_inverse(warp: str) -> None:
     matrices = Views(dataclasses.replace(SIMCC, warp=warp)).matrices(np.array([[3, 4, 50, 90.5], [0, 0, 1, 1]]))
     points = np.random.default_rng(0).uniform(-20, 80, (2, 17, 2)).astype(np.float32)

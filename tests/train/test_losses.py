@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgepose.train.losses import heatmap_loss, simcc_loss, spatial_loss
+from edgepose.train.losses import heatmap_loss, joints_loss, simcc_loss, spatial_loss
 from tests.goldens import golden
 
 pytestmark = pytest.mark.torch
@@ -41,8 +41,9 @@ def test_simcc_loss_of_the_target_itself_is_zero_and_doubles_with_the_batch() ->
 def test_heatmap_loss_is_the_published(case: str) -> None:
     arrays = golden("algo/heatmap_losses").arrays
     output, target, weight = (torch.from_numpy(arrays[f"{case}.in.{name}"]) for name in ("output", "target", "weight"))
-    loss = heatmap_loss((output,), {"heatmaps": target, "weights": weight})["heatmap"]
-    assert loss.item() == pytest.approx(float(arrays[f"{case}.out.keypoint_mse"]), rel=1e-5)
+    for loss_of, name in ((heatmap_loss, "keypoint_mse"), (joints_loss, "joints_mse")):
+        loss = loss_of((output,), {"heatmaps": target, "weights": weight})["heatmap"]
+        assert loss.item() == pytest.approx(float(arrays[f"{case}.out.{name}"]), rel=1e-5)
 
 
 def test_spatial_loss_prefers_the_right_cell_and_skips_the_unlabelled() -> None:

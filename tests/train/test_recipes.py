@@ -128,6 +128,7 @@ def test_overrides_are_typed() -> None:
         ("strong.scale=2,1", "^strong.scale=2.0,1.0: expected a smallest and a largest factor above 0$"),
         ("mild.cutout=1.5", "^mild.cutout=1.5, expected a probability"),
         ("mild.rotation=nan", "^mild.rotation=nan, expected degrees"),
+        ("strong.draw=uniform", "^strong.draw='uniform', expected one of .'truncated', 'clipped'.$"),
         ("strong.shift=-1", "^strong.shift=-1.0, expected a share"),
         ("frozen_stages=6", r"0 \(none\) to 5 \(all\)"),
         ("teacher_weight=-1", "teacher_weight=-1.0, expected 0 or more"),
@@ -209,7 +210,7 @@ def settable(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 OTHERS = {  # values that nothing has by default, where a number more or a text does not do
     "precision": "fp32", "optimizer": "sgd", "mix": "aic-coco", "sampling": "balanced", "oks": "paper",
-    "align_norm": "mse",
+    "align_norm": "mse", "draw": "clipped", "colors": "false",
     "input_size": "64x96", "views": "0.5,1.25", "drops": "0.3,0.6", "sides": "64,96", "flat": "0.25", "momentum": "0.5",
     "average": "false", "channels_last": "false", "average_momentum": "0.001", "mosaic": "0.25", "hint_depth": "2",
     "scale": "0.5,1.75", "shift": "0.3", "cutout": "0.7", "half_body": "0.6", "rotation": "33.5",
