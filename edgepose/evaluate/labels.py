@@ -16,7 +16,7 @@ from edgepose.data.columns import NO_CHOICE, Choice, load_json, rows_of
 from edgepose.data.people import FILLED, People
 from edgepose.data.read import READERS, loaded
 from edgepose.evaluate.result_file import ResultFile, plain_results
-from edgepose.skeleton import COCO, WHOLEBODY, Skeleton, named_skeleton
+from edgepose.skeleton import COCO, DEFAULT_SIGMA, WHOLEBODY, Skeleton, named_skeleton
 from edgepose.skeleton_file import category_fields
 
 Labels = dict[str, Any]  # images, annotations, categories
@@ -248,6 +248,16 @@ def _of_file(path: str | Path, choice: Choice) -> Labels:
     return content
 
 
+def refuse_nobody(labels: Labels) -> None:
+    """ValueError where there is nothing to measure against."""
+    people = labels["annotations"]
+    if not any(any((person.get(field) or ())[2::3]) for person in people for field, _ in PARTS.values()):
+        raise ValueError(
+            f"no keypoint is labelled in {len(labels['images'])} pictures with {len(people)} annotations: expected "
+            "keypoints x, y, v with v above 0"
+        )
+
+
 def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
     """The annotations of one skeleton, with what it is in their categories."""
     people = content["annotations"]
@@ -259,7 +269,13 @@ def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
     if len(listed) < len(content.get("categories") or listed):
         others = {c.get("id") for c in content["categories"]} - set(kinds)
         people = [person for person in people if person.get("category_id") not in others]
-    return content | {"annotations": people, "categories": listed, "notes": list(subject.notes)}
+    notes = list(subject.notes)
+    if not subject.skeleton.built_in and set(subject.skeleton.oks_sigmas) == {DEFAULT_SIGMA}:
+        notes.append(
+            f"{path}: AP counts with a sigma of {DEFAULT_SIGMA} for every keypoint, as nobody states any: compare it "
+            "with figures of the same sigmas alone"
+        )
+    return content | {"annotations": people, "categories": listed, "notes": notes}
 
 
 def _name(source: object) -> str:
