@@ -16,10 +16,15 @@ from edgepose.train.recipes import Recipe, override
 from edgepose.train.run import Settings
 
 
-def planned(name: str, words: list[str]) -> tuple[Recipe, Settings]:
-    """What the `key=value` words make of recipe `name`; ValueError where they are wrong."""
+def planned(name: str, words: list[str], skeleton: Skeleton | None = None) -> tuple[Recipe, Settings]:
+    """What the `key=value` words make of recipe `name`; ValueError where they are wrong.
+
+    skeleton: in place of a word for it.
+    """
     chosen = recipe_of(name)
     settings, rest = parse(name, words, folders=isinstance(chosen.options, Classifier))
+    if skeleton is not None:
+        settings = replace(settings, choice=replace(settings.choice, skeleton=skeleton))
     if isinstance(chosen.options, (Classifier, Detector)) and settings.choice.skeleton is not None:
         raise ValueError(f"{chosen.model} finds no keypoints: leave skeleton= out")
     if settings.choice.skeleton is not None:
