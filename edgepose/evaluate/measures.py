@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from edgepose.evaluate.labels import (
     Row,
     keypoints_in,
     read_results,
+    refuse_nobody,
     skeleton_of,
     without_keypoints,
 )
@@ -156,6 +158,8 @@ def evaluated(
     Writes the report that `measures` asks for. `prepared` makes the estimates of an estimator comparable with papers'.
     """
     measures = Measures() if measures is None else measures
+    if len(estimates.spec.keypoints):
+        refuse_nobody(labels)
     outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
     if len(estimates.spec.keypoints) == 0:
         return measures.of_boxes(name, outcome.results, labels), outcome
@@ -178,11 +182,38 @@ def evaluated(
 def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> dict[str, Any]:
     """The figures of a COCO results file, and its report where `measures` asks for one."""
     name = predictions.stem
+    refuse_nobody(labels)
+    same = _of_same_category(predictions, labels)
     if measures.report is None:
-        return measures.of(name, predictions, labels)
-    rows = read_results(predictions, labels)
+        return measures.of(name, same, labels)
+    rows = read_results(same, labels)
     figures = measures.of(name, rows, labels)
     return figures | _written(measures.report, name, measures.reported(rows, labels, figures))
+
+
+CATEGORY = re.compile(rb'"category_id":\s*(-?\d+)')
+
+
+def _of_same_category(predictions: Path, labels: Labels) -> Path | list[Row]:
+    """The results, as the labels' category where those have one alone that no result is of.
+
+    A model that finds one kind of thing cannot know by which number a label file calls it. ValueError where the labels
+    have several.
+    """
+    used = {annotation.get("category_id", 1) for annotation in labels["annotations"]}
+    found = {int(number) for number in CATEGORY.findall(predictions.read_bytes())} if predictions.is_file() else set()
+    if not found or found & used:
+        return predictions
+    if len(used) > 1:
+        raise ValueError(
+            f"{predictions}: no result is of a category of the labels, {sorted(used, key=str)}: results are of "
+            f"{sorted(found)}; choose one of the labels' with --category"
+        )
+    labels.setdefault("notes", []).append(
+        f"{predictions}: its results are of category {', '.join(map(str, sorted(found)))}, and counted as the only one "
+        f"of the labels, {next(iter(used))!r}"
+    )
+    return [row | {"category_id": next(iter(used))} for row in read_results(predictions, labels)]
 
 
 def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels, list[str]]:
@@ -224,7 +255,7 @@ def file_stem(name: str) -> str:
 def _protocol_of(labels: Labels, rows: str | Path | Sequence[Row]) -> str:
     """The labels' own, but COCO's for the body alone of people labelled as a whole."""
     skeleton = skeleton_of(labels)
-    if skeleton is None or skeleton.name not in PROTOCOLS:
+    if skeleton is None or skeleton.name not in PROTOCOLS or not skeleton.built_in:
         return "coco"
     if skeleton is not WHOLEBODY or isinstance(rows, (str, Path)) or not rows:
         return skeleton.name

@@ -26,7 +26,7 @@ from edgepose.models.cspnext import normal_weights
 from edgepose.models.highres import BasicBlock
 from edgepose.models.hrnet import darkpose_spec
 from edgepose.models.litepose import conv_bn, deconvolution
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
 # MobileNetV2 (Sandler et al., 2018): expansion, channels, repeats, stride of the first.
@@ -180,8 +180,8 @@ def _resnet18(width: int) -> OrderedDict[str, nn.Module]:
 
 
 def build_deconvpose(
-    name: str, design: Design, skeleton: str, input_size: tuple[int, int] | None
+    name: str, design: Design, skeleton: str | Skeleton, input_size: tuple[int, int] | None
 ) -> tuple[ModelSpec, DeconvPose]:
     """A network and its spec, which has that name; 192x256 unless stated."""
     spec = darkpose_spec(name, skeleton, input_size or (192, 256), design.stride)
-    return spec, DeconvPose(len(SKELETONS[skeleton].names), design)
+    return spec, DeconvPose(len(as_skeleton(skeleton)), design)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgepose.models.associative import MEAN, STD, associative_spec
 from edgepose.models.cspnext import normal_weights
 from edgepose.models.highres import Bottleneck, HighResolutionModule, tag_head
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
 SIZES = {"w32": 32, "w48": 48}  # channels of the first branch; each next one has twice as many
@@ -103,7 +103,7 @@ def _stage(widths: list[int], modules: int, last: int | None = None) -> nn.Seque
 
 
 def darkpose_spec(
-    name: str, skeleton: str, input_size: tuple[int, int], stride: int = 4, sigma: float | None = None
+    name: str, skeleton: str | Skeleton, input_size: tuple[int, int], stride: int = 4, sigma: float | None = None
 ) -> ModelSpec:
     """The spec of a network of one person's crop with heat-maps that are learnt and decoded as DarkPose does.
 
@@ -134,13 +134,15 @@ def darkpose_spec(
     )
 
 
-def build_hrnet(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, HRNet]:
+def build_hrnet(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, HRNet]:
     """A network and its spec; 192x256 unless stated."""
     spec = darkpose_spec(f"hrnet-{size}", skeleton, input_size or (192, 256))
-    return spec, HRNet(len(SKELETONS[skeleton].names), SIZES[size])
+    return spec, HRNet(len(as_skeleton(skeleton)), SIZES[size])
 
 
-def build_higherhrnet(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, HigherHRNet]:
+def build_higherhrnet(
+    size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, HigherHRNet]:
     """A network and its spec; the published square input unless stated."""
     spec = associative_spec(f"higherhrnet-{size}", skeleton, input_size or (TAGGED[size], TAGGED[size]))
-    return spec, HigherHRNet(len(SKELETONS[skeleton].names), SIZES[size])
+    return spec, HigherHRNet(len(as_skeleton(skeleton)), SIZES[size])

@@ -142,7 +142,9 @@ def test_the_flip_test_can_be_told_to_move_maps_or_not(kind: str, published: boo
     image, box = np.zeros((128, 96, 3), np.uint8), np.array([[0.0, 0.0, 95.0, 127.0]])
     network = Maps(kind=kind)
     scores = {
-        shift: Heatmap((96, 128), COCO, kind, flip_shift=shift).merge_flipped([network.maps], [network.maps])[0].max((2, 3))
+        shift: Heatmap((96, 128), COCO, kind, flip_shift=shift)
+        .merge_flipped([network.maps], [network.maps])[0]
+        .max((2, 3))
         for shift in (False, True)
     }
     assert not np.allclose(scores[False], scores[True])
