@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 from torch import nn
 
@@ -19,7 +18,7 @@ from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.options import BottomUp
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import Loss, Sets, Task, WithImages, built
+from edgepose.train.task import Loss, Sets, Task, WithImages, built, has_teacher
 
 
 def bottomup_task(recipe: Recipe, options: BottomUp, data: Sets, on_bad: OnBad = "refuse") -> Task:
@@ -35,11 +34,12 @@ def bottomup_task(recipe: Recipe, options: BottomUp, data: Sets, on_bad: OnBad =
     whole = read_whole(data, SKELETONS[recipe.skeleton], spec, codec, options.mosaic, options.whole, on_bad)
     loss_of: Loss = LOSSES[spec.codec]
     samples: Samples = whole
-    if options.teacher and options.teacher_weight:
-        from edgepose.train.teacher import MapTeacher, taught  # needs onnxruntime, as a teacher may
+    if has_teacher(options):
+        from edgepose.train.distil.teacher import Teacher, taught  # needs onnxruntime, as a teacher may
+        from edgepose.train.distil.whole import MapTeacher, learn_maps
 
-        teacher = MapTeacher(Path(options.teacher), spec, recipe.precision, recipe.threads or None)
-        loss_of, samples = taught(loss_of, teacher, options.teacher_weight), WithImages(whole)
+        learn = learn_maps(MapTeacher(Teacher.of(recipe), spec), options.teacher_weight)
+        loss_of, samples = taught(loss_of, learn, options.label_weight), WithImages.of(whole, recipe)
     if not isinstance(network, LitePose) or not supernet:
         return Task(spec, network, samples, loss_of, missing=whole.missing)
     width, height = spec.input_size

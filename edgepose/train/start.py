@@ -23,27 +23,45 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
     count = options.frozen_stages if isinstance(options, (TopDown, Detector)) else 0
     if count and not recipe.init:
         raise ValueError(f"frozen_stages={count} needs init=CHECKPOINT, whose weights are to stay")
-    parts = nn.ModuleList(network.get_submodule(f"backbone.{part}") for part in PARTS[:count])
-    return parts.requires_grad_(False)
+    parts = ["backbone"] if count == len(PARTS) else [f"backbone.{part}" for part in PARTS[:count]]
+    known = dict(network.named_modules())
+    missing = [part for part in parts if part not in known]
+    if missing:
+        raise ValueError(f"frozen_stages={count}: {recipe.model} has no {missing[0]}, leave it out")
+    return nn.ModuleList(known[part] for part in parts).requires_grad_(False)
 
 
-def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
+def has_fresh_head(recipe: Recipe) -> bool:
+    """Whether the backbone alone starts from `init`."""
+    fresh = isinstance(recipe.options, TopDown) and recipe.options.fresh_head
+    if fresh and not recipe.init:
+        raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
+    return fresh
+
+
+def initialize(
+    network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "", *, fresh_head: bool = False
+) -> None:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
 
     A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A
     LitePose starts from a super-net as published (models.supernet), and so does a super-net from another network.
+
+    fresh_head: take the backbone and nothing else.
     """
     parts, facts = checkpoint.load(path)
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
     if isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
+    if fresh_head:
+        found = {name: value for name, value in found.items() if name.startswith(BACKBONES)}
     fitting = _fitting(network, found)
     missing = [name for name in network.state_dict() if name.startswith(BACKBONES) and name not in fitting]
     if missing or not fitting:
         more = max(len(missing) - 3, 0)
         raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
     network.load_state_dict(fitting, strict=False)
-    if extra is not None:
+    if extra is not None and not fresh_head:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from edgepose.codec import codec_of
 from edgepose.codec.simcc import SimCC
@@ -20,7 +21,7 @@ from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import Loss, Sets, Task, WithImages, built
+from edgepose.train.task import Loss, Sets, Task, WithImages, built, has_teacher
 
 
 def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "refuse") -> Task:
@@ -31,6 +32,7 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
     spec, network = built(recipe)
     codec = codec_of(spec)
     _refuse_unused(recipe.model, options, simcc=isinstance(codec, SimCC), rtmpose=isinstance(network, RTMPose))
+    learns = has_teacher(options)
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = options.sampling == "balanced"
@@ -41,16 +43,16 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
         codec = dataclasses.replace(codec, sigma=(options.blur * x, options.blur * y))
     encoder: Any = codec
     loss_of: Loss = LOSSES[spec.codec]
-    extra = None
+    extra: nn.Module | None = None
     if isinstance(network, RTMPose) and isinstance(codec, SimCC) and (options.heatmap_weight or options.inner_weight):
         encoder, extra = AuxiliaryTargets.of(spec, codec), WithHeatmaps(network)
         loss_of = auxiliary_loss(options.heatmap_weight, options.inner_weight)
     samples: Samples = Crops(people, spec, encoder, options.strong, options.mild, on_bad)
-    if options.teacher and options.teacher_weight:
-        from edgepose.train.crop_teacher import CropTeacher, taught_crops  # needs onnxruntime, as a teacher may
+    if learns:
+        from edgepose.train.distil.crops import taught_crops  # needs onnxruntime, as a teacher may
 
-        teacher = CropTeacher(Path(options.teacher), spec, recipe.precision, recipe.threads or None)
-        loss_of, samples = taught_crops(loss_of, teacher, spec.codec, options.teacher_weight), WithImages(samples)
+        loss_of, extra = taught_crops(recipe, options, spec, network, loss_of, extra)
+        samples = WithImages.of(samples, recipe)
     return Task(spec, network, samples, loss_of, extra, order, missing=tuple(missing))
 
 

@@ -18,9 +18,10 @@ from edgepose.export import export_onnx, random_views  # noqa: E402
 from edgepose.models import build  # noqa: E402
 from edgepose.models.rtmdet import RTMDet  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
-from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.distil.boxes import BoxTeacher  # noqa: E402
+from edgepose.train.distil.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
+from edgepose.train.distil.teacher import Teacher  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
-from edgepose.train.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
 from edgepose.train.loop import Learner, Normalize, train  # noqa: E402
 from edgepose.train.options import Detector  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
@@ -55,12 +56,12 @@ def views(side: int = SIDE) -> Any:
 @pytest.mark.parametrize("side", [SIDE, 96])
 def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDet], side: int) -> None:
     path, spec, network = exported
-    teacher = Teacher(path, (side, side), 1, inner=True)
+    teacher = BoxTeacher(Teacher(path, threads=1), (side, side), inner=True)
     assert teacher.channels == CHANNELS
     images = views(side)
     maps = teacher(images)
     assert len(maps) == 6 + len(MODULES)
-    assert len(Teacher(path, (side, side), 1)(images)) == 6, "only where they are asked for"
+    assert len(BoxTeacher(Teacher(path, threads=1), (side, side))(images)) == 6, "only where they are asked for"
     student = WithHints(network, teacher.channels)
     assert not list(student.parameters()), "as many channels need no translation"
     outputs = student(network, Normalize(spec)(images))
