@@ -33,10 +33,7 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
 
 def has_fresh_head(recipe: Recipe) -> bool:
     """Whether the backbone alone starts from `init`."""
-    fresh = isinstance(recipe.options, TopDown) and recipe.options.fresh_head
-    if fresh and not recipe.init:
-        raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
-    return fresh
+    return isinstance(recipe.options, TopDown) and recipe.options.fresh_head
 
 
 def initialize(

@@ -33,6 +33,8 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
     codec = codec_of(spec)
     _refuse_unused(recipe.model, options, simcc=isinstance(codec, SimCC), rtmpose=isinstance(network, RTMPose))
     learns = has_teacher(options)
+    if options.fresh_head and not recipe.init:
+        raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = options.sampling == "balanced"
