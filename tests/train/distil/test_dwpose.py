@@ -58,12 +58,18 @@ def test_features_of_another_size_are_brought_to_the_students() -> None:
 
 
 def written(path: Path, name: str, size: tuple[int, int] = SIZE, *, lively: bool = False) -> Path:
-    """A checkpoint with fresh weights; lively: whose last layers are far from zero."""
+    """A checkpoint with fresh weights; lively: with statistics of its own and last layers that are far from zero."""
     torch.manual_seed(5)
     spec, network = build(name, input_size=size)
-    for key, value in network.named_parameters():
-        if lively and key.startswith(("head.cls_", "head.final_layer.")):
-            torch.nn.init.normal_(value, std=0.3)
+    if lively:
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # the mean of what was seen
+        with torch.no_grad():
+            network.train()(torch.randn(8, 3, *size[::-1]))
+        for key, value in network.named_parameters():
+            if key.startswith(("head.cls_", "head.final_layer.")):
+                torch.nn.init.normal_(value, std=0.02 if "cls" in key else 0.2)
     facts = {"recipe": to_dict(Recipe(name, 1, 1, 1.0)), "spec": spec.to_json()}
     checkpoint.save(path, {"network": network.state_dict()}, facts)
     return path

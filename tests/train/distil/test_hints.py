@@ -76,6 +76,19 @@ def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDe
         torch.testing.assert_close(plain, shown)
 
 
+def test_a_checkpoint_teaches_what_its_file_does(exported: tuple[Path, Any, RTMDet], tmp_path: Path) -> None:
+    """Outputs and inner maps, at another size than its own."""
+    file, spec, network = exported
+    path = tmp_path / "teacher.safetensors"
+    facts = {"recipe": to_dict(Recipe("rtmdet-nano", 1, 1, 1.0, options=Detector())), "spec": spec.to_json()}
+    checkpoint.save(path, {"network": network.state_dict()}, facts)
+    ours, theirs = (BoxTeacher(Teacher(source, threads=1), (96, 96), inner=True) for source in (path, file))
+    assert ours.channels == theirs.channels == CHANNELS
+    for mine, other in zip(ours(views(96)), theirs(views(96)), strict=True):
+        assert mine.shape == other.shape and not mine.requires_grad
+        torch.testing.assert_close(mine, other, rtol=1e-2, atol=1e-2)
+
+
 def test_scale_and_shift_of_a_channel_are_free_and_the_sign_is_not() -> None:
     maps = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
     other = [m * torch.tensor([0.1, 2.0, 30.0, 4.0, 5.0])[: m.shape[1], None, None] - 7 for m in maps]
