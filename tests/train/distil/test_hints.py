@@ -86,7 +86,7 @@ def test_a_checkpoint_teaches_what_its_file_does(exported: tuple[Path, Any, RTMD
     assert ours.channels == theirs.channels == CHANNELS
     for mine, other in zip(ours(views(96)), theirs(views(96)), strict=True):
         assert mine.shape == other.shape and not mine.requires_grad
-        torch.testing.assert_close(mine, other, rtol=1e-2, atol=1e-2)
+        assert (mine - other).abs().mean() < 0.01 * other.abs().mean()
 
 
 def test_scale_and_shift_of_a_channel_are_free_and_the_sign_is_not() -> None:
