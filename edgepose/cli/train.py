@@ -44,9 +44,11 @@ def train(
 
     val=ANNOTATIONS.json:PICTURES  validate with the deployed estimator: poses in true boxes, or a detector's boxes
 
-    teacher=FILE  learn from another network's outputs too (teacher_weight=1), a checkpoint or an ONNX file with its
-    spec inside or beside it (FILE.json): a top-down network from the maps, or else the keypoints, of any other; a
-    detector from an ONNX file; a bottom-up network from one with both its outputs
+    teacher=FILE  learn from another network too (teacher_weight=1), a checkpoint or an ONNX file with its spec inside
+    or beside it (FILE.json): a top-down network from the heat-maps, the SimCC logits, or else the keypoints, of any
+    other (teacher_gives=auto|outputs|keypoints), and from features with feature_weight=; a detector from maps, and
+    inner ones with hint_weight=; a bottom-up network from maps. label_weight= of the labels beside it;
+    teacher_falls=1: its share falls to nothing over the run
 
     Annotations may be gzipped (A.json.gz). Keypoints that a network labelled count as much as it was sure: `kp_scores`
     of an annotation, read for top-down networks

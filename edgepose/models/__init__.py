@@ -116,7 +116,7 @@ def build(
     return make(skeleton, size)
 
 
-def _free(name: str) -> Callable[[str, Size | None], tuple[ModelSpec, nn.Module]] | None:
+def _free(name: str) -> Callable[[str | Skeleton, Size | None], tuple[ModelSpec, nn.Module]] | None:
     """What builds a network whose name says its widths; None for other names."""
     searched, design = Architecture.named(name), Design.named(name)
     if searched is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 from torch import nn
 
@@ -21,7 +20,7 @@ from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.options import BottomUp
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import Loss, Sets, Task, WithImages, built, fitted, of_categories
+from edgepose.train.task import Loss, Sets, Task, WithImages, built, fitted, has_teacher, of_categories
 
 
 def bottomup_task(
@@ -43,11 +42,12 @@ def bottomup_task(
     spec = of_categories(spec, whole.people.categories)
     loss_of: Loss = LOSSES[spec.codec]
     samples: Samples = whole
-    if options.teacher and options.teacher_weight:
-        from edgepose.train.teacher import MapTeacher, taught  # needs onnxruntime, as a teacher may
+    if has_teacher(options):
+        from edgepose.train.distil.teacher import Teacher, taught  # needs onnxruntime, as a teacher may
+        from edgepose.train.distil.whole import MapTeacher, learn_maps
 
-        teacher = MapTeacher(Path(options.teacher), spec, recipe.precision, recipe.threads or None)
-        loss_of, samples = taught(loss_of, teacher, options.teacher_weight), WithImages(whole)
+        learn = learn_maps(MapTeacher(Teacher.of(recipe), spec), options.teacher_weight)
+        loss_of, samples = taught(loss_of, learn, options.label_weight), WithImages.of(whole, recipe)
     if not isinstance(network, LitePose) or not supernet:
         return Task(spec, network, samples, loss_of, missing=whole.missing, recipe=recipe, notes=whole.people.notes)
     width, height = spec.input_size

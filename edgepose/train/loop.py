@@ -35,7 +35,7 @@ from edgepose.train.means import Sums, add, means, merged
 from edgepose.train.optimizer import Average, adamw, drop_factor, lr_factor, sgd
 from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Recipe, to_dict
-from edgepose.train.start import freeze, initialize
+from edgepose.train.start import freeze, has_fresh_head, initialize
 from edgepose.train.stopping import Stop, deaf, stopped
 
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
@@ -52,7 +52,8 @@ class Samples(Protocol):
     def batch(self, seed: tuple[int, ...], rows: np.ndarray, stage: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Images (B, h, w, 3) uint8 BGR and targets; stage 1 strong augmentation, 2 mild, 0 none.
 
-        The target "skipped", where there is one, names pictures that could not be read.
+        seed: the run's, the batch's number, the process. The target "skipped", where there is one, names pictures that
+        could not be read.
         """
 
 
@@ -161,7 +162,8 @@ def train(
     before = _resume(path, recipe, learner, optimizer, average) if path.is_file() else {}
     start = int(before.get("iteration", 0))
     if start == 0 and recipe.init:
-        if anew := initialize(network, recipe.init, extra, recipe.model):
+        anew = initialize(network, recipe.init, extra, recipe.model, fresh_head=has_fresh_head(recipe))
+        if anew:
             say(f"{recipe.init} has no tensors of the shape of {anew}: these start anew, all others from it")
         average = _average(network, recipe)
     # what learns beside the network may rest at first

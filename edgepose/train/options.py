@@ -16,6 +16,8 @@ from edgepose.data.mixes import MIXES
 Sampling = Literal["all", "balanced"]
 OksForm = Literal["code", "paper"]
 Norm = Literal["l2", "mse"]
+Gives = Literal["auto", "outputs", "keypoints"]
+GIVES: tuple[Gives, ...] = get_args(Gives)
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 
 
@@ -33,12 +35,20 @@ class TopDown:
     blur: float = 1.0  # factor on the width of SimCC's targets
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
     inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers
-    teacher: str = ""  # whose outputs are learnt from as well: an ONNX file or a checkpoint
-    teacher_weight: float = 1.0  # of what is learnt from it
+    fresh_head: bool = False  # of `init` take the backbone alone
+    teacher: str = ""  # whom is learnt from as well: an ONNX file or a checkpoint (train/distil/crops.py)
+    teacher_weight: float = 1.0  # of what it gives
+    teacher_gives: Gives = "auto"  # its outputs, the keypoints it decodes; auto: outputs where they fit the network's
+    teacher_falls: bool = False  # its share of the loss falls to nothing over the run, evenly from epoch to epoch
+    label_weight: float = 1.0  # of the labels' loss beside the teacher's
+    feature_weight: float = 0.0  # of the backbone's last features being like the teacher's
+    feature_map: str = ""  # where a teacher's ONNX file has them, by its name there; a checkpoint needs none
 
     def __post_init__(self) -> None:
-        _at_least_zero(self, "teacher_weight")
+        _at_least_zero(self, "teacher_weight", "label_weight", "feature_weight")
         _of_a_backbone(self.frozen_stages)
+        if self.teacher_gives not in GIVES:
+            raise ValueError(f"teacher_gives={self.teacher_gives!r}, expected one of {list(GIVES)}")
         if self.sampling not in SAMPLINGS:
             raise ValueError(f"sampling={self.sampling!r}, expected one of {list(SAMPLINGS)}")
         if self.mix and self.mix not in MIXES:
@@ -53,13 +63,15 @@ class Detector:
 
     views: tuple[float, float] | None = None  # random resize; the published range of the size by default
     frozen_stages: int = 0  # parts of the backbone that stay as `init` has them: 1 the stem, 2 stage 1 too, and so on
-    teacher: str = ""  # whose maps are learnt from as well: an ONNX file
+    teacher: str = ""  # whose maps are learnt from as well: an ONNX file or a checkpoint
     teacher_weight: float = 1.0  # of what is learnt from it
-    hint_weight: float = 0.0  # of the inner maps being like the teacher's (train/hints.py)
+    teacher_falls: bool = False  # its share of the loss falls to nothing over the run, evenly from epoch to epoch
+    label_weight: float = 1.0  # of the labels' loss beside the teacher's
+    hint_weight: float = 0.0  # of the inner maps being like the teacher's (train/distil/hints.py)
     hint_depth: int = 0  # learn the first so many of them and nothing else: 1 the stem's, 2 stage 1's too ...; 0: all
 
     def __post_init__(self) -> None:
-        _at_least_zero(self, "teacher_weight", "hint_weight")
+        _at_least_zero(self, "teacher_weight", "label_weight", "hint_weight")
         _of_a_backbone(self.frozen_stages)
         if not 0 <= self.hint_depth <= 5 or (self.hint_depth and not self.hint_weight):
             raise ValueError(f"hint_depth={self.hint_depth}, expected 0 (all) to 5, and a hint_weight")
@@ -80,10 +92,12 @@ class BottomUp:
     mosaic: float = 0.0  # probability that a view shows four pictures at once
     teacher: str = ""  # whose maps are learnt from as well: an ONNX file or a checkpoint
     teacher_weight: float = 1.0  # of what is learnt from it
+    teacher_falls: bool = False  # its share of the loss falls to nothing over the run, evenly from epoch to epoch
+    label_weight: float = 1.0  # of the labels' loss beside the teacher's
     sides: tuple[int, ...] = ()  # of the square views of a super-net, one of which is drawn at every step
 
     def __post_init__(self) -> None:
-        _at_least_zero(self, "teacher_weight")
+        _at_least_zero(self, "teacher_weight", "label_weight")
         if not 0 <= self.mosaic <= 1:
             raise ValueError(f"mosaic={self.mosaic}, expected a probability between 0 and 1")
         object.__setattr__(self, "sides", tuple(self.sides))

@@ -31,8 +31,12 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
     count = options.frozen_stages if isinstance(options, (TopDown, Detector)) else 0
     if count and not recipe.init:
         raise ValueError(f"frozen_stages={count} needs init=CHECKPOINT, whose weights are to stay")
-    parts = nn.ModuleList(network.get_submodule(f"backbone.{part}") for part in PARTS[:count])
-    return parts.requires_grad_(False)
+    parts = ["backbone"] if count == len(PARTS) else [f"backbone.{part}" for part in PARTS[:count]]
+    known = dict(network.named_modules())
+    missing = [part for part in parts if part not in known]
+    if missing:
+        raise ValueError(f"frozen_stages={count}: {recipe.model} has no {missing[0]}, leave it out")
+    return nn.ModuleList(known[part] for part in parts).requires_grad_(False)
 
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # in the package
@@ -52,7 +56,14 @@ def checkpoint_of(init: str) -> Path:
     return path
 
 
-def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> str:
+def has_fresh_head(recipe: Recipe) -> bool:
+    """Whether the backbone alone starts from `init`."""
+    return isinstance(recipe.options, TopDown) and recipe.options.fresh_head
+
+
+def initialize(
+    network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "", *, fresh_head: bool = False
+) -> str:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
 
     The checkpoint is one of `edgepose train`, or what others saved with torch (.pth, .pt): weights of ImageNet for the
@@ -61,19 +72,23 @@ def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, mo
 
     A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A
     LitePose starts from a super-net as published (models.supernet), and so does a super-net from another network.
+
+    fresh_head: take the backbone and nothing else.
     """
     foreign = Path(path).suffix in FOREIGN
     parts, facts = ({"network": load_checkpoint_file(path)}, {}) if foreign else checkpoint.load(checkpoint_of(path))
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
     if not foreign and isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
+    if fresh_head:
+        found = {name: found[name] for name in _backbone(network) if name in found}
     fitting = _fitting(network, found)
     missing = [name for name in _backbone(network) if name not in fitting]
     if missing or not fitting:
         more = max(len(missing) - 3, 0)
         raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
     network.load_state_dict(fitting, strict=False)
-    if extra is not None:
+    if extra is not None and not fresh_head:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
     return _listed([name for name in network.state_dict() if name not in fitting])
 

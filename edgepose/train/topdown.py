@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from edgepose.codec import codec_of
 from edgepose.codec.heatmap import Heatmap
@@ -22,7 +23,17 @@ from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES, joints_loss
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import Loss, Sets, Task, WithImages, built, fitted, of_categories, refuse_nobody
+from edgepose.train.task import (
+    Loss,
+    Sets,
+    Task,
+    WithImages,
+    built,
+    fitted,
+    has_teacher,
+    of_categories,
+    refuse_nobody,
+)
 
 
 def topdown_task(
@@ -40,6 +51,9 @@ def topdown_task(
         rtmpose=isinstance(network, RTMPose),
         staged=hasattr(network, "backbone"),
     )
+    learns = has_teacher(options)
+    if options.fresh_head and not recipe.init:
+        raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
     sets = [read(annotations, pictures, choice=choice) for annotations, pictures, _ in data]
     recipe = fitted(recipe, sets, choice.skeleton is not None)
     spec, network = built(recipe)
@@ -55,16 +69,16 @@ def topdown_task(
         codec = dataclasses.replace(codec, sigma=(options.blur * x, options.blur * y))
     encoder: Any = codec
     loss_of: Loss = pose_loss(codec, spec.codec)
-    extra = None
+    extra: nn.Module | None = None
     if isinstance(network, RTMPose) and isinstance(codec, SimCC) and (options.heatmap_weight or options.inner_weight):
         encoder, extra = AuxiliaryTargets.of(spec, codec), WithHeatmaps(network)
         loss_of = auxiliary_loss(options.heatmap_weight, options.inner_weight)
     samples: Samples = Crops(people, spec, encoder, options.strong, options.mild, on_bad)
-    if options.teacher and options.teacher_weight:
-        from edgepose.train.crop_teacher import CropTeacher, taught_crops  # needs onnxruntime, as a teacher may
+    if learns:
+        from edgepose.train.distil.crops import taught_crops  # needs onnxruntime, as a teacher may
 
-        teacher = CropTeacher(Path(options.teacher), spec, recipe.precision, recipe.threads or None)
-        loss_of, samples = taught_crops(loss_of, teacher, spec.codec, options.teacher_weight), WithImages(samples)
+        loss_of, extra = taught_crops(recipe, options, spec, network, loss_of, extra)
+        samples = WithImages.of(samples, recipe)
     return Task(
         spec, network, samples, loss_of, extra, order, missing=tuple(missing), recipe=recipe, notes=people.notes
     )

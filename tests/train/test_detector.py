@@ -17,7 +17,8 @@ onnx = pytest.importorskip("onnx")
 
 from edgepose.data.detection import Detections, read_boxes  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
-from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.distil.boxes import BoxTeacher  # noqa: E402
+from edgepose.train.distil.teacher import Teacher  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.options import Detector  # noqa: E402
 from edgepose.train.recipes import Recipe  # noqa: E402
@@ -99,7 +100,7 @@ def direct(content: bytes, images: np.ndarray, spec: ModelSpec) -> list[np.ndarr
 def test_maps_are_those_of_the_file_at_any_size(tmp_path: Path, size: int, kind: str, layout: str) -> None:
     (tmp_path / "teacher.onnx").write_bytes(teacher_model(teacher_spec(64, kind, layout)))
     images = views(size)
-    found = Teacher(tmp_path / "teacher.onnx", (size, size), 1)(torch.from_numpy(images))
+    found = BoxTeacher(Teacher(tmp_path / "teacher.onnx", threads=1), (size, size))(torch.from_numpy(images))
     spec = teacher_spec(size, kind, layout)
     outputs = direct(teacher_model(spec), images, spec)
     if kind == "rtmdet":
@@ -125,7 +126,7 @@ def test_maps_of_the_published_detector(tmp_path: Path, size: int) -> None:
     folder = shared("coco_mini")
     records = read_boxes(folder / "annotations" / "person_keypoints_train2017.json", folder / "train2017")
     images, _ = Detections(records[:4], size).batch((0,), range(4), 1)
-    found = Teacher(tmp_path / "nano.onnx", (size, size), 1)(torch.from_numpy(images))
+    found = BoxTeacher(Teacher(tmp_path / "nano.onnx", threads=1), (size, size))(torch.from_numpy(images))
     planes = [o.transpose(0, 3, 1, 2) for o in direct(freed.SerializeToString(), images, RTMDET)]
     assert [tuple(level.shape[2:]) for level in found[:3]] == [(size // s, size // s) for s in STRIDES]
     for ours, theirs in zip(found, [*(p[:, :1] for p in planes), *(p[:, 1:] for p in planes)], strict=True):
@@ -142,7 +143,7 @@ def test_maps_of_the_published_detector(tmp_path: Path, size: int) -> None:
 def test_tied_graphs_are_refused(tmp_path: Path, size: int, tied: str, message: str) -> None:
     (tmp_path / "teacher.onnx").write_bytes(teacher_model(teacher_spec(64), tied))
     with pytest.raises(ValueError, match=message) as caught:
-        Teacher(tmp_path / "teacher.onnx", (size, size))
+        BoxTeacher(Teacher(tmp_path / "teacher.onnx"), (size, size))
     assert "\n" not in str(caught.value)
 
 
@@ -152,9 +153,9 @@ def test_what_cannot_teach_is_named(tmp_path: Path) -> None:
     (tmp_path / "nameless.onnx").write_bytes(teacher_model(teacher_spec(64), inside=False))
     for name, message in (("pose", "expected a detector"), ("text", "expected an ONNX"), ("nameless", "no model spec")):
         with pytest.raises(ValueError, match=f"{name}.onnx .*{message}"):
-            Teacher(tmp_path / f"{name}.onnx", (64, 64))
+            BoxTeacher(Teacher(tmp_path / f"{name}.onnx"), (64, 64))
     with pytest.raises(FileNotFoundError, match=r"missing\.onnx"):
-        Teacher(tmp_path / "missing.onnx", (64, 64))
+        BoxTeacher(Teacher(tmp_path / "missing.onnx"), (64, 64))
 
 
 @pytest.fixture

@@ -211,6 +211,7 @@ def settable(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 OTHERS = {  # values that nothing has by default, where a number more or a text does not do
     "precision": "fp32", "optimizer": "sgd", "mix": "aic-coco", "sampling": "balanced", "oks": "paper",
     "align_norm": "mse", "draw": "clipped", "colors": "false",
+    "align_norm": "mse", "teacher_gives": "keypoints", "teacher_falls": "true", "fresh_head": "true",
     "input_size": "64x96", "views": "0.5,1.25", "drops": "0.3,0.6", "sides": "64,96", "flat": "0.25", "momentum": "0.5",
     "average": "false", "channels_last": "false", "average_momentum": "0.001", "mosaic": "0.25", "hint_depth": "2",
     "scale": "0.5,1.75", "shift": "0.3", "cutout": "0.7", "half_body": "0.6", "rotation": "33.5",
@@ -229,7 +230,7 @@ def test_every_field_can_be_set_by_a_word(name: str) -> None:
         text = OTHERS.get(last) or ("x" if isinstance(before, str) else str(before + 3))  # type: ignore[operator]
         after = dict(settable(override(start, [*BESIDE.get(last, []), f"{key}={text}"])))
         number = isinstance(before, (int, float)) and not isinstance(before, bool)
-        expected = PARSED.get(last) or {"false": False}.get(text, float(text) if number else text)
+        expected = PARSED.get(last) or {"false": False, "true": True}.get(text, float(text) if number else text)
         assert after[key] == expected != before, key
         beside = {word.partition("=")[0] for word in BESIDE.get(last, [])}
         assert {k: v for k, v in after.items() if k not in beside | {key}} == {

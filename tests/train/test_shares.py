@@ -27,13 +27,16 @@ from edgepose.train.associative_loss import associative_loss  # noqa: E402
 from edgepose.train.auxiliary import auxiliary_loss  # noqa: E402
 from edgepose.train.classifier import classifier_loss  # noqa: E402
 from edgepose.train.detection_loss import detection_loss, teacher_loss  # noqa: E402
+from edgepose.train.distil.crops import learn_crops  # noqa: E402
+from edgepose.train.distil.dwpose import logit_loss  # noqa: E402
+from edgepose.train.distil.hints import hint_loss  # noqa: E402
+from edgepose.train.distil.teacher import taught  # noqa: E402
+from edgepose.train.distil.whole import learn_maps  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
-from edgepose.train.hints import hint_loss  # noqa: E402
 from edgepose.train.litepose.supernet import at_any_size  # noqa: E402
 from edgepose.train.loop import train  # noqa: E402
 from edgepose.train.losses import heatmap_loss, simcc_loss, spatial_loss  # noqa: E402
 from edgepose.train.recipes import RECIPES, override  # noqa: E402
-from edgepose.train.teacher import taught  # noqa: E402
 from tests.codec.test_anchors import encoded  # noqa: E402
 from tests.people import four_people  # noqa: E402
 from tests.train.test_loop import SPEC, Brightness, Tiny, loss_of, recipe  # noqa: E402
@@ -95,8 +98,34 @@ def associative(side: int = 4) -> Case:
 def from_maps() -> Case:
     """Bottom-up networks with a teacher."""
     _, outputs, targets = associative()
-    loss_of = taught(associative_loss, lambda images: (images[..., ::2, ::2], images), 0.5)
+    learn = learn_maps(lambda images: (images[..., ::2, ::2], images), 0.5)
+    loss_of = taught(associative_loss, learn, label_weight=0.25)
     return Case(loss_of, outputs, targets | {"images": noise(K, 8, 8)})
+
+
+def logits() -> Case:
+    """DWPose's loss of SimCC."""
+    _, outputs, _ = simcc()
+    teacher = {"x": noise(K, 8), "y": noise(K, 6)}
+    return Case(lambda o, t: {"logits": logit_loss(o, [t["x"], t["y"]])}, outputs, teacher)
+
+
+def from_crops() -> Case:
+    """Heat-maps with a teacher whose features are learnt too, at half its share."""
+    loss_of, outputs, targets = maps(heatmap_loss)
+    features = noise(5, 2, 2)
+
+    def teacher(images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        return {"heatmaps": images[:, :K]}, images[:, K:, :2, :2]
+
+    teacher.by_logits = False  # type: ignore[attr-defined]
+    labels = lambda o, t: loss_of(o[:1], t)  # noqa: E731
+    learn = learn_crops(teacher, "heatmap", 0.5, 0.25)  # type: ignore[arg-type]
+    images = {"images": noise(K + 5, 4, 3), "share": torch.full((PICTURES,), 0.5)}
+    return Case(
+        lambda o, t: taught(labels, learn, 0.75)(o, t | {"share": t["share"][0]}), [*outputs, features],
+        targets | images,
+    )  # fmt: skip
 
 
 def levels(*channels: int) -> list[Tensor]:
@@ -156,6 +185,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "associative": associative,
     "associative of a smaller part": lambda: associative(2),
     "associative, teacher": from_maps,
+    "logits, teacher": logits,
+    "heatmap, teacher with features": from_crops,
     "detection": detector,
     "detection, teacher": taught_detector,
     "hints": hints,

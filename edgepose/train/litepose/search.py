@@ -135,7 +135,7 @@ class Parts:
         spec, network = self._alone(found)
         recipe = dataclasses.replace(
             self.recipe, model=found.name, input_size=(found.side, found.side), init="",
-            options=dataclasses.replace(self.options, sides=(), teacher=""),
+            options=dataclasses.replace(self.options, sides=(), teacher="", teacher_falls=False, label_weight=1.0),
         )  # fmt: skip
         facts = {"recipe": to_dict(recipe), "spec": spec.to_json(), "iteration": 0, "updates": 0}
         path = out / f"{found.name}.safetensors"

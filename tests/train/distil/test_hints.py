@@ -18,9 +18,10 @@ from edgepose.export import export_onnx, random_views  # noqa: E402
 from edgepose.models import build  # noqa: E402
 from edgepose.models.rtmdet import RTMDet  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
-from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.distil.boxes import BoxTeacher  # noqa: E402
+from edgepose.train.distil.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
+from edgepose.train.distil.teacher import Teacher  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
-from edgepose.train.hints import IN_A_ROW, MODULES, WithHints, hint_loss, inner_names  # noqa: E402
 from edgepose.train.loop import Learner, Normalize, train  # noqa: E402
 from edgepose.train.options import Detector  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
@@ -55,12 +56,12 @@ def views(side: int = SIDE) -> Any:
 @pytest.mark.parametrize("side", [SIDE, 96])
 def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDet], side: int) -> None:
     path, spec, network = exported
-    teacher = Teacher(path, (side, side), 1, inner=True)
+    teacher = BoxTeacher(Teacher(path, threads=1), (side, side), inner=True)
     assert teacher.channels == CHANNELS
     images = views(side)
     maps = teacher(images)
     assert len(maps) == 6 + len(MODULES)
-    assert len(Teacher(path, (side, side), 1)(images)) == 6, "only where they are asked for"
+    assert len(BoxTeacher(Teacher(path, threads=1), (side, side))(images)) == 6, "only where they are asked for"
     student = WithHints(network, teacher.channels)
     assert not list(student.parameters()), "as many channels need no translation"
     outputs = student(network, Normalize(spec)(images))
@@ -73,6 +74,19 @@ def test_the_teachers_maps_are_the_networks_own(exported: tuple[Path, Any, RTMDe
     assert hint_loss([o.flip(1) for o in outputs[6:]], maps[6:]).item() > 0.5
     for plain, shown in zip(network(Normalize(spec)(images)), outputs[:6], strict=True):
         torch.testing.assert_close(plain, shown)
+
+
+def test_a_checkpoint_teaches_what_its_file_does(exported: tuple[Path, Any, RTMDet], tmp_path: Path) -> None:
+    """Outputs and inner maps, at another size than its own."""
+    file, spec, network = exported
+    path = tmp_path / "teacher.safetensors"
+    facts = {"recipe": to_dict(Recipe("rtmdet-nano", 1, 1, 1.0, options=Detector())), "spec": spec.to_json()}
+    checkpoint.save(path, {"network": network.state_dict()}, facts)
+    ours, theirs = (BoxTeacher(Teacher(source, threads=1), (96, 96), inner=True) for source in (path, file))
+    assert ours.channels == theirs.channels == CHANNELS
+    for mine, other in zip(ours(views(96)), theirs(views(96)), strict=True):
+        assert mine.shape == other.shape and not mine.requires_grad
+        assert (mine - other).abs().mean() < 0.01 * other.abs().mean()
 
 
 def test_scale_and_shift_of_a_channel_are_free_and_the_sign_is_not() -> None:

@@ -150,6 +150,12 @@ def _joined(made_by: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(node.input) if node is not None and node.op_type == "Concat" else (name,)
 
 
+def with_inner(network: RTMDet, images: Tensor) -> list[Tensor]:
+    """(B, 3, h, w) -> a network's six outputs, then its inner maps in the order of MODULES."""
+    outputs, inner = _inner(network, images)
+    return [*outputs, *inner]
+
+
 def _inner(network: RTMDet, images: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
     seen: dict[str, Tensor] = {}
 

@@ -21,11 +21,12 @@ from edgepose.models.associative import associative_spec  # noqa: E402
 from edgepose.skeleton import COCO, SKELETONS  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
+from edgepose.train.distil.teacher import Teacher  # noqa: E402
+from edgepose.train.distil.whole import MapTeacher  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import Normalize, Plan  # noqa: E402
 from edgepose.train.recipes import RECIPES, Recipe, override, to_dict  # noqa: E402
 from edgepose.train.task import Task  # noqa: E402
-from edgepose.train.teacher import MapTeacher  # noqa: E402
 from tests.runtime.small import model, pose_model  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -58,7 +59,7 @@ def views(count: int = 2, size: int = 64) -> torch.Tensor:
 def test_a_checkpoint_teaches_at_its_own_size(tmp_path: Path) -> None:
     path = written(tmp_path / "teacher.safetensors", skeleton="coco19")
     images = views()
-    coarse, fine = MapTeacher(path, STUDENT)(images)
+    coarse, fine = MapTeacher(Teacher(path), STUDENT)(images)
     assert coarse.shape == (2, 17, 24, 24) and fine.shape == (2, 17, 48, 48) and not fine.requires_grad
     spec, network = checkpoint.network_of(path)
     near = F.interpolate(Normalize(spec)(images), size=(96, 96), mode="nearest")
@@ -67,7 +68,7 @@ def test_a_checkpoint_teaches_at_its_own_size(tmp_path: Path) -> None:
     own = [SKELETONS["coco19"].names.index(name) for name in COCO.names]
     torch.testing.assert_close(coarse, theirs[0][:, own])
     torch.testing.assert_close(fine, theirs[1][:, own])
-    rough = MapTeacher(path, STUDENT, "bf16")(images)[1]
+    rough = MapTeacher(Teacher(path, "bf16"), STUDENT)(images)[1]
     assert rough.dtype == torch.float32 and not torch.equal(rough, fine)
     torch.testing.assert_close(rough, fine, rtol=0.1, atol=0.02)
 
@@ -81,8 +82,8 @@ def test_the_device_of_the_views_decides_on_bfloat16(tmp_path: Path, monkeypatch
         asked.append((precision, device))
         return next(answers)
 
-    monkeypatch.setattr("edgepose.train.teacher.uses_bf16", answer)
-    teacher = MapTeacher(path, STUDENT, "auto")
+    monkeypatch.setattr("edgepose.train.distil.teacher.uses_bf16", answer)
+    teacher = MapTeacher(Teacher(path, "auto"), STUDENT)
     assert not asked, "no views yet, so no device"
     rough, fine = teacher(views())[1], teacher(views())[1]
     assert asked == [("auto", "cpu")] * 2 and not torch.equal(rough, fine)
@@ -125,7 +126,7 @@ def test_a_file_with_both_outputs_teaches(tmp_path: Path, layout: str) -> None:
         spec = dataclasses.replace(spec, layout="nhwc", color="bgr", mean=(0, 0, 0), std=(1, 1, 1))
     path = onnx_teacher(tmp_path / "teacher.onnx", spec)
     images = views()
-    coarse, fine = MapTeacher(path, STUDENT, threads=1)(images)
+    coarse, fine = MapTeacher(Teacher(path, threads=1), STUDENT)(images)
     near = F.interpolate(images.permute(0, 3, 1, 2), size=(96, 96), mode="nearest").permute(0, 2, 3, 1)
     planes = Normalize(spec)(near) if layout == "nchw" else near.permute(0, 3, 1, 2).float()
     rng = np.random.default_rng(0)
@@ -157,10 +158,10 @@ def test_what_cannot_teach_is_named(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(ValueError, match=f"{path.name} cannot teach: .*{said}") as caught:
-            MapTeacher(path, student)
+            MapTeacher(Teacher(path), student)
         assert "\n" not in str(caught.value)
     with pytest.raises(FileNotFoundError, match=r"missing\.safetensors does not exist"):
-        MapTeacher(tmp_path / "missing.safetensors", STUDENT)
+        MapTeacher(Teacher(tmp_path / "missing.safetensors"), STUDENT)
 
 
 @pytest.fixture
@@ -219,7 +220,7 @@ def test_the_teachers_terms_and_their_weight(tmp_path: Path, data: tuple[Path, P
     assert gradient[:, 17:].abs().max() == 0, "tags learn nothing"
     assert targets["masks_4"].min() == 0
     assert gradient[:, :17][:, :, targets["masks_4"][0] == 0].abs().max() == 0, "nor does what is masked"
-    for maps, stride in zip(MapTeacher(path, STUDENT)(targets["images"]), (4, 2), strict=True):
+    for maps, stride in zip(MapTeacher(Teacher(path), STUDENT)(targets["images"]), (4, 2), strict=True):
         wanted = F.interpolate(maps, size=(64 // stride, 64 // stride), mode="nearest")
         error = ((0.5 - wanted).square() * targets[f"masks_{stride}"][:, None]).mean().item()
         assert found[f"teacher_heat_{stride}"] == pytest.approx(error, rel=1e-5)
