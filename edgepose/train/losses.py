@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edgepose.codec.heatmap import Heatmap
 from edgepose.train.associative_loss import associative_loss
 from edgepose.train.shares import mean_over_all, over_all
 
@@ -72,3 +73,10 @@ LOSSES: dict[str, Callable[[tuple[Tensor, ...], Targets], Losses]] = {
     "distribution": spatial_loss,
     "associative": associative_loss,
 }
+
+
+def pose_loss(codec: object, name: str) -> Callable[[tuple[Tensor, ...], Targets], Losses]:
+    """The loss of a top-down network's codec, called `name`: heat-maps of the kinds that DarkPose and HRNet learn have
+    theirs, those of UDP mmpose's.
+    """
+    return joints_loss if isinstance(codec, Heatmap) and codec.kind != "udp" else LOSSES[name]

@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from edgepose.codec import codec_of
-from edgepose.codec.heatmap import Heatmap
 from edgepose.codec.simcc import SimCC
 from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.crops import Crops
@@ -20,7 +19,7 @@ from edgepose.models.rtmpose import RTMPose
 from edgepose.skeleton import as_skeleton
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
 from edgepose.train.loop import Samples
-from edgepose.train.losses import LOSSES, joints_loss
+from edgepose.train.losses import pose_loss
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
 from edgepose.train.task import (
@@ -82,13 +81,6 @@ def topdown_task(
     return Task(
         spec, network, samples, loss_of, extra, order, missing=tuple(missing), recipe=recipe, notes=people.notes
     )
-
-
-def pose_loss(codec: object, name: str) -> Loss:
-    """The loss of a top-down network's codec, called `name`: heat-maps of the kinds that DarkPose and HRNet learn have
-    theirs, those of UDP mmpose's.
-    """
-    return joints_loss if isinstance(codec, Heatmap) and codec.kind != "udp" else LOSSES[name]
 
 
 def _refuse_unused(model: str, options: TopDown, *, simcc: bool, rtmpose: bool, staged: bool) -> None:

@@ -210,8 +210,8 @@ def settable(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 OTHERS = {  # values that nothing has by default, where a number more or a text does not do
     "precision": "fp32", "optimizer": "sgd", "mix": "aic-coco", "sampling": "balanced", "oks": "paper",
-    "align_norm": "mse", "draw": "clipped", "colors": "false",
-    "align_norm": "mse", "teacher_gives": "keypoints", "teacher_falls": "true", "fresh_head": "true",
+    "align_norm": "mse", "draw": "clipped", "colors": "false", "teacher_gives": "keypoints",
+    "teacher_falls": "true", "fresh_head": "true",
     "input_size": "64x96", "views": "0.5,1.25", "drops": "0.3,0.6", "sides": "64,96", "flat": "0.25", "momentum": "0.5",
     "average": "false", "channels_last": "false", "average_momentum": "0.001", "mosaic": "0.25", "hint_depth": "2",
     "scale": "0.5,1.75", "shift": "0.3", "cutout": "0.7", "half_body": "0.6", "rotation": "33.5",

@@ -29,7 +29,7 @@ from edgepose.spec import ModelSpec
 from edgepose.train.distil.cells import marginals, moved_heights, moved_logits, moved_maps
 from edgepose.train.distil.dwpose import WithFeatures, feature_loss, has_features, logit_loss, with_features
 from edgepose.train.distil.teacher import Teacher, resized_views, taught
-from edgepose.train.losses import LOSSES
+from edgepose.train.losses import pose_loss
 from edgepose.train.options import Gives, TopDown
 from edgepose.train.recipes import Recipe
 from edgepose.train.task import Loss
@@ -137,6 +137,7 @@ def learn_crops(teacher: CropTeacher, codec: str, weight: float, feature_weight:
     the student's name for it.
     """
     own = 2 if codec == "simcc" else 1  # outputs of an auxiliary head follow
+    own_loss = pose_loss(teacher.student, codec)
 
     def learn(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
         wanted, features = teacher(targets["images"])
@@ -145,7 +146,7 @@ def learn_crops(teacher: CropTeacher, codec: str, weight: float, feature_weight:
             learnt["logits"] = weight * logit_loss(outputs[:own], [wanted["simcc_x"], wanted["simcc_y"]])
         elif weight:
             as_labels = {"weights": targets["weights"]} | wanted
-            learnt = {name: weight * value for name, value in LOSSES[codec](outputs[:own], as_labels).items()}
+            learnt = {name: weight * value for name, value in own_loss(outputs[:own], as_labels).items()}
         if features is not None:
             learnt["features"] = feature_weight * feature_loss(outputs[-1], features)
         return {f"teacher_{name}": value for name, value in learnt.items()}
