@@ -148,11 +148,12 @@ def test_verbs_that_need_no_torch_run(tmp_path: Path) -> None:
             ["models", "--json"],
             ["models", "default-pose"],
             ["models", "rtmpose-s"],
+            ["label", picture, "--model", model, "--out", str(tmp_path / "made.json"), "--json"],
             ["doctor", "--json"],
         ]
     )
     *others, (_, _, report) = found
-    assert len(others) == 11 and [(words, output) for words, status, output in others if status] == []
+    assert len(others) == 12 and [(words, output) for words, status, output in others if status] == []
     assert "edgepose train rtmpose-s" in found[8][2], "recipes are listed too"
     broken = [check["found"] for check in json.loads(report)["checks"] if check["ok"] is False]
     assert all("is blocked by the test" in found for found in broken), "of the extra, where it is installed"

@@ -40,7 +40,8 @@ class Rules:
         pixels on. Boxes that are given count all, from `min_height` on.
     min_score: a keypoint's mean score
     agreement: how far the views may be from a keypoint on average, in shares of the box's size (the square root of
-        its area)
+        its area). Of PP-TinyPose's keypoints of 611 people of COCO val2017 98 % are right (OKS above .5) where its six
+        views are less than .01 apart, 89 % at .02 to .03, 75 % at .04 to .05, 60 % at .07 to .1, 3 % above .2
     likely: limbs must fit each other; see `plausible.plausible`
     min_keypoints, min_mean: a person is labelled who has so many keypoints left, with a mean score of so much
     """

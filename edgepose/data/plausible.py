@@ -15,7 +15,10 @@ LENGTHS = {
     ("knee", "ankle"): 0.246,
 }
 ACROSS = {"shoulder": 0.259, "hip": 0.191}
-LONGEST = 2.0  # times what the other limbs allow; limbs that point at the camera look longer than they are
+# Times what the other limbs allow. Of MoveNet's keypoints scored .35 or more on 1,118 people of COCO val2017 this takes
+# out 36 of 10,308, of which 69 % are right (OKS above .5) where 90 % of all are; of PP-TinyPose's 27 of 13,240, 89 %
+# where 94 % are. At 1.25 it is 136 and 320, most of them as right as others; at 2 hardly any.
+LONGEST = 1.5
 FEWEST = 3  # other limbs that must say how large the person is
 
 

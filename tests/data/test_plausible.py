@@ -51,7 +51,8 @@ def test_two_wrong_ends_go_one_after_the_other() -> None:
 def test_what_bends_towards_the_camera_stays() -> None:
     sitting = STANDING.copy()
     for side in ("left", "right"):
-        sitting[NAMES[f"{side}_knee"]] = sitting[NAMES[f"{side}_hip"]] + (0, 5)  # thighs point at the camera
+        up = sitting[NAMES[f"{side}_hip"]] + (0, 5) - sitting[NAMES[f"{side}_knee"]]  # thighs point at the camera
+        sitting[[NAMES[f"{side}_knee"], NAMES[f"{side}_ankle"]]] += up
     assert kept(sitting) == []
 
 
