@@ -35,6 +35,8 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
     learns = has_teacher(options)
     if options.fresh_head and not recipe.init:
         raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
+    if options.fresh_head and not hasattr(network, "backbone"):
+        raise ValueError(f"fresh_head=true: {recipe.model} has no part called backbone to keep, leave it out")
     sets = [read(annotations, pictures) for annotations, pictures, _ in data]
     times = [repeat for _, _, repeat in data]
     balanced = options.sampling == "balanced"
