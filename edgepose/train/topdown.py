@@ -53,6 +53,8 @@ def topdown_task(
     learns = has_teacher(options)
     if options.fresh_head and not recipe.init:
         raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
+    if options.fresh_head and not hasattr(network, "backbone"):
+        raise ValueError(f"fresh_head=true: {recipe.model} has no part called backbone to keep, leave it out")
     sets = [read(annotations, pictures, choice=choice) for annotations, pictures, _ in data]
     recipe = fitted(recipe, sets, choice.skeleton is not None)
     spec, network = built(recipe)

@@ -41,7 +41,7 @@ class CropTeacher:
     Args:
         student: its spec. Keypoints meet by name; the teacher may know more.
         gives: "outputs", "keypoints", or "auto" for outputs where they fit the student.
-        features: give the last feature map of its backbone too.
+        features: give its last feature map too.
         feature_map: where an ONNX file has it, by its name there.
     """
 
@@ -78,7 +78,7 @@ class CropTeacher:
                 "with feature_map="
             )
         if teacher.network is not None and not has_features(teacher.network):
-            raise teacher.refusal(f"{teacher.spec.name} has no backbone of its own whose features could be learnt")
+            raise teacher.refusal(f"{teacher.spec.name} has no backbone or head of its own, so no features")
         self._look = teacher.look(show=with_features, names=lambda model: [_inner_name(teacher, model, feature_map)])
         width, height = self.size
         shown = self._look(torch.zeros(1, height, width, 3, dtype=torch.uint8))[-1]
@@ -119,7 +119,7 @@ def taught_crops(
     """A top-down loss with what is learnt from the recipe's teacher, and what learns beside the network then."""
     features = options.feature_weight > 0
     if features and not has_features(network):
-        raise ValueError(f"feature_weight={options.feature_weight}: {recipe.model} has no backbone of its own to learn")
+        raise ValueError(f"feature_weight={options.feature_weight}: {recipe.model} has no features of its own to learn")
     teacher = CropTeacher(
         Teacher.of(recipe), spec, options.teacher_gives, features=features, feature_map=options.feature_map
     )

@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 from edgepose.train.shares import mean_over_all, over_all
 
+# Heads of networks without a part called `backbone`, as SimpleBaseline and HRNet name them: what the first of them that
+# a network has is given are its last features.
+HEADS = ("deconv_layers", "final_layer")
+
 
 def logit_loss(outputs: Sequence[Tensor], teacher: Sequence[Tensor], beta: float = 10.0) -> Tensor:
     """Kullback-Leibler divergence of the soft-max over the bins, with a temperature on both sides -> scalar.
@@ -42,12 +46,12 @@ def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def with_features(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-    """(B, 3, h, w) -> a network's outputs, then the last feature map of its backbone (B, C, h', w')."""
+    """(B, 3, h, w) -> a network's outputs, then its last feature map (B, C, h', w'): what its head is given."""
     return _watched(network, network, images)
 
 
 class WithFeatures(nn.Module):
-    """A student that shows the last feature map of its backbone behind its outputs, with the teacher's channels.
+    """A student that shows its last feature map behind its outputs, with the teacher's channels.
 
     Where its own are as many they are compared as they are; elsewhere a 1x1 convolution learns to translate, and is
     dropped after training.
@@ -70,24 +74,30 @@ class WithFeatures(nn.Module):
 
 
 def has_features(network: nn.Module | None) -> bool:
-    """Whether a network has a part called `backbone`, whose last feature map can be learnt."""
-    return isinstance(getattr(network, "backbone", None), nn.Module)
+    """Whether a network has a part called `backbone`, or a head of HEADS, so that its features can be learnt."""
+    return any(isinstance(getattr(network, name, None), nn.Module) for name in ("backbone", *HEADS))
 
 
 def feature_channels(network: nn.Module) -> int:
-    """Channels of the last feature map of a network's backbone."""
+    """Channels of a network's last feature map."""
     training = network.training
-    device = next(network.parameters()).device
+    blank = torch.zeros(1, 3, 64, 64, device=next(network.parameters()).device)
+    backbone = getattr(network.eval(), "backbone", None)  # without its head, which may be tied to a size
     with torch.no_grad():
-        features = _last(network.eval().get_submodule("backbone")(torch.zeros(1, 3, 64, 64, device=device)))
+        features = _watched(network, network, blank)[-1] if backbone is None else _last(backbone(blank))
     network.train(training)
     return features.shape[1]
 
 
 def _watched(network: nn.Module, run: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-    """What `run` gives, and what the network's backbone gave it."""
+    """What `run` gives, and the network's last feature map on the way."""
     seen: list[Any] = []
-    handle = network.get_submodule("backbone").register_forward_hook(lambda *call: seen.append(call[-1]))
+    parts = dict(network.named_children())
+    if "backbone" in parts:
+        handle = parts["backbone"].register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    else:
+        head = next(parts[name] for name in HEADS if name in parts)
+        handle = head.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
     try:
         outputs = run(images) if run is network else run(network, images)
     finally:

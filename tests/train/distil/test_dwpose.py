@@ -19,7 +19,7 @@ from edgepose.export import export_onnx, random_views  # noqa: E402
 from edgepose.models import build  # noqa: E402
 from edgepose.train import checkpoint  # noqa: E402
 from edgepose.train.distil.crops import CropTeacher  # noqa: E402
-from edgepose.train.distil.dwpose import WithFeatures, feature_loss, logit_loss, with_features  # noqa: E402
+from edgepose.train.distil.dwpose import WithFeatures, feature_loss, has_features, logit_loss, with_features  # noqa: E402
 from edgepose.train.distil.teacher import Teacher  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import Learner, Normalize, Plan, train  # noqa: E402
@@ -164,6 +164,32 @@ def test_a_named_inner_map_of_an_onnx_file_is_learnt_as_features(exported: Path,
     assert features is not None and source.channels == wanted.shape[1] == 384
     torch.testing.assert_close(features, wanted, rtol=1e-2, atol=1e-2 * wanted.std().item())
     torch.testing.assert_close(targets["simcc_x"], x, rtol=1e-2, atol=1e-2 * x.std().item())
+
+
+@pytest.mark.parametrize("heads", [("final_layer",), ("deconv_layers", "final_layer")])
+def test_without_a_backbone_features_are_what_the_head_is_given(heads: tuple[str, ...]) -> None:
+    """As in SimpleBaseline and HRNet."""
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = torch.nn.Conv2d(3, 6, 4, stride=4)
+            for name in heads:
+                self.add_module(name, torch.nn.Conv2d(6, 6, 1))
+
+        def forward(self, images: Any) -> Any:
+            x = self.stem(images)
+            for name in heads:
+                x = self.get_submodule(name)(x)
+            return (x,)
+
+    network, images = Plain(), torch.randn(2, 3, 64, 64)
+    output, features = with_features(network, images)
+    torch.testing.assert_close(features, network.stem(images))
+    torch.testing.assert_close(output, network(images)[0])
+    student = WithFeatures(network, 9)
+    assert student(network, images)[-1].shape == (2, 9, 16, 16)
+    assert not has_features(torch.nn.Sequential(network.stem)) and has_features(network)
 
 
 def shape_of(graph: Any, name: str) -> list[int]:
