@@ -405,7 +405,11 @@ def test_models_are_listed_and_described() -> None:
     assert "skeleton: coco" in run("models", "rtmpose-s").stdout
     lines = run("models").stdout.splitlines()
     assert any(line.startswith("rtmpose-s ") and "17 keypoints (coco)" in line for line in lines)
-    assert "litepose-s          litepose-s, litepose-s-crowdpose" in lines
+    assert ["litepose-s", "litepose-s,", "litepose-s-crowdpose"] in [line.split() for line in lines]
+    assert {"hrnet-w32", "hrnet-w48", "higherhrnet-w32", "deconvpose-resnet18-half"} <= names
+    assert any("deconvpose-resnet18" in line and "arXiv 2111.04226" in line for line in lines)
+    shown = json.loads(run("models", "deconvpose", "--json").stdout)
+    assert "are not public" in shown["note"] and shown["recipe"]["model"] == "deconvpose"
 
 
 @pytest.fixture

@@ -40,8 +40,15 @@ def _list(as_json: bool) -> None:
         where = f"edgepose models --fetch {name}" if path is None else "fetched"
         rows.append(_row(name, where, entry.spec, None if path is None else str(path)))
     recipes = [
-        {"name": n, "where": f"edgepose train {n}", "finds": recipe.model, "input": None, "license": None, "path": None}
-        | ({"note": NOTES[n]} if n in NOTES else {})
+        {
+            "name": n,
+            "where": f"edgepose train {n}",
+            "finds": recipe.model,
+            "input": None,
+            "license": None,
+            "path": None,
+            "note": NOTES.get(n),
+        }
         for n, recipe in RECIPES.items()
     ]
     if as_json:
@@ -88,7 +95,15 @@ def _row(name: str, where: str, spec: ModelSpec, path: str | None) -> dict[str, 
     width, height = spec.input_size
     finds = "boxes" if len(spec.keypoints) == 0 else f"{len(spec.keypoints)} keypoints ({spec.skeleton})"
     size = f"{width}x{height}"
-    return {"name": name, "where": where, "finds": finds, "input": size, "license": spec.license or None, "path": path}
+    return {
+        "name": name,
+        "where": where,
+        "finds": finds,
+        "input": size,
+        "license": spec.license or None,
+        "path": path,
+        "note": None,
+    }
 
 
 def _print(facts: dict[str, Any], card: str, as_json: bool) -> None:

@@ -102,19 +102,17 @@ def _stage(widths: list[int], modules: int, last: int | None = None) -> nn.Seque
     )
 
 
-def darkpose_spec(
-    name: str, skeleton: str | Skeleton, input_size: tuple[int, int], stride: int = 4, sigma: float | None = None
-) -> ModelSpec:
+def darkpose_spec(name: str, skeleton: str | Skeleton, input_size: tuple[int, int], stride: int = 4) -> ModelSpec:
     """The spec of a network of one person's crop with heat-maps that are learnt and decoded as DarkPose does.
 
-    sigma: of the Gaussians, in cells; by default as published: 2, and 3 for crops of 384 rows and more.
+    Gaussians have a sigma of 2 cells, and for crops of 384 rows and more one of 3, as published.
     """
-    sigma = sigma or (3.0 if input_size[1] >= 384 else 2.0)
+    sigma, blur = (3.0, 17) if input_size[1] >= 384 else (2.0, 11)
     codec_args: dict[str, Any] = {
         "kind": "dark",
         "stride": stride,
         "sigma": sigma,
-        "blur": 17 if sigma == 3 else 11,
+        "blur": blur,
         "centered": True,
     }
     return ModelSpec(

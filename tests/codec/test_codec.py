@@ -21,6 +21,7 @@ PER_PERSON = [
     ("heatmap", {"kind": "dark"}, ("heatmaps",), 2.0),
     ("heatmap", {"kind": "dark", "stride": 8, "sigma": 1.0, "blur": 5}, ("heatmaps",), 4.0),
     ("heatmap", {"kind": "udp"}, ("heatmaps",), 2.0),
+    ("heatmap", {"kind": "dark", "centered": True}, ("heatmaps",), 2.0),
 ]
 every_codec = pytest.mark.parametrize(("codec", "arguments", "names", "half_bin"), PER_PERSON)
 

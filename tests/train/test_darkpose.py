@@ -11,8 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from edgepose.train.crop_teacher import cell_edges  # noqa: E402
+
 import edgepose  # noqa: E402
 from edgepose.codec import codec_of  # noqa: E402
+from edgepose.codec.heatmap import Heatmap  # noqa: E402
 from edgepose.data.augment import HRNET, random_view  # noqa: E402
 from edgepose.data.crops import Crops  # noqa: E402
 from edgepose.export import export_onnx  # noqa: E402
@@ -110,6 +113,17 @@ def test_colors_stay_as_they_are(data: tuple[Path, Path, int]) -> None:
         view = task.samples.view(np.random.default_rng(seed), 1, HRNET, picture)[0]
         whole = view[80:176, 60:132]  # the middle, which no view turns out of the picture
         assert (whole == (10, 120, 200)).all()
+
+
+def test_cells_that_a_teacher_moves_are_where_the_codec_has_them() -> None:
+    """Centered maps do not begin at the first pixel: their cells' middles are where peaks are decoded."""
+    codec = Heatmap((192, 256), kind="dark", centered=True)
+    maps = np.zeros((1, 17, 64, 48), np.float32)
+    maps[:, :, 40, 1] = 1  # beside the rim, where no step is taken
+    found = codec.decode([maps]).keypoints[0, 0]
+    middles = [(edges[1:] + edges[:-1]) / 2 for edges in (cell_edges(codec, axis) for axis in (0, 1))]
+    assert found == pytest.approx([middles[0][1], middles[1][40]], abs=1e-3)
+    assert middles[0][0] == pytest.approx(0) and middles[1][0] == pytest.approx(127.5 - 31.5 * 191 / 47)
 
 
 @pytest.mark.parametrize("word", ["frozen_stages=1", "blur=2", "heatmap_weight=1"])
