@@ -114,9 +114,9 @@ def test_a_file_of_any_size_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(" " * 1_000_001)
     with pytest.raises(ValueError, match="has 1000001 bytes"):
         read_skeleton(tmp_path / "a.json")
-    with pytest.raises(FileNotFoundError, match="expected a .json or .toml file"):
+    with pytest.raises(FileNotFoundError, match=r"expected a \.json or \.toml file"):
         read_skeleton(tmp_path / "b.json")
-    with pytest.raises(ValueError, match="skeleton 'spider': expected a .json or .toml file"):
+    with pytest.raises(ValueError, match=r"skeleton 'spider': expected a \.json or \.toml file"):
         skeleton_of_word("spider")
 
 
