@@ -72,13 +72,18 @@ def test_every_family_learns_them(name: str, tmp_path: Path) -> None:
 
 
 def _tensors(targets: dict[str, Any]) -> dict[str, Any]:
-    return {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in targets.items()}
+    def tensor(value: Any) -> Any:
+        if isinstance(value, list):
+            return [tensor(each) for each in value]
+        return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+    return {name: tensor(value) for name, value in targets.items()}
 
 
 def test_from_the_shipped_weights_to_figures(tmp_path: Path) -> None:
     data = (labels(tmp_path), tmp_path / "pictures", 1)
     words = ["input_size=64x64", "batch=4", "epochs=1", "threads=1", "precision=fp32", "warmup=0", "init=default-pose",
-             "average=false"]  # fmt: skip
+             "average_momentum=1"]  # fmt: skip
     said: list[str] = []
     settings = Settings([data], tmp_path / "run", [data])
     done = train_model(override(recipe_of("default-pose"), words), settings, say=said.append)
@@ -158,7 +163,7 @@ def test_init_knows_the_weights_in_the_package(tmp_path: Path) -> None:
     for name in ("default-pose", "default-detector"):
         path = checkpoint_of(name)
         assert path.stat().st_size < 8 << 20
-        spec, network = checkpoint.network_of(path)
+        _, network = checkpoint.network_of(path)
         tensors = checkpoint.load(path)[0]["network"]
         assert {t.dtype for t in tensors.values()} == {torch.float16, torch.int64}
         assert any(key.endswith("running_mean") for key in tensors)
