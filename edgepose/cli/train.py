@@ -50,6 +50,12 @@ def train(
     inner ones with hint_weight=; a bottom-up network from maps. label_weight= of the labels beside it;
     teacher_falls=1: its share falls to nothing over the run
 
+    skeleton=NAME|FILE.json  what to learn, by default the recipe's keypoints, or the labels' own where no built-in
+    skeleton has them; a file also names those of labels that do not (docs/api.md). category=NAME of labels with several
+
+    init=CHECKPOINT|NAME  start from other weights, or from those in the package (default-pose, default-detector); what
+    has another shape, such as the head for other keypoints, starts anew
+
     Annotations may be gzipped (A.json.gz). Keypoints that a network labelled count as much as it was sure: `kp_scores`
     of an annotation, read for top-down networks
 

@@ -15,7 +15,7 @@ from edgepose.data.memory import Budget
 from edgepose.data.people import People
 from edgepose.data.read import recognized
 from edgepose.oks import oks
-from edgepose.skeleton import SYNONYMS
+from edgepose.skeleton import meaning
 
 SAME = 0.9  # OKS above which two people of a picture are one labelled twice
 WIDTH = 0.2  # of the torso: a pair of shoulders or hips narrower than it says nothing about sides
@@ -126,7 +126,7 @@ def suspected_swaps(people: People) -> np.ndarray:
     FACE) say nothing, and neither do people seen from behind, whose eyes are not labelled.
     """
     sides = {}
-    index = {SYNONYMS.get(name, name): i for i, name in enumerate(people.skeleton.names)}
+    index = {meaning(name): i for i, name in enumerate(people.skeleton.names)}
     pairs = {part: (index.get(f"left_{part}"), index.get(f"right_{part}")) for part in ("shoulder", "hip", "eye")}
     (ls, rs), (lh, rh) = pairs["shoulder"], pairs["hip"]
     if ls is None or rs is None or lh is None or rh is None:

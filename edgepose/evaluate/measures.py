@@ -43,7 +43,19 @@ from edgepose.spec import ModelSpec
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
-OF_KEYPOINTS = ("PCKh", "PCKh@0.1", "per_group", "heads", "PCK", "PCK@0.05", "per_joint", "AUC", "EPE", "NME")
+OF_KEYPOINTS = (
+    "PCKh",
+    "PCKh@0.1",
+    "per_group",
+    "heads",
+    "PCK",
+    "PCK@0.1",
+    "PCK@0.05",
+    "per_joint",
+    "AUC",
+    "EPE",
+    "NME",
+)
 
 
 @dataclass(frozen=True)
