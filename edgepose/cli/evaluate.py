@@ -177,7 +177,7 @@ def _evaluate_models(
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     with Screen() as screen:
-        for note in labels.get("notes", ()):
+        for note in labels.get("notes", ()) if len(detectors) < len(estimators) else ():  # they are about keypoints
             screen.complain(note)
         for name, estimator in estimators.items():
             figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
