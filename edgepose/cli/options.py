@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
 
 
 # The same words as the types and tables of the library, which take long to import.
 Format = Literal["jsonl", "coco", "csv", "openpose"]  # media.results.FORMATS
+TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "mot", "posetrack"]  # media.tracks.TrackFormat
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
 Target = Literal["onnx", "openvino", "ncnn"]  # export.ENDINGS
 Protocol = Literal["coco", "crowdpose", "wholebody"]  # evaluate.coco.PROTOCOLS
 Size = Literal["torso", "trunk", "box", "head"]  # evaluate.keypoints.SIZES
+MAX_PIXELS = 64_000_000  # media.images.MAX_PIXELS
 Move = Literal["static", "pan", "zoom", "track", "orbit", "handheld"]  # synthetic.camera.MOVES
 
 
@@ -47,18 +52,49 @@ Device = Annotated[
 ]
 Results = Annotated[Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+MinScore = Annotated[
+    float, typer.Option("--min-score", min=0, max=1, help="Leave people out whose score is less, of everything.")
+]
+MaxPeople = Annotated[
+    int | None,
+    typer.Option("--max-people", min=1, help="Look at no more people per frame, the surest boxes.", show_default="all"),
+]
+Best = Annotated[
+    int | None,
+    typer.Option("--best", min=1, help="Of the people found, only the surest N of each frame.", show_default="all"),
+]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Largest picture or frame that is read.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Labels that name the pictures: --format coco takes their ids.", show_default="none"),
+]
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
 
 
-def load_estimator(model: str | None, detector: str, backend: Backend | None, threads: int | None) -> Estimator:
+def load_estimator(
+    model: str | None, detector: str, backend: Backend | None, threads: int | None, max_people: int | None = None
+) -> Estimator:
     """`edgepose.load` with the words of the command line, which are its own."""
     from edgepose.runtime.load import load
 
-    return load(model, detector=detector, backend=backend, threads=threads)
+    return load(model, detector=detector, backend=backend, threads=threads, max_people=max_people)
 
 
-def require_folder(out: Path | None, kind: Format | None, overlay: bool) -> None:
+def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:
     """Refuse, as wrong use, an option that writes files without the folder to write to."""
     if out is None and (overlay or kind is not None):
         option = "--overlay" if overlay else "--format"
         raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
+
+
+def surest(poses: Poses, min_score: float, best: int | None) -> Poses:
+    """The people of at least this score; of them the `best` surest, in the order they come."""
+    return poses[chosen(poses, min_score, best)]
+
+
+def chosen(poses: Poses, min_score: float, best: int | None) -> np.ndarray:
+    """Their rows, in rising order."""
+    import numpy as np
+
+    rows = np.flatnonzero(poses.person_scores >= min_score)
+    return np.sort(rows[np.argsort(-poses.person_scores[rows], kind="stable")[:best]])

@@ -31,13 +31,16 @@ PARTS = {
 }
 
 
-def read_labels(source: str | Path | Labels, image_ids: Collection[int] | None = None) -> Labels:
+def read_labels(
+    source: str | Path | Labels, image_ids: Collection[int] | None = None, annotated: bool = True
+) -> Labels:
     """An annotation file in any known format, or COCO-style content; only the pictures in `image_ids` where given.
 
     Files in COCO's form stay as they are, but people of a file that states no areas get `FILLED` x their box; others
-    are read as for training (`edgepose.data.read`).
+    are read as for training (`edgepose.data.read`). `annotated` False: a file of pictures without `annotations`, as
+    COCO's test sets have it, will do, and gets an empty list of them.
     """
-    content = _of_file(source) if isinstance(source, (str, Path)) else source
+    content = _of_file(source, annotated) if isinstance(source, (str, Path)) else source
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{_name(source)} lacks `images` or `annotations`: expected a COCO-style annotation file")
     if image_ids is None:
@@ -221,7 +224,10 @@ def _refuse_first(rows: Sequence[Row], fields: Sequence[str], name: str) -> None
             raise ValueError(f"{name}: row {i} (picture {row['image_id']}) holds what is not a finite number")
 
 
-def _of_file(path: str | Path) -> Labels:
+def _of_file(path: str | Path, annotated: bool) -> Labels:
+    if not annotated and _of_pictures_alone(content := load_json(path)):
+        rows_of(content, "images", path)
+        return content | {"annotations": []}
     kind, content = loaded(path)
     if kind != "coco":
         return labels_of(READERS[kind](content, path, None, None))
@@ -232,6 +238,10 @@ def _of_file(path: str | Path) -> Labels:
             w, h = (person.get("bbox") or [0.0] * 4)[2:]
             person["area"] = FILLED * w * h
     return content
+
+
+def _of_pictures_alone(content: Any) -> bool:
+    return isinstance(content, dict) and "images" in content and "annotations" not in content
 
 
 def _name(source: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.codec.associative import Associative
+from edgepose.data.columns import load_json
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -30,6 +31,7 @@ from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, Run, one_category, run, unmeasured
 from edgepose.media.files import atomic_path, make_folder
+from edgepose.media.results import Known, images_of
 from edgepose.runtime.estimator import Estimator, Options
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
@@ -130,6 +132,8 @@ def evaluated(
     """
     measures = Measures() if measures is None else measures
     outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
+    if not labels["annotations"]:  # of a test set
+        return {"model": name, "images": outcome.images, "people": outcome.people, "boxes": str(boxes)}, outcome
     if len(estimates.spec.keypoints) == 0:
         return measures.of_boxes(name, outcome.results, labels), outcome
     against, lacking = comparable(labels, estimates, str(boxes))
@@ -151,11 +155,36 @@ def evaluated(
 def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> dict[str, Any]:
     """The figures of a COCO results file, and its report where `measures` asks for one."""
     name = predictions.stem
+    source = joined(predictions, labels)
     if measures.report is None:
-        return measures.of(name, predictions, labels)
-    rows = read_results(predictions, labels)
+        return measures.of(name, source, labels)
+    rows = read_results(source, labels)
     figures = measures.of(name, rows, labels)
     return figures | _written(measures.report, name, measures.reported(rows, labels, figures))
+
+
+def joined(predictions: Path, labels: Labels) -> Path | list[Row]:
+    """A results file, with the ids that the labels give its pictures where it has others.
+
+    Which ids it has says the list beside it that `edgepose predict --format coco` writes; without one, or with one that
+    lacks some of them, they are taken for the labels' own.
+    """
+    listed = images_of(predictions)
+    if not listed.is_file():
+        return predictions
+    images = load_json(listed, kind="the list of the pictures of a results file")["images"]
+    if any("frame" in image for image in images):  # of videos, which labels do not name
+        return predictions
+    rows = load_json(predictions, kind="a COCO-style results file")
+    numbers = {image["id"] for image in images}
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("image_id") in numbers for row in rows):
+        return predictions
+    used = {row["image_id"] for row in rows}
+    known = Known({image["file_name"]: image["id"] for image in labels["images"]})
+    meant = {image["id"]: known.id_of(image["file_name"]) for image in images if image["id"] in used}
+    if all(a == b for a, b in meant.items()):
+        return predictions
+    return [row | {"image_id": meant[row["image_id"]]} for row in rows]
 
 
 def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels, list[str]]:
