@@ -164,22 +164,24 @@ def _evaluate_models(
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     with Screen() as screen:
-        for name, estimator in estimators.items():
-            figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
-            unreadable |= outcome.unreadable
-            if lacking := figures.get("unmeasured"):
-                screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
-            rows.append(figures)
-            if as_json:
-                show_json(figures)
+        try:
+            for name, estimator in estimators.items():
+                figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
+                unreadable |= outcome.unreadable
+                if lacking := figures.get("unmeasured"):
+                    screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
+                rows.append(figures)
+                if as_json:
+                    show_json(figures)
+                if out is not None:
+                    _write_results(out, outcome.results, labels)
+        finally:  # what is finished is shown, whatever the next one does
+            if rows and not as_json:
+                show_table(*_cells(rows))
         if not labels["annotations"]:
             screen.complain(f"{annotations} labels nobody: results without figures")
         for name, reason in unreadable.items():
             screen.complain(f"error: {name} was counted as without result: {reason}")
-    if out is not None:
-        _write_results(out, outcome.results, labels)
-    if not as_json:
-        show_table(*_cells(rows))
     return len(unreadable)
 
 

@@ -53,7 +53,7 @@ Device = Annotated[
 Results = Annotated[Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MinScore = Annotated[
-    float, typer.Option("--min-score", min=0, max=1, help="Leave people out whose score is less, of everything.")
+    float, typer.Option("--min-score", min=0, help="Leave people out whose score is less, of everything.")
 ]
 MaxPeople = Annotated[
     int | None,

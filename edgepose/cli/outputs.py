@@ -143,10 +143,12 @@ class Outputs:
     def _naming_what_fails(self, outcome: Outcome) -> Iterator[None]:
         import av
 
+        kinds = (ValueError, OSError, av.FFmpegError)
         try:
             yield
-        except (ValueError, OSError, av.FFmpegError) as error:
-            self._videos.pop(id(outcome), None)
+        except kinds as error:
+            with suppress(*kinds):  # its frames until then may be kept
+                self._end(id(outcome))
             path = outcome.overlays[-1] if outcome.overlays else self.overlays
             outcome.fail(f"no more overlay of {outcome.source} in {path}, its results are whole: {error}")
 

@@ -15,8 +15,8 @@ import numpy as np
 from edgepose.data.coco import labelled_skeleton
 from edgepose.data.columns import load_json, rows_of
 from edgepose.evaluate.tracking import THRESHOLD, Identities, Likeness, evaluate_identities
-from edgepose.geometry import iou
-from edgepose.poses import Poses, boxes_of
+from edgepose.geometry import boxes_of, iou
+from edgepose.poses import Poses
 from edgepose.skeleton import BOX, Skeleton, shared
 
 KNOWN = "a PoseTrack file (images, annotations with track_id), MOT text (frame,id,x,y,w,h,...) or JSON lines of `track`"
@@ -98,7 +98,7 @@ def _mot(text: str, path: str | Path, labels: bool) -> Tracks:
             raise ValueError(
                 f"{path}, line {number}: expected frame (from 1), id, left, top, width, height, got {line[:60]!r}"
             )
-        counts = not labels or (len(values) < 7 or values[6] != 0) and (len(values) < 8 or values[7] in PEDESTRIANS)
+        counts = not labels or ((len(values) < 7 or values[6] != 0) and (len(values) < 8 or values[7] in PEDESTRIANS))
         rows[frame - 1].append((identity, values[2:6], 1.0 if labels or len(values) < 7 else values[6], counts))
     frames, ignored = {}, {}
     for frame, people in rows.items():
