@@ -17,6 +17,7 @@ from edgepose.media.images import (
     as_image,
     check_size,
     header_of_tiff,
+    inspect_header,
     picture_format,
     quiet_opencv,
     tiff_directory,
@@ -44,8 +45,8 @@ def is_animated(source: str | Path | bytes) -> bool:
 def read_animation(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
     """The frames of a picture, each whole and upright, transparent parts over white; `name` is for messages.
 
-    A TIFF has no times. Of the others each frame is shown for as long as it says, or a tenth of a second. A damaged
-    picture gives the frames before the damage and then raises ValueError.
+    A TIFF has no times. Of the others each frame is shown for as long as it says, or a tenth of a second. Raises
+    ValueError for a damaged picture, of a GIF or TIFF after the frames before the damage.
     """
     kind = picture_format(data[:64])
     count, reason = 0, ""
@@ -137,14 +138,22 @@ def _pages(data: bytes, name: str, max_pixels: int) -> Iterator[Image]:
 
 def _shown(data: bytes, kind: str | None, name: str, max_pixels: int) -> Iterator[tuple[Image, int]]:
     """Every frame, and for how many milliseconds it is shown."""
-    with _opened(data, kind) as picture:
-        width, height = picture.size
-        check_size(name, width, height, width * height, max_pixels)
-        first = 1 if getattr(picture, "default_image", False) else 0  # a PNG's, for who cannot show the others
-        for index in range(first, picture.n_frames):
-            picture.seek(index)
-            picture.load()
-            yield as_image(picture.copy()), round(picture.info.get("duration") or UNTIMED)
+    from PIL.Image import DecompressionBombError
+
+    if kind != "AVIF":  # before a decoder sees it
+        header, _ = inspect_header(data, name)
+        check_size(name, header.width, header.height, header.pixels, max_pixels)
+    try:
+        with _opened(data, kind) as picture:
+            width, height = picture.size
+            check_size(name, width, height, width * height, max_pixels)
+            first = 1 if getattr(picture, "default_image", False) else 0  # a PNG's, for who cannot show the others
+            for index in range(first, picture.n_frames):
+                picture.seek(index)
+                picture.load()
+                yield as_image(picture.copy()), round(picture.info.get("duration") or UNTIMED)
+    except DecompressionBombError as error:
+        raise ValueError(f"{name} is too large: expected a picture that Pillow takes, it says: {error}") from None
 
 
 def _opened(data: bytes, kind: str | None) -> Any:

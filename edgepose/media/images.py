@@ -58,7 +58,7 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
     if not is_bounded(data):
         return _read_by_pillow(data, name, max_pixels)
-    header, data = _inspect(data, name)
+    header, data = inspect_header(data, name)
     check_size(name, header.width, header.height, header.pixels, max_pixels)
     return upright(to_bgr(_decode(data, name), header.premultiplied, name), header.orientation)
 
@@ -300,7 +300,7 @@ class _Header:
         return max(self.width * self.height, self.tile)
 
 
-def _inspect(data: bytes, name: str) -> tuple[_Header, bytes]:
+def inspect_header(data: bytes, name: str) -> tuple[_Header, bytes]:
     """What the header says, and the bytes to decode (a PNG without its remarks)."""
     if not data:
         raise ValueError(f"{name} is empty: expected a picture, got 0 bytes; get a fresh copy")

@@ -86,7 +86,7 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
     count = _Count()
     try:
         with _open(str(source), live, timeout) as container:
-            yield from _frames(container, _video_stream(container, shown, max_pixels), count, max_pixels)
+            yield from _frames(container, _video_stream(container, shown, max_pixels), count, shown, max_pixels)
     except av.FFmpegError as error:
         if live:
             raise _network_error(error, shown, timeout, count.silence()) from None
@@ -332,7 +332,9 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
     return stream
 
 
-def _frames(container: InputContainer, stream: VideoStream, count: _Count, max_pixels: int) -> Iterator[Frame]:
+def _frames(
+    container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int
+) -> Iterator[Frame]:
     reformatter = VideoReformatter()  # one for all frames, with one thread: 15 times faster than frame.to_ndarray
     joined = container.format.name in _JOINED_MIDWAY
     origin = None if joined else 0
@@ -344,7 +346,12 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count, max_p
             count.lost, count.first = 0, ""
         if frame.rotation != turn:  # not read from every frame: in PyAV 18 a look at its side data keeps a frame alive
             turn, orientation = frame.rotation, _orientation(frame)
-        width = _shown_width(frame, stream, max_pixels)
+        width = _shown_width(frame, stream)
+        if width > frame.width and width * frame.height > max_pixels:
+            raise ValueError(
+                f"{shown} is too large: expected at most {max_pixels} pixels a frame, shown with square ones it has "
+                f"{width} x {frame.height}; shrink it or raise max_pixels (--max-pixels)"
+            )
         image = reformatter.reformat(frame, width=width, format="bgr24", threads=1).to_ndarray()
         pts, time_base = frame.pts, frame.time_base
         seconds = None
@@ -362,18 +369,11 @@ def _frames(container: InputContainer, stream: VideoStream, count: _Count, max_p
         count.clock = time.monotonic()
 
 
-def _shown_width(frame: VideoFrame, stream: VideoStream, max_pixels: int) -> int:
+def _shown_width(frame: VideoFrame, stream: VideoStream) -> int:
     """The width at which pixels are square; as it is where the stream says nothing that can be meant."""
     ratio = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-    if not ratio or ratio == 1 or not Fraction(1, 8) <= ratio <= 8:
-        return frame.width
-    width = max(round(frame.width * ratio), 1)
-    if width * frame.height > max_pixels:
-        raise ValueError(
-            f"too large: expected at most {max_pixels} pixels a frame, shown with square ones it has {width} x "
-            f"{frame.height}; shrink it or raise max_pixels (--max-pixels)"
-        )
-    return width
+    sane = ratio and Fraction(1, 8) <= ratio <= 8
+    return max(round(frame.width * ratio), 1) if ratio and sane else frame.width
 
 
 def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> Iterator[VideoFrame]:
