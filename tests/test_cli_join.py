@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -31,12 +30,9 @@ def run(*words: str | Path) -> Result:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Three that differ, so that results of one do not fit another; `a` is the last in the labels."""
-    image = scaled_example((320, 180))
+    (tmp_path / "in").mkdir()
     for i, name in enumerate("abc"):
-        write_image(tmp_path / "in" / f"{name}.png", np.roll(image, 90 * i, axis=1)) if i else None
-        if not i:
-            (tmp_path / "in").mkdir()
-            write_image(tmp_path / "in" / "a.png", image)
+        write_image(tmp_path / "in" / f"{name}.png", np.roll(scaled_example((320, 180)), 90 * i, axis=1))
     return tmp_path / "in"
 
 
@@ -223,7 +219,7 @@ def test_a_zip_of_pictures(verb: str, model: Path, tmp_path: Path) -> None:
 def test_a_picture_from_standard_input(model: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", scaled_example((160, 96)))
     words = ["predict", "-", "--model", str(model), "--out", str(tmp_path / "out"), "--overlay", "--json"]
-    done = CliRunner().invoke(app, words, input=io.BytesIO((tmp_path / "a.png").read_bytes()))
+    done = CliRunner().invoke(app, words, input=(tmp_path / "a.png").read_bytes())
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)["people"]) == 1 and len(list((tmp_path / "out").iterdir())) == 2
 

@@ -248,7 +248,7 @@ def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:
         screen.say(f"{len(outcomes)} sources, {frames_read} frames, {failed} failed")
     if path is not None:
         screen.say(f"wrote {path}")
-    overlays = [overlay for outcome in outcomes for overlay in outcome.overlays]
+    overlays = [overlay for outcome in outcomes for overlay in outcome.overlays if overlay.exists()]
     if overlays:
         screen.say(f"wrote {overlays[0]}" + (f" and {len(overlays) - 1} more" if len(overlays) > 1 else ""))
 

@@ -210,8 +210,11 @@ def run(
         if not print_json:
             for story in stories:
                 screen.say(story.sentence())
-            for written in ([] if path is None else [path]) + [path for story in stories for path in story.overlays]:
-                screen.say(f"wrote {written}")
+            overlays = [overlay for story in stories for overlay in story.overlays]
+            for written in ([] if path is None else [path], overlays):
+                for one in written:
+                    if one.exists():
+                        screen.say(f"wrote {one}")
         if stop.is_set():
             raise KeyboardInterrupt
     return sum(1 for story in stories if story.error)

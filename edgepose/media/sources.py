@@ -17,12 +17,14 @@ from edgepose.media.video import URL, Frame, read_camera, read_video, without_pa
 
 Kind = Literal["picture", "video", "camera", "stream"]
 
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")  # of cameras
 _MOTION_JPEG = (".mjpeg", ".mjpg")  # one JPEG after the other
 SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(
         (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"), "picture"
     ),
-    **dict.fromkeys((".avif", ".heic", ".heif", ".hif"), "picture"),
+    **dict.fromkeys((".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"), "picture"),
+    **dict.fromkeys((*_RAW, ".jxl", ".jp2", ".j2k", ".ppm", ".pgm", ".tga", ".psd", ".exr"), "picture"),  # to be named
     **dict.fromkeys(
         (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"), "video"
     ),
@@ -30,7 +32,7 @@ SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".h264", ".264", ".h265", ".265", ".hevc", ".obu", ".y4m", ".nut"), "video"),
     **dict.fromkeys(_MOTION_JPEG, "video"),
 }
-_MANY = (".gif", ".webp", ".png", ".tif", ".tiff", ".avif")  # pictures that can have several frames
+_MANY = (".gif", ".webp", ".png", ".tif", ".tiff", ".avif", ".avifs")  # pictures that can have several frames
 _LISTS = (".txt", ".lst", ".list")
 
 _VIDEO_STARTS = (
@@ -61,6 +63,8 @@ class Source:
     @property
     def name(self) -> str:
         """As messages and results show it."""
+        if self.location == "-":
+            return "stdin"
         return self.location if self.member is None else f"{self.location}/{self.member}"
 
 
@@ -103,6 +107,8 @@ def frames(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
         return read_camera(int(source.location))
     if source.member is not None and SUFFIXES.get(Path(source.member).suffix.lower()) != "picture":
         raise ValueError(f"{source.name} is a video: expected pictures in a zip; unpack it and name the file")
+    if source.kind == "picture" and Path(source.name).suffix.lower() in _RAW:  # a reader of TIFF finds its thumbnail
+        raise ValueError(f"{source.name} is a camera's raw file: expected a finished picture; make it a JPEG or PNG")
     if source.kind == "picture":
         return _one_frame(source, max_pixels)
     if source.kind == "video" and (source.member is not None or _picture_in(Path(source.location))):
@@ -114,8 +120,14 @@ def _one_frame(source: Source, max_pixels: int) -> Iterator[Frame]:
     if source.member is None and source.location != "-":
         yield Frame(read_image(source.location, max_pixels), None, 0)
         return
+    data = _content(source, max_pixels)
+    if source.location == "-" and (picture_format(data[:64]) is None or is_animated(data)):
+        raise ValueError(
+            f"{source.name} is not a picture: expected one on standard input, got {len(data)} bytes that begin with "
+            f"{data[:8].hex(' ')}; save a video and name the file"
+        )
     try:
-        image = read_image(_content(source, max_pixels), max_pixels)
+        image = read_image(data, max_pixels)
     except ValueError as error:
         raise ValueError(f"{source.name}: {error}") from None
     yield Frame(image, None, 0)
@@ -125,7 +137,7 @@ def _content(source: Source, max_pixels: int) -> bytes:
     """The bytes of a picture, of no more than one of `max_pixels` can have."""
     most = largest_file(max_pixels)
     if source.location == "-":
-        data = sys.stdin.buffer.read(most + 1)
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read(most + 1)
     elif source.member is None:
         with Path(source.location).open("rb") as file:
             data = file.read(most + 1)

@@ -456,6 +456,11 @@ def _cut_short(path: Path) -> str:
                 "a recording that was never finished: expected an index (moov), found none; it can be repaired, such "
                 "as by untrunc with a good file of the same camera"
             )
+        if (recordings := _recordings(file, size)) > 1:
+            return (
+                f"{recordings} recordings in a row, of which a player finds the first: expected one; join them with "
+                "`ffmpeg -f concat` instead"
+            )
     return f"cut short: expected {declared} bytes, found {size}" if declared > size else ""
 
 
@@ -490,6 +495,14 @@ def _lacks_index(file: BinaryIO, size: int) -> bool:
         return False
     kinds = {kind for kind, _, _ in _boxes(file, size)}
     return b"mdat" in kinds and not kinds & {b"moov", b"moof"}
+
+
+def _recordings(file: BinaryIO, size: int) -> int:
+    """How many indices an MP4 has: several where files were put together byte by byte."""
+    file.seek(4)
+    if file.read(4) not in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov"):
+        return 0
+    return sum(kind == b"moov" for kind, _, _ in _boxes(file, size))
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:

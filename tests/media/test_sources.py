@@ -231,7 +231,15 @@ def test_a_list_of_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_picture_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    for data, said in ((encoded(77), ""), (b"\x1a\x45\xdf\xa3 a video", "-: .*is not a picture"), (b"", "is empty")):
+    from tests.media.test_animation import moving
+
+    told = "stdin is not a picture: expected one on standard input.*save a video and name the file"
+    for data, said in (
+        (encoded(77), ""),
+        (b"\x1a\x45\xdf\xa3 a video", told),
+        (b"", "got 0 bytes"),
+        (moving("GIF"), told),
+    ):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         (source,) = expand("-")
         if said:
@@ -246,3 +254,14 @@ def test_a_pipe_with_a_name_is_told_what_to_do(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="`-` reads a picture from standard input, a video has to be saved first"):
         expand(tmp_path / "pipe")
+
+
+def test_what_is_not_read_is_named(tmp_path: Path) -> None:
+    """Nothing that somebody takes for a picture is passed over in a folder; of a raw file no thumbnail is taken."""
+    for name, data in (("a.nef", b"II*\0"), ("b.jxl", b"\xff\x0a"), ("c.heics", b"\0\0\0\x18ftyphevc"), ("d.txt", b"")):
+        (tmp_path / name).write_bytes(data + bytes(40))
+    found = expand(tmp_path)
+    assert [Path(source.location).name for source in found] == ["a.nef", "b.jxl", "c.heics"]
+    for source, said in zip(found, ("a camera's raw file", "is not a picture", "is not a picture"), strict=True):
+        with pytest.raises(ValueError, match=said):
+            next(frames(source))

@@ -238,6 +238,13 @@ def test_a_recording_that_was_never_finished_says_so(tmp_path: Path) -> None:
     assert delivered(tmp_path / "a.mp4")[1] == ""
 
 
+def test_recordings_that_were_put_together_byte_by_byte_are_told(tmp_path: Path) -> None:
+    data = make(tmp_path / "a.mp4", list(range(5))).read_bytes()
+    (tmp_path / "b.mp4").write_bytes(data + data)
+    frames, complaint = delivered(tmp_path / "b.mp4")
+    assert len(frames) == 5 and "is 2 recordings in a row, of which a player finds the first" in complaint
+
+
 # ------------------------------------------------------------------------------------------------ damage
 
 
