@@ -278,6 +278,49 @@ def test_interrupted_at_a_random_moment(verb: str, seed: int, model: Path, tmp_p
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("video", [False, True])
+def test_what_is_drawn_is_kept(video: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgepose.synthetic import write
+
+    name, made = ("poses_of", write.poses_of) if video else ("person_picture", write.person_picture)
+    count = 0
+
+    def drawn(*words: object, **more: object) -> object:
+        nonlocal count
+        count += 1
+        if count == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return made(*words, **more)  # type: ignore[operator]
+
+    monkeypatch.setattr(write, name, drawn)
+    words = ["--video", "--seconds", "1", "--people", "2"] if video else ["--people", "9"]
+    result = run("data", "synthesize", "--out", tmp_path / "out", "--size", "64", "96", *words)
+    assert result.exit_code == 130, result.output
+    if video:
+        assert len(list(read_video(tmp_path / "out" / "video.mp4"))) == 3
+        assert len((tmp_path / "out" / "truth.jsonl").read_text().splitlines()) == 3
+    else:
+        assert len(json.loads((tmp_path / "out" / "annotations.json").read_text())["images"]) == 3
+        assert len(list((tmp_path / "out" / "pictures").iterdir())) == 3
+
+
+def test_rows_that_were_timed_are_shown(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgepose.runtime import bench
+
+    timed, rows = bench.bench, []
+
+    def second_stops(*words: object, **more: object) -> object:
+        if rows:
+            raise KeyboardInterrupt
+        rows.append(timed(*words, **more))  # type: ignore[arg-type]
+        return rows[0]
+
+    monkeypatch.setattr(bench, "bench", second_stops)
+    other = write_tiny_model(tmp_path / "other.onnx")
+    result = run("bench", model, other, "--seconds", "0.05")
+    assert result.exit_code == 130 and len(result.stdout.splitlines()) == 2
+
+
 def test_what_is_left_out_of_everything(model: Path, clip: Path, tmp_path: Path) -> None:
     """--min-score and --best, in the file and in what is printed; --best takes the surest, whatever their order."""
     from edgepose.cli.options import chosen
