@@ -220,6 +220,26 @@ def test_a_clip_that_changes_its_size_gets_an_overlay_for_each(verb: str, model:
     assert shapes == [(64, 96, 3), (96, 160, 3), (96, 160, 3)]
 
 
+def test_an_overlay_replaces_no_source(model: Path, clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "a_overlay"):
+        write_image(folder / f"{name}.png", scaled_example((160, 96)))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = run("predict", folder, "--model", model, "--out", folder, "--overlay")
+    assert result.exit_code == 0 and {name: (folder / name).read_bytes() for name in before} == before
+    assert {path.name for path in folder.glob("*-*")} == {"a_overlay-2.png"}
+    assert (folder / "a_overlay_overlay.png").exists()
+    content = clip.read_bytes()
+    result = run("track", clip, "--model", model, "--out", clip)
+    assert result.exit_code == 1 and "is the source itself" in result.stderr and clip.read_bytes() == content
+    clip.rename(tmp_path / "x_overlay.mp4")
+    (tmp_path / "x.mp4").write_bytes(content)
+    words = [tmp_path / "x.mp4", tmp_path / "x_overlay.mp4", "--model", model, "--out", tmp_path, "--overlay"]
+    for verb in ("predict", "track"):
+        assert run(verb, *words).exit_code == 0 and (tmp_path / "x_overlay.mp4").read_bytes() == content
+
+
 def program(*words: str | Path, **more: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", "edgepose", *map(str, words)], {**os.environ, "EDGEPOSE_THREADS": "1", **more}
 

@@ -43,7 +43,7 @@ def demo(
                 break
             stem = Path(single.name).stem if single.kind in ("picture", "video") else single.kind
             path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
-            with Outputs(screen, JsonLines(path), out, threshold, ".png") as outputs:
+            with Outputs(screen, JsonLines(path), out, threshold, ".png", sources=[single.location]) as outputs:
                 outcome = run_source(single, estimator, outputs, screen, stop)
             outcome.results = path
             outcomes.append(outcome)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -80,6 +81,7 @@ class Outputs:
         threshold: least score of the keypoints drawn.
         suffix: of picture overlays; by default PNG stays PNG and everything else becomes JPEG.
         print_json: print every frame as a line too.
+        sources: paths of what is read, which no overlay replaces.
     """
 
     def __init__(
@@ -90,9 +92,11 @@ class Outputs:
         threshold: float = 0.3,
         suffix: str = "",
         print_json: bool = False,
+        sources: Iterable[str] = (),
     ) -> None:
         self._screen, self._writer, self._print = screen, writer, print_json
         self.overlays, self._threshold, self._suffix = overlays, threshold, suffix
+        self._sources = {os.path.realpath(source) for source in sources}
         self._names: dict[str, str] = {}
         self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}  # by the id of the outcome
 
@@ -195,6 +199,8 @@ class Outputs:
             own = ".png" if Path(source).suffix.lower() == ".png" else ".jpg"
             name = unique_name(f"{stem}_overlay", number, self._names)
             path = folder / (name + (".mp4" if moving else self._suffix or own))
+        if os.path.realpath(path) in self._sources:
+            return self._path(outcome, moving)
         outcome.overlays.append(path)
         return path
 

@@ -125,7 +125,10 @@ def run(
     if out is not None:
         make_folder(out)
         results, path = writer(kind, out, known, apart=len({_camera(source) for source in found}) > 1)
-    outputs = Outputs(screen, results, out if overlay else None, threshold, print_json=print_json)
+    outputs = Outputs(
+        screen, results, out if overlay else None, threshold,
+        print_json=print_json, sources=[source.location for source in found],
+    )  # fmt: skip
     seen = 0
     with interrupted() as stop:
         with outputs, ExitStack() as stack:

@@ -162,13 +162,18 @@ def run(
     video = out is not None and out.suffix.lower() in WRITABLE
     if video and len(feeds) > 1:
         raise ValueError(f"{out} is one video, got {len(feeds)} sources: expected a folder in --out")
+    if video and out is not None and any(out.resolve() == Path(feed.name).resolve() for feed in feeds):
+        raise ValueError(f"{out} is the source itself: expected another file in --out, it would be replaced")
     writer, path = None, None
     if out is not None and not video:
         make_folder(out)
         writer, path = track_writer(kind, out, apart=len(feeds) > 1)
         if kind == "jsonl" and any(feed.live for feed in feeds):
             writer = LiveJsonLines(path)
-    outputs = Outputs(screen, writer, out if overlay or video else None, threshold, print_json=print_json)
+    outputs = Outputs(
+        screen, writer, out if overlay or video else None, threshold,
+        print_json=print_json, sources=[feed.name for feed in feeds],
+    )  # fmt: skip
 
     def tell(event: Event) -> None:
         lane = next((i for i, feed in enumerate(feeds) if feed.name == event.source), 0)
