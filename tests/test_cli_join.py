@@ -112,6 +112,36 @@ def test_pictures_without_an_id_are_named_and_the_others_done(model: Path, pictu
     assert run("predict", pictures, "--data", tmp_path / "labels.json").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ({"id": 4}, "is None with id 4"),
+        ({"id": "4", "file_name": "x.png"}, "is 'x.png' with id '4'"),
+        ({"id": 8, "file_name": "a.png"}, "names a.png twice, as 3 and 8"),
+    ],
+)
+def test_labels_that_give_no_ids_are_a_sentence(
+    image: dict[str, Any], said: str, model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    content = labels_of(pictures, [])
+    content["images"].append(image)
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    words = ["predict", pictures, "--model", model, "--out", tmp_path / "out", "--format", "coco"]
+    done = run(*words, "--data", tmp_path / "labels.json")
+    assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_same_picture_in_two_folders_of_results(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """Two pictures of one id: the second is refused, before the work."""
+    (tmp_path / "labels.json").write_text(json.dumps(labels_of(pictures, [])))
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "a.png").write_bytes((pictures / "a.png").read_bytes())
+    words = ["predict", pictures, tmp_path / "again", "--model", model, "--out", tmp_path / "out", "--format", "coco"]
+    done = run(*words, "--data", tmp_path / "labels.json")
+    assert done.exit_code == 1 and "again/a.png is picture 3 of " in done.stderr and "second time" in done.stderr
+    assert {row["image_id"] for row in json.loads((tmp_path / "out" / "results.json").read_text())} == {1, 2, 3}
+
+
 def test_a_test_set_without_annotations(model: Path, pictures: Path, labels: Path, tmp_path: Path) -> None:
     whole = json.loads(labels.read_text())
     words = ["evaluate", "--model", model, "--images", pictures, "--boxes", "detector", "--data"]

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from edgepose.cli import app
 from edgepose.cli.outputs import interrupted, unhurried
+from edgepose.cli.screen import Screen
 from edgepose.media.example import scaled_example
 from edgepose.media.images import write_image
 from edgepose.media.video import VideoWriter, read_video
@@ -259,6 +260,14 @@ def test_a_name_that_the_console_cannot_print(verb: str, model: Path, tmp_path: 
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         assert "\\xfc" in done.stdout and frames_in(tmp_path / "out", kind) == 1
+
+
+def test_a_bar_takes_any_name() -> None:
+    """Brackets in a file's name are no markup: a closing tag that nothing opened would be an error."""
+    screen = Screen()
+    screen.task("clip[/b] [red].mp4", 3)
+    (cells,) = [column._cells for column in screen.progress.make_tasks_table(screen.progress.tasks).columns][:1]
+    assert str(cells[0]) == "clip[/b] [red].mp4"
 
 
 @pytest.mark.parametrize("verb", ["predict", "track"])

@@ -116,7 +116,8 @@ def run(
 
     found, outcomes = _expanded(sources)
     if known is not None:
-        found = [source for source in found if _has_number(source, known, outcomes)]
+        used = set[int]()
+        found = [source for source in found if _has_number(source, known, used, outcomes)]
     for outcome in outcomes:
         screen.complain(f"error: {outcome.error}")
     if not found:
@@ -155,12 +156,15 @@ def run(
     return sum(1 for outcome in outcomes if outcome.error)
 
 
-def _has_number(source: Source, known: Known, outcomes: list[Outcome]) -> bool:
+def _has_number(source: Source, known: Known, used: set[int], outcomes: list[Outcome]) -> bool:
     """Whether the labels say what a source's id is; before the work, because its results would have to be refused."""
     try:
         if source.kind != "picture":
             raise ValueError(f"{source.name} is a {source.kind}: expected pictures, which {known.source} names")
-        known.id_of(source.name)
+        number = known.id_of(source.name)
+        if number in used:
+            raise ValueError(f"{source.name} is picture {number} of {known.source} for the second time")
+        used.add(number)
     except ValueError as error:
         outcomes.append(Outcome(source.name, error=str(error)))
         return False
@@ -175,19 +179,15 @@ def _camera(source: Source) -> str:
 def known_pictures(data: Path, skeleton: Skeleton) -> Known:
     """The ids of the pictures in a label file, and the category whose keypoints are the model's."""
     from edgepose.data.coco import labelled_skeleton
-    from edgepose.evaluate.labels import read_labels
+    from edgepose.evaluate.labels import picture_ids, read_labels
     from edgepose.media.results import Known
 
     labels = read_labels(data, annotated=False)
-    names = [image["file_name"] for image in labels["images"]]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{data} names {twice} twice: expected every picture once")
     categories = labels.get("categories") or [{"id": 1}]
     own = [c["id"] for c in categories if labelled_skeleton(c.get("keypoints") or (), ()) == skeleton]
     people = [c["id"] for c in categories if c.get("name") == "person"]
     category = (own or people or [categories[0]["id"]])[0]
-    return Known({name: image["id"] for name, image in zip(names, labels["images"], strict=True)}, category, str(data))
+    return Known(picture_ids(labels, data), category, str(data))
 
 
 def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:

@@ -53,6 +53,20 @@ def read_labels(
     return content | {"images": images, "annotations": [a for a in content["annotations"] if a["image_id"] in kept]}
 
 
+def picture_ids(labels: Labels, source: str | Path) -> dict[str, int]:
+    """{file name: id} of the pictures; ValueError where one lacks either, or a name stands for two."""
+    ids: dict[str, int] = {}
+    for i, image in enumerate(labels["images"]):
+        name, identity = image.get("file_name"), image.get("id")
+        if not isinstance(name, str) or not isinstance(identity, (int, float)) or identity != int(identity):
+            raise ValueError(
+                f"{source}: images[{i}] is {name!r} with id {identity!r}: expected a name and a whole number"
+            )
+        if ids.setdefault(name, int(identity)) != int(identity):
+            raise ValueError(f"{source} names {name} twice, as {ids[name]} and {identity}: expected every picture once")
+    return ids
+
+
 def read_results(
     source: str | Path | Sequence[Row],
     labels: Labels,

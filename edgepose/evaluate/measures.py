@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.codec.associative import Associative
-from edgepose.data.columns import load_json
+from edgepose.data.columns import load_json, rows_of
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -21,6 +21,7 @@ from edgepose.evaluate.labels import (
     Labels,
     Row,
     keypoints_in,
+    picture_ids,
     read_results,
     skeleton_of,
     without_keypoints,
@@ -172,16 +173,19 @@ def joined(predictions: Path, labels: Labels) -> Path | list[Row]:
     listed = images_of(predictions)
     if not listed.is_file():
         return predictions
-    images = load_json(listed, kind="the list of the pictures of a results file")["images"]
+    content = load_json(listed, kind="the list of the pictures of a results file")
+    if not isinstance(content, dict) or "images" not in content:
+        raise ValueError(f"{listed} is no list of pictures of {predictions.name}: expected `images`; move it elsewhere")
+    images = rows_of(content, "images", listed)
     if any("frame" in image for image in images):  # of videos, which labels do not name
         return predictions
     rows = load_json(predictions, kind="a COCO-style results file")
-    numbers = {image["id"] for image in images}
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("image_id") in numbers for row in rows):
+    own = {identity: name for name, identity in picture_ids(content, listed).items()}
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("image_id") in own for row in rows):
         return predictions
     used = {row["image_id"] for row in rows}
-    known = Known({image["file_name"]: image["id"] for image in labels["images"]})
-    meant = {image["id"]: known.id_of(image["file_name"]) for image in images if image["id"] in used}
+    known = Known(picture_ids(labels, "the labels"))
+    meant = {identity: known.id_of(own[identity]) for identity in used}
     if all(a == b for a, b in meant.items()):
         return predictions
     return [row | {"image_id": meant[row["image_id"]]} for row in rows]
