@@ -114,8 +114,11 @@ class TextFile:
         """Add it behind what is whole: of what did not fit on the disk nothing stays. Names may be no Unicode."""
         self._file.seek(self._whole)
         rest = memoryview(text.encode("utf-8", "backslashreplace"))
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         self._whole = self._file.tell()
 
 
