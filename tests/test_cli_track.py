@@ -71,10 +71,21 @@ def test_out_may_be_the_video(model: Path, clip: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1 and "is one video, got 2 sources" in result.stderr
 
 
-@pytest.mark.parametrize("kind", ["csv", "coco", "openpose"])
-def test_formats(kind: str, model: Path, clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("csv", ["results.csv"]),
+        ("coco", ["results-images.json", "results.json"]),
+        ("openpose", ["openpose"]),
+        ("mot", ["mot", "mot/clip.txt"]),
+        ("posetrack", ["posetrack", "posetrack/clip.json"]),
+    ],
+)
+def test_formats(kind: str, names: list[str], model: Path, clip: Path, tmp_path: Path) -> None:
     result = run(clip, "--model", model, "--out", tmp_path / "out", "--format", kind)
-    assert result.exit_code == 0 and len(list((tmp_path / "out").iterdir())) == 1
+    assert result.exit_code == 0, result.output
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
+    assert [name for name in found if "keypoints.json" not in name] == names
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -61,5 +64,8 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of `edgepose`."""
+    """Entry point of `edgepose`. A name that the console cannot print stops nothing, and a polite kill is a Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

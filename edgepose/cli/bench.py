@@ -38,18 +38,20 @@ def bench(
 
     image = scaled_example((1280, 720))
     rows: list[dict[str, Any]] = []
-    with Screen() as screen:
-        for name, estimator in estimators.items():
-            runs: list[int | None] = [*counts] if estimator.spec.per_person and counts else [None]
-            for count in runs:
-                with screen.task(f"{name}, {count or 'own'} people", None):
-                    timing = timed(estimator, [image], people=count, seconds=seconds)
-                chosen = backend_of(name, backend)
-                rows.append(timing.as_dict() | {"model": name, "backend": chosen})
-                if as_json:
-                    show_json(rows[-1])
-    if not as_json:
-        _show(rows)
+    try:
+        with Screen() as screen:
+            for name, estimator in estimators.items():
+                runs: list[int | None] = [*counts] if estimator.spec.per_person and counts else [None]
+                for count in runs:
+                    with screen.task(f"{name}, {count or 'own'} people", None):
+                        timing = timed(estimator, [image], people=count, seconds=seconds)
+                    chosen = backend_of(name, backend)
+                    rows.append(timing.as_dict() | {"model": name, "backend": chosen})
+                    if as_json:
+                        show_json(rows[-1])
+    finally:  # what is finished is shown, whatever ends it
+        if rows and not as_json:
+            _show(rows)
 
 
 def _counts(text: str) -> list[int]:

@@ -67,7 +67,7 @@ def compare(
     with Screen() as screen:
         rows = race.compare(
             names,
-            lambda name: load_estimator(name, detector, backend, threads, boxes != "detector"),
+            lambda name: load_estimator(name, detector, backend, threads, boxed=boxes != "detector"),
             plan,
             screen.stage,
         )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgepose.cli.options import Category, Json, Move, SkeletonFile, choice_of
+from edgepose.cli.outputs import interrupted
 from edgepose.cli.screen import Screen, show, show_json
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
@@ -126,6 +127,7 @@ def synthesize(
     """Draw people with exact keypoints: a training set in COCO's form, or a video with the truth of every frame.
 
     Writes OUT/annotations.json and OUT/pictures, or with --video OUT/video.mp4 and OUT/truth.jsonl. Needs no network.
+    Ctrl-C keeps what is drawn.
     """
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
         if value is not None and not video:
@@ -136,13 +138,14 @@ def synthesize(
     seconds, fps = 12.0 if seconds is None else seconds, fps or 30.0
     count = people if people is not None else 10 if video else 1000
     pictures = read_backgrounds(backgrounds) if backgrounds else ()
-    with Screen() as screen:
+    with Screen() as screen, interrupted() as stop:
         if video:
             with screen.task("filming", round(seconds * fps)) as task:
-                made = write_video(out, count, seconds, fps, seed, size or (1280, 720), move, pictures, task.update)
+                size = size or (1280, 720)
+                made = write_video(out, count, seconds, fps, seed, size, move, pictures, task.update, stop)
         else:
             with screen.task("drawing", count) as task:
-                made = write_people(out, count, seed, size or (288, 384), pictures, task.update)
+                made = write_people(out, count, seed, size or (288, 384), pictures, task.update, stop)
     if video:
         files = {"video": str(out / "video.mp4"), "truth": str(out / "truth.jsonl")}
         sentence = f"{made['people']} people in {made['frames']} frames: {files['video']}, {files['truth']}"
@@ -150,6 +153,8 @@ def synthesize(
         files = {"data": f"{out / 'annotations.json'}:{out / 'pictures'}"}
         sentence = f"{made['people']} people on {made['pictures']} pictures; train with data={files['data']}"
     show({"out": str(out), **files, "seed": seed, **made}, sentence, as_json)
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 @data_app.command()

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from edgepose.cli.options import Json, Threshold
-from edgepose.cli.predict import Outcome, Sinks, run_source
+from edgepose.cli.outputs import Outcome, Outputs, interrupted
+from edgepose.cli.predict import run_source
 from edgepose.cli.screen import Screen, show_json
 
 
@@ -35,22 +36,25 @@ def demo(
     if source is None:
         source = str(out / "example.png")
         write_image(source, example_image())
-    sinks = Sinks(overlays=out, threshold=threshold, suffix=".png")
     outcomes: list[Outcome] = []
-    with Screen() as screen:
+    with Screen() as screen, interrupted() as stop:
         for single in expand(source):
-            stem = Path(single.location).stem if single.kind in ("picture", "video") else single.kind
+            if stop.is_set():
+                break
+            stem = Path(single.name).stem if single.kind in ("picture", "video") else single.kind
             path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
-            with JsonLines(path) as sinks.writer:
-                outcome = run_source(single, estimator, sinks, screen)
+            with Outputs(screen, JsonLines(path), out, threshold, ".png", sources=[single.location]) as outputs:
+                outcome = run_source(single, estimator, outputs, screen, stop)
             outcome.results = path
             outcomes.append(outcome)
             if outcome.error:
                 screen.complain(f"error: {outcome.error}")
             if outcome.frames and not as_json:
-                screen.say(f"{outcome.sentence()}\n{outcome.overlay}\n{path}")
+                screen.say("\n".join((outcome.sentence(), *map(str, outcome.overlays), str(path))))
     if as_json:
         for outcome in outcomes:
             show_json(outcome.as_dict())
+    if stop.is_set():
+        raise KeyboardInterrupt
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)

@@ -26,6 +26,7 @@ from edgepose.cli.screen import Cells, Screen, show_json, show_rows, show_table
 
 if TYPE_CHECKING:
     from edgepose.data.columns import Choice
+    from edgepose.evaluate.labels import Labels, Row
     from edgepose.evaluate.measures import Measures
     from edgepose.evaluate.run import Estimates
 
@@ -42,6 +43,14 @@ def evaluate(
     images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of the pictures.")] = None,
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="A COCO results file instead of a model.")
+    ] = None,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            "--tracks",
+            help="Results of track instead (results.jsonl, or mot and posetrack): IDF1, HOTA, MOTA against a "
+            "PoseTrack18 file or MOT's gt.txt in --data.",
+        ),
     ] = None,
     boxes: Annotated[str, typer.Option("--boxes", help="gt, detector, or a COCO detection file.")] = "gt",
     protocol: Annotated[
@@ -103,11 +112,11 @@ def evaluate(
     keypoint, by size, by people in the picture and by crowding, how sure the model may be of itself, and how sure the
     figures are.
     """
-    if (predictions is None) == (not model):
+    if [bool(model), predictions is not None, tracks is not None].count(True) != 1:
         raise typer.BadParameter(
-            "name --model MODEL or --predictions RESULTS.json, one of the two", param_hint="--model"
+            "name --model MODEL or --predictions RESULTS.json, one of the two, or --tracks", param_hint="--model"
         )
-    if robustness and (report is None or predictions is not None):
+    if robustness and (report is None or not model):
         raise typer.BadParameter("it looks at pictures anew: add --model and --report", param_hint="--robustness")
     if flip_shift is not None and not flip_test:
         raise typer.BadParameter("it is for the flip test: add --flip-test", param_hint="--flip-shift")
@@ -115,6 +124,11 @@ def evaluate(
         factors = parse_scales(scales)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--scales") from None
+    if tracks is not None:
+        from edgepose.evaluate.sequences import evaluated_tracks
+
+        show_rows([evaluated_tracks(tracks, data)], as_json, _track_cells)
+        return
     from edgepose.evaluate.labels import read_labels
     from edgepose.evaluate.measures import Measures, evaluated_results, prepared
     from edgepose.evaluate.multiscale import network_of_sizes
@@ -165,7 +179,6 @@ def _evaluate_models(
     """Every model over the data set; prints the figures and returns how many pictures could not be read."""
     from edgepose.evaluate.labels import read_labels
     from edgepose.evaluate.measures import Measures, evaluated
-    from edgepose.media.files import atomic_path
 
     detectors = [name for name, estimator in estimators.items() if len(estimator.spec.keypoints) == 0]
     if detectors and measures != Measures():
@@ -173,28 +186,57 @@ def _evaluate_models(
             f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
             "--bootstrap and --report"
         )
-    labels = read_labels(annotations, choice=choice)
+    labels = read_labels(annotations, choice=choice, annotated=False)
+    if not labels["annotations"]:
+        if out is None:
+            raise ValueError(f"{annotations} labels nobody: nothing to measure; add --out FILE for the results alone")
+        if boxes == "gt" and any(estimator.spec.per_person for estimator in estimators.values()):
+            raise ValueError(f"{annotations} labels nobody, so it has no boxes: add --boxes detector")
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     with Screen() as screen:
         for note in labels.get("notes", ()) if len(detectors) < len(estimators) else ():  # they are about keypoints
             screen.complain(note)
-        for name, estimator in estimators.items():
-            figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
-            unreadable |= outcome.unreadable
-            if lacking := figures.get("unmeasured"):
-                screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
-            rows.append(figures)
-            if as_json:
-                show_json(figures)
+        try:
+            for name, estimator in estimators.items():
+                figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
+                unreadable |= outcome.unreadable
+                if lacking := figures.get("unmeasured"):
+                    screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
+                rows.append(figures)
+                if as_json:
+                    show_json(figures)
+                if out is not None:
+                    _write_results(out, outcome.results, labels)
+        finally:  # what is finished is shown, whatever the next one does
+            if rows and not as_json:
+                show_table(*_cells(rows))
+        if not labels["annotations"]:
+            screen.complain(f"{annotations} labels nobody: results without figures")
         for name, reason in unreadable.items():
             screen.complain(f"error: {name} was counted as without result: {reason}")
-    if out is not None:
-        with atomic_path(out) as temporary:
-            temporary.write_text(json.dumps(outcome.results), encoding="utf-8")
-    if not as_json:
-        show_table(*_cells(rows))
     return len(unreadable)
+
+
+def _write_results(out: Path, rows: Sequence[Row], labels: Labels) -> None:
+    """COCO results under the category that has keypoints; a list of pictures beside them is made to fit."""
+    from edgepose.media.files import atomic_path
+    from edgepose.media.results import images_of
+
+    categories = [category["id"] for category in labels.get("categories") or () if category.get("keypoints")]
+    if len(categories) == 1:
+        rows = [row | {"category_id": categories[0]} for row in rows]
+    with atomic_path(out) as temporary:
+        temporary.write_text(json.dumps(rows), encoding="utf-8")
+    if images_of(out).is_file():  # of results that were there before
+        images = [{"id": image["id"], "file_name": image["file_name"]} for image in labels["images"]]
+        with atomic_path(images_of(out)) as temporary:
+            temporary.write_text(json.dumps({"images": images}), encoding="utf-8")
+
+
+def _track_cells(rows: Sequence[dict[str, Any]]) -> Cells:
+    columns = ["by", "IDF1", "HOTA", "MOTA", "DetA", "AssA", "switches", "fragments", "frames", "people", "identities"]
+    return ["tracks", *columns], [[str(row["tracks"]), *(_cell(row[name]) for name in columns)] for row in rows]
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> Cells:

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from edgepose.data.columns import Choice
+    from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
     from edgepose.skeleton import Skeleton
 
 
 # The same words as the types and tables of the library, which take long to import.
 Format = Literal["jsonl", "coco", "csv", "openpose", "dlc"]  # media.results.FORMATS
+TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "mot", "posetrack"]  # media.tracks.TrackFormat
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
 Target = Literal["onnx", "openvino", "ncnn"]  # export.ENDINGS
 Protocol = Literal["coco", "crowdpose", "wholebody"]  # evaluate.coco.PROTOCOLS
 Size = Literal["torso", "trunk", "box", "head"]  # evaluate.keypoints.SIZES
+MAX_PIXELS = 64_000_000  # media.images.MAX_PIXELS
 Move = Literal["static", "pan", "zoom", "track", "orbit", "handheld"]  # synthetic.camera.MOVES
 
 
@@ -61,6 +66,22 @@ Category = Annotated[
     typer.Option("--category", help="Of the labels, where several have keypoints.", show_default="the most frequent"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+MinScore = Annotated[
+    float, typer.Option("--min-score", min=0, help="Leave people out whose score is less, of everything.")
+]
+MaxPeople = Annotated[
+    int | None,
+    typer.Option("--max-people", min=1, help="Look at no more people per frame, the surest boxes.", show_default="all"),
+]
+Best = Annotated[
+    int | None,
+    typer.Option("--best", min=1, help="Of the people found, only the surest N of each frame.", show_default="all"),
+]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Largest picture or frame that is read.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Labels that name the pictures: --format coco takes their ids.", show_default="none"),
+]
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
 
 
@@ -82,7 +103,12 @@ def choice_of(skeleton: str | None, category: str | None) -> Choice:
 
 
 def load_estimator(
-    model: str | None, detector: str, backend: Backend | None, threads: int | None, boxed: bool = False
+    model: str | None,
+    detector: str,
+    backend: Backend | None,
+    threads: int | None,
+    max_people: int | None = None,
+    boxed: bool = False,
 ) -> Estimator:
     """`edgepose.load` with the words of the command line, which are its own.
 
@@ -92,7 +118,7 @@ def load_estimator(
     """
     from edgepose.runtime.load import load
 
-    estimator = load(model, detector=detector, backend=backend, threads=threads)
+    estimator = load(model, detector=detector, backend=backend, threads=threads, max_people=max_people)
     spec = estimator.spec
     if detector == "default" and spec.per_person and not spec.of_people and not boxed:
         found = ", ".join(spec.categories[:3])
@@ -104,8 +130,21 @@ def load_estimator(
     return estimator
 
 
-def require_folder(out: Path | None, kind: Format | None, overlay: bool) -> None:
+def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:
     """Refuse, as wrong use, an option that writes files without the folder to write to."""
     if out is None and (overlay or kind is not None):
         option = "--overlay" if overlay else "--format"
         raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
+
+
+def surest(poses: Poses, min_score: float, best: int | None) -> Poses:
+    """The people of at least this score; of them the `best` surest, in the order they come."""
+    return poses[chosen(poses, min_score, best)]
+
+
+def chosen(poses: Poses, min_score: float, best: int | None) -> np.ndarray:
+    """Their rows, in rising order."""
+    import numpy as np
+
+    rows = np.flatnonzero(poses.person_scores >= min_score)
+    return np.sort(rows[np.argsort(-poses.person_scores[rows], kind="stable")[:best]])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgepose.cli.options import (
+    MAX_PIXELS,
+    Best,
+    Data,
     Detector,
     Device,
     Format,
     Json,
+    MaxPeople,
+    MaxPixels,
+    MinScore,
     Model,
     Results,
     Runner,
@@ -24,20 +29,21 @@ from edgepose.cli.options import (
     Threshold,
     load_estimator,
     require_folder,
+    surest,
 )
+from edgepose.cli.outputs import Outcome, Outputs, interrupted
 from edgepose.cli.screen import Screen
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgepose.media.results import Result, Writer
+    from edgepose.media.results import Known
     from edgepose.media.sources import Source
-    from edgepose.media.video import Frame, VideoWriter
+    from edgepose.media.video import Frame
     from edgepose.poses import Poses
+    from edgepose.skeleton import Skeleton
 
     Estimate = Callable[[np.ndarray], Poses]
-
-LIVE = ("camera", "stream")
 
 
 def predict(
@@ -57,88 +63,35 @@ def predict(
     threads: Threads = None,
     device: Device = "auto",
     threshold: Threshold = 0.3,
+    min_score: MinScore = 0.0,
+    max_people: MaxPeople = None,
+    best: Best = None,
+    data: Data = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Find people and their keypoints.
 
     Prints one line per source, or one JSON object per frame with --json. With --out it writes results.jsonl (or
     results.json, results.csv, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad picture is named,
-    the others are still done, and the exit status is 1.
+    the others are still done, and the exit status is 1. Ctrl-C keeps what is finished. COCO results take the pictures'
+    ids from --data; results-images.json beside them says which picture has which.
     """
     require_folder(out, kind, overlay)
-    estimator = load_estimator(model, detector, backend, threads)
+    if data is not None and kind != "coco":
+        raise typer.BadParameter("it gives COCO results their ids: add --format coco", param_hint="--data")
+    estimator = load_estimator(model, detector, backend, threads, max_people)
+
+    def estimate(image: np.ndarray) -> Poses:
+        return surest(estimator(image), min_score, best)
+
     with Screen() as screen:
         failed = run(
-            sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
-            print_json=as_json, threshold=threshold,
+            sources, estimate, screen, out=out, kind=kind or "jsonl", overlay=overlay,
+            print_json=as_json, threshold=threshold, max_pixels=max_pixels,
+            known=None if data is None else known_pictures(data, estimator.skeleton),
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
-
-
-@dataclass
-class Outcome:
-    """What became of one source."""
-
-    source: str
-    frames: int = 0
-    most: int = 0  # people on one frame
-    least: int = 0
-    seconds: float | None = None
-    overlay: Path | None = None
-    results: Path | None = None  # file of this source alone (demo)
-    error: str = ""
-    stopped: bool = False  # a live source, by the user
-
-    def add(self, result: Result) -> None:
-        """Count one frame."""
-        people = len(result.poses)
-        self.least = people if self.frames == 0 else min(self.least, people)
-        self.most = max(self.most, people)
-        self.frames += 1
-        self.seconds = result.time
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines."""
-        paths = {"overlay": self.overlay, "results": self.results}
-        return {
-            "source": self.source,
-            "frames": self.frames,
-            "people": self.most,
-            **{name: None if path is None else str(path) for name, path in paths.items()},
-            "error": self.error or None,
-        }
-
-    def sentence(self) -> str:
-        """One line for people."""
-        spread = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
-        people = f"{spread} {'person' if self.most == 1 else 'people'}"
-        if self.seconds is None and self.frames == 1:
-            return f"{self.source}: {people}"
-        length = "" if self.seconds is None else f", {self.seconds:.1f} s"
-        return f"{self.source}: {self.frames} frames{length}, {people}"
-
-
-@dataclass
-class Sinks:
-    """Where results go. `overlays` is the folder for pictures and videos with the poses drawn over them."""
-
-    writer: Writer | None = None
-    overlays: Path | None = None
-    threshold: float = 0.3
-    suffix: str = ""  # of picture overlays; by default PNG stays PNG and everything else becomes JPEG
-    print_json: bool = False
-    _names: dict[str, str] = field(default_factory=dict)
-
-    def overlay_path(self, source: Source) -> Path | None:
-        """Where the overlay of a source goes, None when no overlay is wanted."""
-        if self.overlays is None:
-            return None
-        from edgepose.media.files import unique_name
-
-        stem = Path(source.location).stem if source.kind in ("picture", "video") else source.kind
-        name = unique_name(f"{stem}_overlay", source.location, self._names)
-        own = ".png" if Path(source.location).suffix.lower() == ".png" else ".jpg"
-        return self.overlays / (name + ((self.suffix or own) if source.kind == "picture" else ".mp4"))
 
 
 def run(
@@ -151,40 +104,90 @@ def run(
     overlay: bool = False,
     print_json: bool = False,
     threshold: float = 0.3,
+    known: Known | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> int:
-    """Run every source; bad ones are named and the others still done. Returns how many failed."""
+    """Run every source; bad ones are named and the others still done. Returns how many failed.
+
+    Ctrl-C ends the source at hand, and what was finished until then is kept.
+    """
     from edgepose.media.files import make_folder
     from edgepose.media.results import writer
 
     found, outcomes = _expanded(sources)
+    if known is not None:
+        used = set[int]()
+        found = [source for source in found if _has_number(source, known, used, outcomes)]
     for outcome in outcomes:
         screen.complain(f"error: {outcome.error}")
     if not found:
         return len(outcomes)
-    with ExitStack() as stack:
-        sinks = Sinks(overlays=out if overlay else None, threshold=threshold, print_json=print_json)
-        path = None
-        if out is not None:
-            make_folder(out)
-            results, path = writer(kind, out)
-            sinks.writer = stack.enter_context(results)
-        bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
-        for number, source in enumerate(found):
-            if bar is not None:
-                bar.update(number)
-            outcome = run_source(source, estimate, sinks, screen)
-            outcomes.append(outcome)
-            if outcome.frames and not print_json:
-                screen.say(outcome.sentence())
-            if outcome.error:
-                screen.complain(f"error: {outcome.error}")
-            if outcome.stopped:
-                break
-    if not print_json:
-        _close(outcomes, path, screen)
-    if any(outcome.stopped for outcome in outcomes):
-        raise KeyboardInterrupt
+    results, path = None, None
+    if out is not None:
+        make_folder(out)
+        results, path = writer(kind, out, known, apart=len({_camera(source) for source in found}) > 1)
+    outputs = Outputs(
+        screen, results, out if overlay else None, threshold,
+        print_json=print_json, sources=[source.location for source in found],
+    )  # fmt: skip
+    seen = 0
+    with interrupted() as stop:
+        with outputs, ExitStack() as stack:
+            bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
+            for number, source in enumerate(found):
+                if stop.is_set():
+                    break
+                if bar is not None:
+                    bar.update(number)
+                outcome = run_source(source, estimate, outputs, screen, stop, max_pixels)
+                outcomes.append(outcome)
+                seen += 1
+                if outcome.frames and not print_json:
+                    screen.say(outcome.sentence())
+                if outcome.error:
+                    screen.complain(f"error: {outcome.error}")
+        if not print_json:
+            _close(outcomes, path, screen)
+        left, cut = len(found) - seen, [outcome for outcome in outcomes if outcome.stopped]
+        if left or cut:
+            ends = f"{cut[0].source} ends after frame {cut[0].frames}; " if cut else ""
+            screen.complain(f"interrupted: {ends}{left} of {len(found)} sources were not begun")
+            raise KeyboardInterrupt
     return sum(1 for outcome in outcomes if outcome.error)
+
+
+def _has_number(source: Source, known: Known, used: set[int], outcomes: list[Outcome]) -> bool:
+    """Whether the labels say what a source's id is; before the work, because its results would have to be refused."""
+    try:
+        if source.kind != "picture":
+            raise ValueError(f"{source.name} is a {source.kind}: expected pictures, which {known.source} names")
+        number = known.id_of(source.name)
+        if number in used:
+            raise ValueError(f"{source.name} is picture {number} of {known.source} for the second time")
+        used.add(number)
+    except ValueError as error:
+        outcomes.append(Outcome(source.name, error=str(error)))
+        return False
+    return True
+
+
+def _camera(source: Source) -> str:
+    """What one camera has taken: the pictures of a folder, or a video."""
+    return str(Path(source.name).parent) if source.kind == "picture" else source.name
+
+
+def known_pictures(data: Path, skeleton: Skeleton) -> Known:
+    """The ids of the pictures in a label file, and the category whose keypoints are the model's."""
+    from edgepose.data.coco import labelled_skeleton
+    from edgepose.evaluate.labels import picture_ids, read_labels
+    from edgepose.media.results import Known
+
+    labels = read_labels(data, annotated=False)
+    categories = labels.get("categories") or [{"id": 1}]
+    own = [c["id"] for c in categories if labelled_skeleton(c, (), data) == skeleton]
+    people = [c["id"] for c in categories if c.get("name") == "person"]
+    category = (own or people or [categories[0]["id"]])[0]
+    return Known(picture_ids(labels, data), category, str(data))
 
 
 def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
@@ -201,37 +204,33 @@ def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
     return found, refused
 
 
-def run_source(source: Source, estimate: Estimate, sinks: Sinks, screen: Screen) -> Outcome:
-    """All frames of one source to the sinks. Ctrl-C ends a camera or a stream and keeps what came until then."""
+def run_source(
+    source: Source, estimate: Estimate, outputs: Outputs, screen: Screen, stop: Event, max_pixels: int = MAX_PIXELS
+) -> Outcome:
+    """All frames of one source to the outputs, until `stop` is set."""
     from edgepose.media.results import Result
-    from edgepose.media.video import VideoWriter, without_password
+    from edgepose.media.video import without_password
 
-    shown = without_password(source.location)
+    shown = without_password(source.name)
     outcome = Outcome(shown)
     with ExitStack() as stack:
-        bar = None
+        bar, rate = None, None
         if source.kind != "picture":
             bar = stack.enter_context(screen.task(Path(shown).name, frame_count(source)))
-        path = outcome.overlay = sinks.overlay_path(source)
-        video: VideoWriter | None = None
-        try:
-            for frame, poses in _poses(source, estimate, outcome):
-                height, width = frame.image.shape[:2]
-                result = Result(shown, frame.index, frame.time, width, height, poses)
-                outcome.add(result)
-                if video is None and path is not None and source.kind != "picture":
-                    video = stack.enter_context(VideoWriter(path, _rate(source)))
-                _write(result, frame, sinks, screen, path, video)
-                if bar is not None:
-                    bar.update(outcome.frames, f"{len(poses)} people")
-        except KeyboardInterrupt:
-            if source.kind not in LIVE:
-                raise
-            outcome.stopped = True
+            rate = _rate(source)
+        for frame, poses in _poses(source, estimate, outcome, max_pixels):
+            height, width = frame.image.shape[:2]
+            outputs.write(Result(shown, frame.index, frame.time, width, height, poses), frame, outcome, rate)
+            if bar is not None:
+                bar.update(outcome.frames, f"{len(poses)} people")
+            if stop.is_set() and source.kind != "picture":
+                outcome.stopped = True
+                break
+    outputs.close(outcome)
     return outcome
 
 
-def _poses(source: Source, estimate: Estimate, outcome: Outcome) -> Iterator[tuple[Frame, Poses]]:
+def _poses(source: Source, estimate: Estimate, outcome: Outcome, max_pixels: int) -> Iterator[tuple[Frame, Poses]]:
     """Frames with their people until the source ends or breaks; what broke it goes into the outcome.
 
     Only reading and estimating is guarded here: a result that cannot be written concerns all sources.
@@ -239,30 +238,10 @@ def _poses(source: Source, estimate: Estimate, outcome: Outcome) -> Iterator[tup
     from edgepose.media.sources import frames
 
     try:
-        for frame in frames(source):
+        for frame in frames(source, max_pixels):
             yield frame, estimate(frame.image)
     except (ValueError, OSError) as error:
-        outcome.error = str(error)
-
-
-def _write(
-    result: Result, frame: Frame, sinks: Sinks, screen: Screen, path: Path | None, video: VideoWriter | None
-) -> None:
-    from edgepose.media.draw import draw
-    from edgepose.media.images import write_image
-    from edgepose.media.results import as_dict
-
-    if sinks.print_json:
-        screen.say(json.dumps(as_dict(result), allow_nan=False))
-    if sinks.writer is not None:
-        sinks.writer.write(result)
-    if path is None:
-        return
-    image = draw(frame.image, result.poses, threshold=sinks.threshold)
-    if video is not None:
-        video.write(replace(frame, image=image))
-    else:
-        write_image(path, image)
+        outcome.fail(str(error))
 
 
 def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:
@@ -272,14 +251,14 @@ def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:
         screen.say(f"{len(outcomes)} sources, {frames_read} frames, {failed} failed")
     if path is not None:
         screen.say(f"wrote {path}")
-    overlays = [outcome.overlay for outcome in outcomes if outcome.overlay is not None and outcome.frames]
+    overlays = [overlay for outcome in outcomes for overlay in outcome.overlays if overlay.exists()]
     if overlays:
         screen.say(f"wrote {overlays[0]}" + (f" and {len(overlays) - 1} more" if len(overlays) > 1 else ""))
 
 
 def _rate(source: Source) -> Fraction:
     """Frames per second of a video without times; 30 where the file says nothing."""
-    if source.kind != "video":
+    if source.kind != "video" or source.member is not None:
         return Fraction(30)
     from edgepose.media.video import stream_facts
 
@@ -290,4 +269,4 @@ def frame_count(source: Source) -> int | None:
     """How many frames the file says it has, None where it does not: for the progress bar only."""
     from edgepose.media.video import stream_facts
 
-    return stream_facts(source.location)[1] if source.kind == "video" else None
+    return stream_facts(source.location)[1] if source.kind == "video" and source.member is None else None

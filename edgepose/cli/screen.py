@@ -23,7 +23,7 @@ class Screen:
         self._stage: tuple[str, Task] | None = None
         console = Console(stderr=True, highlight=False)
         self.progress = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),  # names of files
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TextColumn("{task.fields[facts]}"),

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgepose.cli.options import (
+    MAX_PIXELS,
+    Best,
     Detector,
     Device,
-    Format,
     Json,
+    MaxPeople,
+    MaxPixels,
+    MinScore,
     Model,
     Preset,
-    Results,
     Runner,
     Threads,
     Threshold,
+    TrackFormat,
+    chosen,
     load_estimator,
     require_folder,
 )
-from edgepose.cli.predict import Outcome, frame_count
+from edgepose.cli.outputs import Outcome, Outputs, interrupted
+from edgepose.cli.predict import frame_count
 from edgepose.cli.screen import Screen
 
 if TYPE_CHECKING:
     from edgepose.media.live import Event, Feed
-    from edgepose.media.results import Result, Writer
-    from edgepose.media.video import VideoWriter
     from edgepose.runtime.estimator import Estimator
-    from edgepose.runtime.track import Tracked
+
+RATE = Fraction(30)  # of frames that have no times
 
 
 def track(
@@ -55,7 +56,9 @@ def track(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
     ] = None,
-    kind: Results = None,
+    kind: Annotated[
+        TrackFormat | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
+    ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw people with identities and trails, into --out.")
     ] = False,
@@ -78,6 +81,10 @@ def track(
     threads: Threads = None,
     device: Device = "auto",
     threshold: Threshold = 0.3,
+    min_score: MinScore = 0.0,
+    max_people: MaxPeople = None,
+    best: Best = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Follow people through videos and live sources: identities, steady keypoints.
 
@@ -94,7 +101,7 @@ def track(
     for option, value in (("--max-latency", max_latency), ("--fps", fps), ("--give-up", give_up)):
         if value is not None and not 0 < value < math.inf:
             raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=option)
-    estimator = load_estimator(model, detector, backend, threads)
+    estimator = load_estimator(model, detector, backend, threads, max_people)
     with Screen() as screen:
         failed = run(
             sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
@@ -102,6 +109,7 @@ def track(
             detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
             smooth=preset if smooth else None, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
+            min_score=min_score, best=best, max_pixels=max_pixels,
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -120,106 +128,58 @@ class Story(Outcome):
         return f"{text}, {self.dropped} frames dropped" if self.dropped else text
 
 
-class Outputs:
-    """Where frames go: lines, a results file, and videos with the poses drawn over them. Files appear when it closes.
-
-    out: folder for `results.*` and overlays, or the video file of the only overlay; None: nothing is written
-    """
-
-    def __init__(self, feeds: list[Feed], out: Path | None, kind: Format, overlay: bool, threshold: float) -> None:
-        from edgepose.media.results import LiveJsonLines, writer
-        from edgepose.media.trails import Trails
-        from edgepose.media.video import WRITABLE
-
-        self._video = out if out is not None and out.suffix.lower() in WRITABLE else None
-        if self._video is not None and len(feeds) > 1:
-            raise ValueError(f"{out} is one video, got {len(feeds)} sources: expected a folder in --out")
-        self._folder = None if self._video is not None else out
-        self._overlay, self._threshold = overlay or self._video is not None, threshold
-        self._names: dict[str, str] = {}
-        self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}
-        self._trails = [Trails() for _ in feeds]
-        self._stack = ExitStack()
-        self._writer: Writer | None = None
-        self.paths: list[Path] = []
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._writer, path = writer(kind, self._folder)
-            if kind == "jsonl" and any(feed.live for feed in feeds):
-                self._writer = LiveJsonLines(path)
-            self.paths.append(path)
-
-    def __enter__(self) -> Outputs:
-        if self._writer is not None:
-            self._stack.enter_context(self._writer)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def write(self, frame: Tracked, result: Result) -> None:
-        """Add one frame."""
-        if self._writer is not None:
-            self._writer.write(result)
-        if not self._overlay or (self._folder is None and self._video is None):
-            return
-        from edgepose.media.draw import draw
-        from edgepose.media.video import VideoWriter
-
-        trails = self._trails[frame.lane]
-        trails.update(frame.poses, frame.time or 0.0, frame.guessed)
-        image = draw(trails.draw(frame.image), frame.poses, threshold=self._threshold)
-        size = image.shape[:2]
-        if frame.lane not in self._videos or self._videos[frame.lane][1] != size:  # live sources may change their size
-            video = VideoWriter(self._path(frame, len(self.paths)))
-            self._videos[frame.lane] = (self._stack.enter_context(video), size)
-        self._videos[frame.lane][0].write(replace(frame, image=image))
-
-    def _path(self, frame: Tracked, number: int) -> Path:
-        """A name for the next overlay of a source."""
-        from edgepose.media.files import unique_name
-
-        if self._video is not None:
-            path = self._video.with_stem(unique_name(self._video.stem, str(number), self._names))
-        else:
-            stem = Path(frame.source).stem
-            stem = "camera" if frame.source.isdecimal() else "stream" if "://" in frame.source else stem
-            name = unique_name(f"{stem}_overlay", f"{frame.lane} {number}", self._names)
-            path = (self._folder or Path()) / f"{name}.mp4"
-        self.paths.append(path)
-        return path
-
-
 def run(
     sources: list[str],
     estimator: Estimator,
     screen: Screen,
     *,
     out: Path | None = None,
-    kind: Format = "jsonl",
+    kind: TrackFormat = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
     threshold: float = 0.3,
     live: bool | None = None,
+    min_score: float = 0.0,
+    best: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     **options: Any,
 ) -> int:
     """Follow the people of all sources at once; returns how many sources failed.
 
     Ctrl-C ends the sources and keeps what came until then. `options` are those of `edgepose.track`.
     """
-    from edgepose.media.results import Result, as_dict
+    from edgepose.media.files import make_folder
+    from edgepose.media.results import LiveJsonLines, Result
+    from edgepose.media.tracks import track_writer
+    from edgepose.media.trails import Trails
+    from edgepose.media.video import WRITABLE
     from edgepose.runtime.track import feeds_of, track
 
-    feeds = feeds_of(list(sources), live)
+    feeds = feeds_of(list(sources), live, max_pixels=max_pixels)
     stories = [Story(feed.name) for feed in feeds]
-    failed = set[str]()
+    trails = [Trails() for _ in feeds]
+    told = set[str]()
+    video = out is not None and out.suffix.lower() in WRITABLE
+    if video and len(feeds) > 1:
+        raise ValueError(f"{out} is one video, got {len(feeds)} sources: expected a folder in --out")
+    if video and out is not None and any(out.resolve() == Path(feed.name).resolve() for feed in feeds):
+        raise ValueError(f"{out} is the source itself: expected another file in --out, it would be replaced")
+    writer, path = None, None
+    if out is not None and not video:
+        make_folder(out)
+        writer, path = track_writer(kind, out, apart=len(feeds) > 1)
+        if kind == "jsonl" and any(feed.live for feed in feeds):
+            writer = LiveJsonLines(path)
+    outputs = Outputs(
+        screen, writer, out if overlay or video else None, threshold,
+        print_json=print_json, sources=[feed.name for feed in feeds],
+    )  # fmt: skip
 
     def tell(event: Event) -> None:
         lane = next((i for i, feed in enumerate(feeds) if feed.name == event.source), 0)
         if event.kind == "failed":
-            failed.add(event.source)
+            stories[lane].fail(event.message)
+            told.add(event.message)
         if event.kind == "ended":
             stories[lane].dropped = event.facts["dropped"] if feeds[lane].live else 0
         if print_json:
@@ -227,54 +187,42 @@ def run(
         elif event.kind != "ended":
             screen.complain(f"error: {event.message}" if event.kind == "failed" else event.message)
 
-    with ExitStack() as stack:
-        outputs = stack.enter_context(Outputs(feeds, out, kind, overlay, threshold))
-        bar = stack.enter_context(screen.task(Path(feeds[0].name).name, _total(feeds)))
-        stop = stack.enter_context(interrupted())
-        try:
-            for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
-                height, width = frame.image.shape[:2]
-                result = Result(frame.source, frame.index, frame.time, width, height, frame.poses, frame.guessed)
-                stories[frame.lane].add(result)
-                if frame.poses.ids is not None:
-                    stories[frame.lane].identities.update(frame.poses.ids.tolist())
-                if print_json:
-                    screen.say(json.dumps(as_dict(result), allow_nan=False))
-                outputs.write(frame, result)
-                bar.update(done, f"{len(frame.poses)} people")
-        except (ValueError, OSError) as error:
-            if not any(story.frames for story in stories) and not feeds[0].live and len(feeds) == 1:
+    with interrupted() as stop:
+        with outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
+            try:
+                for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
+                    story, rows = stories[frame.lane], chosen(frame.poses, min_score, best)
+                    poses, guessed = frame.poses[rows], frame.guessed[rows]
+                    height, width = frame.image.shape[:2]
+                    result = Result(frame.source, frame.index, frame.time, width, height, poses, guessed)
+                    if poses.ids is not None:
+                        story.identities.update(poses.ids.tolist())
+                    trails[frame.lane].update(poses, frame.time or 0.0, guessed)
+                    outputs.write(result, frame, story, RATE, trails[frame.lane].draw)
+                    bar.update(done, f"{len(poses)} people")
+            except BrokenPipeError:
                 raise
-            if len(feeds) == 1:
-                failed.add(feeds[0].name)
-                screen.complain(f"error: {error}")
-    if not print_json:
+            except (ValueError, OSError) as error:
+                if not any(story.frames for story in stories) and not feeds[0].live and len(feeds) == 1:
+                    raise
+                if len(feeds) == 1:
+                    stories[0].fail(str(error))
+            for story in stories:
+                outputs.close(story)
         for story in stories:
-            screen.say(story.sentence())
-        for path in outputs.paths:
-            screen.say(f"wrote {path}")
-    if stop.is_set():
-        raise KeyboardInterrupt
-    return len(failed)
-
-
-@contextmanager
-def interrupted() -> Iterator[threading.Event]:
-    """An event that Ctrl-C (or a polite kill) sets instead of raising, so that no file is left half written."""
-    asked = threading.Event()
-
-    def ask(number: int, _: object) -> None:
-        if asked.is_set():  # for the second time
+            if story.error and story.error not in told:
+                screen.complain(f"error: {story.error}")
+        if not print_json:
+            for story in stories:
+                screen.say(story.sentence())
+            overlays = [overlay for story in stories for overlay in story.overlays]
+            for written in ([] if path is None else [path], overlays):
+                for one in written:
+                    if one.exists():
+                        screen.say(f"wrote {one}")
+        if stop.is_set():
             raise KeyboardInterrupt
-        asked.set()
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, ask) for number in signals]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+    return sum(1 for story in stories if story.error)
 
 
 def _total(feeds: list[Feed]) -> int | None:

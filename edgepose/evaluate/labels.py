@@ -33,7 +33,10 @@ PARTS = {
 
 
 def read_labels(
-    source: str | Path | Labels, image_ids: Collection[int] | None = None, choice: Choice = NO_CHOICE
+    source: str | Path | Labels,
+    image_ids: Collection[int] | None = None,
+    choice: Choice = NO_CHOICE,
+    annotated: bool = True,
 ) -> Labels:
     """An annotation file in any known format, or COCO-style content; only the pictures in `image_ids` where given.
 
@@ -41,9 +44,12 @@ def read_labels(
     several skeletons one stays, named in its categories (`edgepose.data.coco.subject_of`; `notes` says what was left
     out); others are read as for training (`edgepose.data.read`).
 
-    choice: of a file: which category, and what its keypoints are.
+    Args:
+        choice: of a file: which category, and what its keypoints are.
+        annotated: False: a file of pictures without `annotations`, as COCO's test sets have it, will do, and gets an
+            empty list of them.
     """
-    content = _of_file(source, choice) if isinstance(source, (str, Path)) else source
+    content = _of_file(source, choice, annotated) if isinstance(source, (str, Path)) else source
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{_name(source)} lacks `images` or `annotations`: expected a COCO-style annotation file")
     if image_ids is None:
@@ -54,6 +60,20 @@ def read_labels(
     if unknown:
         raise ValueError(f"{_name(source)} has no pictures with the ids {unknown[:5]}: {len(unknown)} are unknown")
     return content | {"images": images, "annotations": [a for a in content["annotations"] if a["image_id"] in kept]}
+
+
+def picture_ids(labels: Labels, source: str | Path) -> dict[str, int]:
+    """{file name: id} of the pictures; ValueError where one lacks either, or a name stands for two."""
+    ids: dict[str, int] = {}
+    for i, image in enumerate(labels["images"]):
+        name, identity = image.get("file_name"), image.get("id")
+        if not isinstance(name, str) or not isinstance(identity, (int, float)) or identity != int(identity):
+            raise ValueError(
+                f"{source}: images[{i}] is {name!r} with id {identity!r}: expected a name and a whole number"
+            )
+        if ids.setdefault(name, int(identity)) != int(identity):
+            raise ValueError(f"{source} names {name} twice, as {ids[name]} and {identity}: expected every picture once")
+    return ids
 
 
 def read_results(
@@ -232,7 +252,10 @@ def _refuse_first(rows: Sequence[Row], fields: Sequence[str], name: str) -> None
             raise ValueError(f"{name}: row {i} (picture {row['image_id']}) holds what is not a finite number")
 
 
-def _of_file(path: str | Path, choice: Choice) -> Labels:
+def _of_file(path: str | Path, choice: Choice, annotated: bool) -> Labels:
+    if not annotated and _of_pictures_alone(content := load_json(path)):
+        rows_of(content, "images", path)
+        return content | {"annotations": []}
     kind, content = loaded(path)
     if kind != "coco":
         return labels_of(READERS[kind](content, path, None, None, choice))
@@ -276,6 +299,10 @@ def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
             "with figures of the same sigmas alone"
         )
     return content | {"annotations": people, "categories": listed, "notes": notes}
+
+
+def _of_pictures_alone(content: Any) -> bool:
+    return isinstance(content, dict) and "images" in content and "annotations" not in content
 
 
 def _name(source: object) -> str:

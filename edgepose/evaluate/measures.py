@@ -15,6 +15,7 @@ import numpy as np
 
 from edgepose.codec.associative import Associative
 from edgepose.codec.heatmap import Heatmap
+from edgepose.data.columns import load_json, rows_of
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -25,6 +26,7 @@ from edgepose.evaluate.labels import (
     Labels,
     Row,
     keypoints_in,
+    picture_ids,
     read_results,
     refuse_nobody,
     skeleton_of,
@@ -36,6 +38,7 @@ from edgepose.evaluate.report import RESAMPLES, markdown, report_on
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, Run, one_category, run, unmeasured
 from edgepose.media.files import atomic_path, make_folder
+from edgepose.media.results import Known, images_of
 from edgepose.runtime.estimator import Estimator, Options
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
@@ -170,9 +173,11 @@ def evaluated(
     Writes the report that `measures` asks for. `prepared` makes the estimates of an estimator comparable with papers'.
     """
     measures = Measures() if measures is None else measures
-    if len(estimates.spec.keypoints):
+    if len(estimates.spec.keypoints) and labels["annotations"]:
         refuse_nobody(labels)
     outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
+    if not labels["annotations"]:  # of a test set
+        return {"model": name, "images": outcome.images, "people": outcome.people, "boxes": str(boxes)}, outcome
     if len(estimates.spec.keypoints) == 0:
         return measures.of_boxes(name, outcome.results, labels), outcome
     against, lacking = comparable(labels, estimates, str(boxes))
@@ -195,7 +200,7 @@ def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> 
     """The figures of a COCO results file, and its report where `measures` asks for one."""
     name = predictions.stem
     refuse_nobody(labels)
-    same = _of_same_category(predictions, labels)
+    same = _of_same_category(joined(predictions, labels), labels, str(predictions))
     if measures.report is None:
         return measures.of(name, same, labels)
     rows = read_results(same, labels)
@@ -206,26 +211,56 @@ def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> 
 CATEGORY = re.compile(rb'"category_id":\s*(-?\d+)')
 
 
-def _of_same_category(predictions: Path, labels: Labels) -> Path | list[Row]:
+def _of_same_category(results: Path | list[Row], labels: Labels, name: str) -> Path | list[Row]:
     """The results, as the labels' category where those have one alone that no result is of.
 
     A model that finds one kind of thing cannot know by which number a label file calls it. ValueError where the labels
     have several.
     """
     used = {annotation.get("category_id", 1) for annotation in labels["annotations"]}
-    found = {int(number) for number in CATEGORY.findall(predictions.read_bytes())} if predictions.is_file() else set()
+    if isinstance(results, Path):
+        found = {int(number) for number in CATEGORY.findall(results.read_bytes())} if results.is_file() else set()
+    else:
+        found = {row["category_id"] for row in results if "category_id" in row}
     if not found or found & used:
-        return predictions
+        return results
     if len(used) > 1:
         raise ValueError(
-            f"{predictions}: no result is of a category of the labels, {sorted(used, key=str)}: results are of "
+            f"{name}: no result is of a category of the labels, {sorted(used, key=str)}: results are of "
             f"{sorted(found)}; choose one of the labels' with --category"
         )
     labels.setdefault("notes", []).append(
-        f"{predictions}: its results are of category {', '.join(map(str, sorted(found)))}, and counted as the only one "
+        f"{name}: its results are of category {', '.join(map(str, sorted(found)))}, and counted as the only one "
         f"of the labels, {next(iter(used))!r}"
     )
-    return [row | {"category_id": next(iter(used))} for row in read_results(predictions, labels)]
+    return [row | {"category_id": next(iter(used))} for row in read_results(results, labels)]
+
+
+def joined(predictions: Path, labels: Labels) -> Path | list[Row]:
+    """A results file, with the ids that the labels give its pictures where it has others.
+
+    Which ids it has says the list beside it that `edgepose predict --format coco` writes; without one, or with one that
+    lacks some of them, they are taken for the labels' own.
+    """
+    listed = images_of(predictions)
+    if not listed.is_file():
+        return predictions
+    content = load_json(listed, kind="the list of the pictures of a results file")
+    if not isinstance(content, dict) or "images" not in content:
+        raise ValueError(f"{listed} is no list of pictures of {predictions.name}: expected `images`; move it elsewhere")
+    images = rows_of(content, "images", listed)
+    if any("frame" in image for image in images):  # of videos, which labels do not name
+        return predictions
+    rows = load_json(predictions, kind="a COCO-style results file")
+    own = {identity: name for name, identity in picture_ids(content, listed).items()}
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("image_id") in own for row in rows):
+        return predictions
+    used = {row["image_id"] for row in rows}
+    known = Known(picture_ids(labels, "the labels"))
+    meant = {identity: known.id_of(own[identity]) for identity in used}
+    if all(a == b for a, b in meant.items()):
+        return predictions
+    return [row | {"image_id": meant[row["image_id"]]} for row in rows]
 
 
 def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels, list[str]]:

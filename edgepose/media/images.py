@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from edgepose.media.files import atomic_path
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from PIL.Image import Image as PillowImage
 
 MAX_PIXELS = 64_000_000
@@ -40,7 +42,8 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     never by their name. Pillow and its plug-in decode AVIF and HEIC, OpenCV all others.
     - EXIF orientation 1-8 is applied (JPEG, PNG eXIf, WebP EXIF, TIFF), in every version of OpenCV; so are the turns
       and mirrors of AVIF and HEIC.
-    - 16 bits become 8 by value / 257, rounded; floating point, 32-bit and two-channel TIFFs are refused.
+    - 16 bits become 8 by value / 257, rounded; where the brightest value is below 4096 the camera has 12 bits or 10 and
+      left the rest empty, and these are what becomes 8. Floating point, 32-bit and two-channel TIFFs are refused.
     - Gray, palette and CMYK become BGR. A four-color JPEG is taken as inverted, as Adobe and nearly all files are.
     - Transparent parts are laid over white, as a viewer shows them; the colors hidden under them never come out.
     - Of several frames or pages, the first.
@@ -55,9 +58,9 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
     if not is_bounded(data):
         return _read_by_pillow(data, name, max_pixels)
-    header, data = _inspect(data, name)
-    _check_size(name, header.width, header.height, header.pixels, max_pixels)
-    return upright(_bgr(_decode(data, name), header.premultiplied, name), header.orientation)
+    header, data = inspect_header(data, name)
+    check_size(name, header.width, header.height, header.pixels, max_pixels)
+    return upright(to_bgr(_decode(data, name), header.premultiplied, name), header.orientation)
 
 
 def write_image(path: str | Path, image: Image, quality: int = 95) -> None:
@@ -158,7 +161,7 @@ def _read_by_pillow(data: bytes, name: str, max_pixels: int) -> Image:
     try:
         with reader(io.BytesIO(data)) as opened:
             width, height = opened.size
-            _check_size(name, width, height, width * height, max_pixels)
+            check_size(name, width, height, width * height, max_pixels)
             return _from_pillow(opened)
     except PictureTooLarge:
         raise
@@ -167,11 +170,11 @@ def _read_by_pillow(data: bytes, name: str, max_pixels: int) -> Image:
         raise ValueError(f"{name} is damaged: expected a whole {kind}, {reason}; get a fresh copy") from None
 
 
-def _check_size(name: str, width: int, height: int, pixels: int, max_pixels: int) -> None:
+def check_size(name: str, width: int, height: int, pixels: int, max_pixels: int) -> None:
     if pixels > max_pixels:
         raise PictureTooLarge(
             f"{name} is too large: expected at most {max_pixels} pixels, its header says {width} x {height}; shrink it "
-            "or raise max_pixels"
+            "or raise max_pixels (--max-pixels)"
         )
 
 
@@ -228,6 +231,11 @@ def quiet_opencv() -> Iterator[None]:
                 cv2.utils.logging.setLogLevel(_quiet_level)
 
 
+def largest_file(max_pixels: int) -> int:
+    """Bytes that a picture of so many pixels can have, remarks included."""
+    return 8 * max_pixels + (64 << 20)
+
+
 def _read(path: Path, max_pixels: int) -> bytes:
     """The bytes of a regular file of a size that a picture of `max_pixels` can have."""
     try:
@@ -236,7 +244,7 @@ def _read(path: Path, max_pixels: int) -> bytes:
         raise FileNotFoundError(f"no picture at {path}: expected a file, found nothing; check the path") from None
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is not a picture: expected a file, found a folder or a device")
-    if status.st_size > 8 * max_pixels + (64 << 20):
+    if status.st_size > largest_file(max_pixels):
         raise ValueError(f"{path} is too large for a picture: {status.st_size} bytes for at most {max_pixels} pixels")
     return path.read_bytes()
 
@@ -253,7 +261,7 @@ def _decode(data: bytes, name: str) -> Pixels:
     return image
 
 
-def _bgr(image: Pixels, premultiplied: bool, name: str) -> Image:
+def to_bgr(image: Pixels, premultiplied: bool, name: str) -> Image:
     """(H, W) or (H, W, 1 | 3 | 4), uint8 or uint16 -> (H, W, 3) uint8."""
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
@@ -261,7 +269,7 @@ def _bgr(image: Pixels, premultiplied: bool, name: str) -> Image:
             f"{name} is not a photograph: expected 8 or 16 bits in 1, 3 or 4 channels, "
             f"got {image.dtype} in {channels}; convert it"
         )
-    pixels = cv2.convertScaleAbs(image, alpha=1 / 257) if image.dtype == np.uint16 else image
+    pixels = cv2.convertScaleAbs(image, alpha=_share_of_255(image)) if image.dtype == np.uint16 else image
     if channels == 1:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     if channels == 3:
@@ -270,6 +278,12 @@ def _bgr(image: Pixels, premultiplied: bool, name: str) -> Image:
     color = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     covered = color if premultiplied else cv2.multiply(color, alpha, scale=1 / 255)
     return np.asarray(cv2.add(covered, cv2.bitwise_not(alpha)), np.uint8)
+
+
+def _share_of_255(image: Pixels) -> float:
+    """What a value of 16 bits is multiplied with; cameras of 10 and 12 bits leave the upper ones empty."""
+    bits = next(bits for bits in (10, 12, 16) if image.max() < 1 << bits)
+    return 255 / ((1 << bits) - 1)
 
 
 @dataclass(frozen=True)
@@ -286,7 +300,7 @@ class _Header:
         return max(self.width * self.height, self.tile)
 
 
-def _inspect(data: bytes, name: str) -> tuple[_Header, bytes]:
+def inspect_header(data: bytes, name: str) -> tuple[_Header, bytes]:
     """What the header says, and the bytes to decode (a PNG without its remarks)."""
     if not data:
         raise ValueError(f"{name} is empty: expected a picture, got 0 bytes; get a fresh copy")
@@ -397,12 +411,16 @@ def _gif(data: bytes) -> tuple[_Header, bytes]:
 
 def _tiff(data: bytes) -> tuple[_Header, bytes]:
     """OpenCV turns a TIFF upright itself, in every mode; up to 8 bits libtiff multiplies by a declared alpha."""
-    tags = _directory(data)
+    return header_of_tiff(tiff_directory(data)), data
+
+
+def header_of_tiff(tags: dict[int, list[int]]) -> _Header:
+    """What the directory of a page says."""
     width, height, tile_width, tile_height = (tags.get(tag, [0])[0] for tag in (256, 257, 322, 323))
     extra = tags.get(338, [0])[0]  # what the fourth channel is: 1 alpha already multiplied, 2 plain alpha
     premultiplied = extra == 1 or (extra == 2 and max(tags.get(258, [1])) <= 8)
     channels = tags.get(277, [1])[0]
-    return _Header(width, height, premultiplied=premultiplied, tile=tile_width * tile_height, channels=channels), data
+    return _Header(width, height, premultiplied=premultiplied, tile=tile_width * tile_height, channels=channels)
 
 
 _FORMATS: dict[str, tuple[tuple[bytes, ...], Callable[[bytes], tuple[_Header, bytes]]]] = {
@@ -418,17 +436,17 @@ _FORMATS: dict[str, tuple[tuple[bytes, ...], Callable[[bytes], tuple[_Header, by
 def _orientation(exif: bytes) -> int:
     """1-8; a broken EXIF block turns nothing."""
     try:
-        value = _directory(exif).get(274, [1])[0]
+        value = tiff_directory(exif).get(274, [1])[0]
     except struct.error:
         return 1
     return value if 1 <= value <= 8 else 1
 
 
-def _directory(data: bytes) -> dict[int, list[int]]:
-    """The first directory of a TIFF, classic or big: tag -> at most four of its whole numbers."""
+def tiff_directory(data: "bytes | mmap", at: int | None = None) -> dict[int, list[int]]:
+    """A directory of a TIFF, classic or big, by default the first: tag -> at most four of its whole numbers."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    offset = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+    offset = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0] if at is None else at
     count = struct.unpack_from(order + ("Q" if big else "H"), data, offset)[0]
     entry, inline = (20, 8) if big else (12, 4)
     tags: dict[int, list[int]] = {}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from edgepose.media.images import MAX_PIXELS
 from edgepose.media.sources import Source, frames
 from edgepose.media.video import Frame, read_video, without_password
 
@@ -65,20 +66,22 @@ class Feed:
     patient: bool = True  # a live source may not be there yet at the start
 
 
-def feed_of(source: Source, live: bool | None = None, timeout: float = READ_TIMEOUT) -> Feed:
+def feed_of(
+    source: Source, live: bool | None = None, timeout: float = READ_TIMEOUT, max_pixels: int = MAX_PIXELS
+) -> Feed:
     """The feed of a picture, video, camera or stream.
 
     live: whether only its newest frame counts; by default of cameras and of URLs that do not end like a video file
     timeout: seconds after which a silent network source counts as broken
     """
-    name = without_password(source.location)
+    name = without_password(source.name)
     if live is None:
         finite = Path(urlsplit(source.location).path).suffix.lower() in RECORDED
         live = source.kind == "camera" or (source.kind == "stream" and not finite)
     if source.kind == "stream":
-        return Feed(name, lambda: read_video(source.location, timeout=timeout), live)
+        return Feed(name, lambda: read_video(source.location, max_pixels, timeout), live)
     # A server comes back by itself; a camera number without a camera is most often a mistake.
-    return Feed(name, lambda: frames(source), live, patient=False)
+    return Feed(name, lambda: frames(source, max_pixels), live, patient=False)
 
 
 @dataclass(frozen=True)

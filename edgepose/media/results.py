@@ -1,4 +1,6 @@
-"""Results as files: JSON lines, COCO results, CSV, OpenPose, DeepLabCut; written frame by frame, whole or not at all.
+"""Results as files: JSON lines, COCO results, CSV, OpenPose, DeepLabCut; written frame by frame, never half a frame.
+
+What is finished is kept: a file whose block ends early, by an error or by Ctrl-C, is a whole file of fewer frames.
 
 Times are rounded to 1 microsecond, the people's numbers as `Poses.to_dict` does it. Who was not seen in a frame, but is
 where a tracker expects them, is marked: `"guessed": true` in the person's JSON object, 1 in the last column of a CSV
@@ -8,14 +10,17 @@ file.
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, TextIO, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -65,36 +70,65 @@ def as_dict(result: Result) -> dict[str, Any]:
     }
 
 
-class _TextFile:
-    """A text file that appears under its name when the block ends well."""
+class TextFile:
+    """A text file that appears under its name when the block ends, with every frame that was written until then.
+
+    Only an error before the first frame leaves no file, or the one that was there.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._stack = ExitStack()
+        self._frames = 0
+        self._whole = 0  # bytes of the frames that are in the file whole
 
-    def _open(self) -> TextIO:
+    def __enter__(self) -> Any:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
-            file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+            self._file = stack.enter_context(temporary.open("wb", buffering=0))
             self._stack = stack.pop_all()
-        return file
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-
-class JsonLines(_TextFile):
-    """One JSON object per frame, also for a frame without people: `as_dict`."""
-
-    def __enter__(self) -> JsonLines:
-        self._file = self._open()
-        return self
+        if kind is not None and self._frames == 0:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            self._file.truncate(self._whole)
+            self._add(self._end())
 
     def write(self, result: Result) -> None:
-        """Add one line."""
-        self._file.write(json.dumps(as_dict(result), allow_nan=False) + "\n")
+        """Add the people of one frame."""
+        self._add(self._text(result))
+        self._frames += 1
+
+    def _text(self, result: Result) -> str:
+        """What a frame adds to the file."""
+        raise NotImplementedError
+
+    def _end(self) -> str:
+        """What follows the last frame."""
+        return ""
+
+    def _add(self, text: str) -> None:
+        """Add it behind what is whole: of what did not fit on the disk nothing stays. Names may be no Unicode."""
+        self._file.seek(self._whole)
+        rest = memoryview(text.encode("utf-8", "backslashreplace"))
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+        self._whole = self._file.tell()
+
+
+class JsonLines(TextFile):
+    """One JSON object per frame, also for a frame without people: `as_dict`."""
+
+    def _text(self, result: Result) -> str:
+        return json.dumps(as_dict(result), allow_nan=False) + "\n"
 
 
 class LiveJsonLines:
@@ -117,52 +151,147 @@ class LiveJsonLines:
         self._file.write(json.dumps(as_dict(result), allow_nan=False) + "\n")
 
 
-class CocoResults(_TextFile):
-    """A COCO results list, as COCO's own tools read it; people without keypoints become box results.
+@dataclass(frozen=True)
+class Known:
+    """Pictures that have numbers already, as an annotation file gives them.
 
-    `image_id` is the number that a picture's file name consists of (`000000000785.jpg` is 785). Every other frame, of
-    a video for example, gets the next free running number from 1, and so does a second picture of the same number.
+    ids: {name in the file: id}; a picture is the one whose name ends as its path does, or the other way round
+    category: of the results
+    source: what the numbers come from, for messages
     """
 
-    def __enter__(self) -> CocoResults:
-        self._file = self._open()
-        self._file.write("[")
+    ids: Mapping[str, int]
+    category: int = 1
+    source: str = "the labels"
+
+    def id_of(self, path: str) -> int:
+        """The id of a picture; ValueError where the file does not have it, or has two that it could be."""
+        parts = _parts(path)
+        fitting = {
+            identity: name
+            for name, identity in self._by_last.get(parts[-1], ())
+            if all(a == b for a, b in zip(reversed(_parts(name)), reversed(parts), strict=False))
+        }
+        if len(fitting) == 1:
+            return next(iter(fitting))
+        if fitting:
+            raise ValueError(f"{path} could be {list(fitting.values())[:2]} of {self.source}: name it with its folder")
+        near = [name for name, _ in self._by_last.get(parts[-1], ())] or list(self.ids) or ["nothing"]
+        raise ValueError(f"{path} is not in {self.source}: expected a picture that it names, such as {near[0]}")
+
+    @cached_property
+    def _by_last(self) -> dict[str, list[tuple[str, int]]]:
+        found: dict[str, list[tuple[str, int]]] = {}
+        for name, identity in self.ids.items():
+            found.setdefault(_parts(name)[-1], []).append((name, identity))
+        return found
+
+
+def _parts(name: str) -> list[str]:
+    """Folders and name, however the system writes them."""
+    words = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    return [word for word in words if word not in ("", ".")] or [""]
+
+
+class CocoResults(TextFile):
+    """A COCO results list, as COCO's own tools read it; people without keypoints become box results.
+
+    `image_id` is what `known` says: ValueError for a frame of a video or a picture that it does not have, and for the
+    second of one number. Without it, it is the number that a picture's file name consists of (`000000000785.jpg` is
+    785). Every other frame, of a video for example, gets the next free running number from 1, and so does a second
+    picture of the same number. `results-images.json` beside it says which picture has which id, in COCO's form.
+    """
+
+    def __init__(self, path: str | Path, known: Known | None = None) -> None:
+        super().__init__(path)
+        self._known = known
         self._used: set[int] = set()
         self._running = 0
-        self._separator = ""
+        self._images = _ImageList(images_of(path), 1 if known is None else known.category)
+
+    def __enter__(self) -> CocoResults:
+        with ExitStack() as stack:
+            stack.enter_context(self._images)
+            super().__enter__()
+            stack.push(self._stack.pop_all())
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._file.write("]\n")
-        super().__exit__(kind, error, trace)
-
-    def write(self, result: Result) -> None:
-        """Add the people of one frame."""
+    def _text(self, result: Result) -> str:
         image_id = self._image_id(result)
+        self._used.add(image_id)
+        self._images.write_as(image_id, result)
+        text = "" if self._whole else "["
         for person in _people(result):
-            entry: dict[str, Any] = {"image_id": image_id, "category_id": 1, "score": person["score"]}
+            entry: dict[str, Any] = {"image_id": image_id, "category_id": self._images.category}
+            entry["score"] = person["score"]
             if person["keypoints"]:
                 entry["keypoints"] = list(chain(*person["keypoints"]))
             else:
                 x1, y1, x2, y2 = person["box"]
                 entry["bbox"] = [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)]
-            self._file.write(f"{self._separator}\n{json.dumps(entry | _mark(person), allow_nan=False)}")
-            self._separator = ","
+            before = "," if self._whole > 1 or len(text) > 1 else ""
+            text += f"{before}\n{json.dumps(entry | _mark(person), allow_nan=False)}"
+        return text
+
+    def _end(self) -> str:
+        return "]\n" if self._whole else "[]\n"
 
     def _image_id(self, result: Result) -> int:
+        if self._known is not None:
+            if result.time is not None:
+                raise ValueError(
+                    f"{result.source} is a video: expected pictures that {self._known.source} names; leave --data out"
+                )
+            number = self._known.id_of(result.source)
+            if number in self._used:
+                raise ValueError(f"{result.source} is picture {number} of {self._known.source} for the second time")
+            return number
         stem = Path(result.source).stem
-        number = int(stem) if result.time is None and stem.isdecimal() else None
-        while number is None or number in self._used:
+        free = int(stem) if result.time is None and stem.isdecimal() else None
+        while free is None or free in self._used:
             self._running += 1
-            number = self._running
-        self._used.add(number)
-        return number
+            free = self._running
+        return free
 
 
-class Csv(_TextFile):
+def images_of(results: str | Path) -> Path:
+    """Where the ids and names of the pictures of a COCO results file are."""
+    return Path(results).with_name(Path(results).stem + "-images.json")
+
+
+class _ImageList(TextFile):
+    """Pictures and their ids as an annotation file without annotations; frames of a video say which one and when."""
+
+    def __init__(self, path: Path, category: int) -> None:
+        super().__init__(path)
+        self.category = category
+        self._skeleton: Skeleton | None = None
+        self._id = 0
+
+    def write_as(self, image_id: int, result: Result) -> None:
+        """Add a picture or frame."""
+        self._id = image_id
+        self._skeleton = self._skeleton or result.poses.skeleton
+        self.write(result)
+
+    def _text(self, result: Result) -> str:
+        image: dict[str, Any] = {"id": self._id, "file_name": result.source}
+        image |= {"width": result.width, "height": result.height}
+        if result.time is not None or result.frame:
+            image |= {"frame": result.frame} | ({} if result.time is None else {"time": round(result.time, 6)})
+        return ("," if self._whole else '{"images": [') + "\n" + json.dumps(image, allow_nan=False)
+
+    def _end(self) -> str:
+        category: dict[str, Any] = {"id": self.category, "name": "person"}
+        if self._skeleton is not None and len(self._skeleton):
+            limbs = [[a + 1, b + 1] for a, b in self._skeleton.limbs]
+            category |= {"keypoints": list(self._skeleton.names), "skeleton": limbs}
+        start = "" if self._whole else '{"images": ['
+        return f'{start}\n], "categories": [{json.dumps(category)}]}}\n'
+
+
+class Csv(TextFile):
     """One row per person per frame under a header of names; a frame without people has no row.
 
     The columns of the keypoints follow from the first result's skeleton.
@@ -171,25 +300,19 @@ class Csv(_TextFile):
     HEADER = ("source", "frame", "time", "width", "height", "person", "id", "score", "x1", "y1", "x2", "y2")
     LAST = "guessed"
 
-    def __enter__(self) -> Csv:
-        self._file = self._open()
-        self._rows = csv.writer(self._file)
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
         self._skeleton: Skeleton | None = None
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self._skeleton is None:
-            self._rows.writerow((*self.HEADER, self.LAST))
-        super().__exit__(kind, error, trace)
+    def _end(self) -> str:
+        return "" if self._whole else _rows([(*self.HEADER, self.LAST)])
 
-    def write(self, result: Result) -> None:
-        """Add the people of one frame."""
+    def _text(self, result: Result) -> str:
+        rows: list[tuple[Any, ...]] = []
         if self._skeleton is None:
             self._skeleton = result.poses.skeleton
             points = [f"{name}_{part}" for name in self._skeleton.names for part in ("x", "y", "score")]
-            self._rows.writerow((*self.HEADER, *points, self.LAST))
+            rows.append((*self.HEADER, *points, self.LAST))
         if result.poses.skeleton != self._skeleton:
             expected, found = self._skeleton.name, result.poses.skeleton.name
             raise ValueError(
@@ -200,7 +323,14 @@ class Csv(_TextFile):
         for i, person in enumerate(_people(result)):
             identity = "" if person["id"] is None else person["id"]
             numbers = chain(person["box"], *person["keypoints"])
-            self._rows.writerow((*frame, i, identity, person["score"], *numbers, int(self.LAST in person)))
+            rows.append((*frame, i, identity, person["score"], *numbers, int(self.LAST in person)))
+        return _rows(rows)
+
+
+def _rows(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 class OpenPose:
@@ -211,11 +341,14 @@ class OpenPose:
     of 70 face points, the pupils, stay 0). Of a skeleton that is no human body the keypoints are all there, in its own
     order: `edgepose models NAME` and the header of a CSV file name them. `name` is the source's without its suffix; a
     second source of the same name gets `name-2`.
+
+    apart: every folder of pictures, and every video, gets a folder of its own: one per camera
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, apart: bool = False) -> None:
+        self.folder, self._apart = Path(folder), apart
         self._names: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
 
     def __enter__(self) -> OpenPose:
         make_folder(self.folder)
@@ -226,9 +359,14 @@ class OpenPose:
 
     def write(self, result: Result) -> None:
         """Add one file."""
-        name = unique_name(Path(result.source).stem or "source", result.source, self._names)
+        folder, source = self.folder, Path(result.source)
+        if self._apart:
+            camera = source.parent if result.time is None else source.with_suffix("")
+            folder = folder / unique_name(camera.name or "source", str(camera), self._folders)
+            make_folder(folder)
+        name = Path(unique_name(str(folder / (source.stem or "source")), result.source, self._names)).name
         people = [_openpose_person(result.poses.skeleton, person) | _mark(person) for person in _people(result)]
-        with atomic_path(self.folder / f"{name}_{result.frame:012d}_keypoints.json") as temporary:
+        with atomic_path(folder / f"{name}_{result.frame:012d}_keypoints.json") as temporary:
             text = json.dumps({"version": 1.3, "people": people}, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -244,13 +382,18 @@ FORMATS: dict[Format, tuple[Callable[[Path], Writer], str]] = {
 }
 
 
-def writer(kind: Format, folder: str | Path) -> tuple[Writer, Path]:
-    """The writer of a format, and the file (of OpenPose and DeepLabCut the folder) inside `folder` that it makes."""
+def writer(kind: Format, folder: str | Path, known: Known | None = None, apart: bool = False) -> tuple[Writer, Path]:
+    """The writer of a format, and the file (of OpenPose and DeepLabCut the folder) inside `folder` that it makes.
+
+    known: numbers of the pictures, for COCO results; apart: a folder per camera, for OpenPose
+    """
     if kind not in get_args(Format):
         raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
     make, name = FORMATS[kind]
     path = Path(folder) / name
-    return make(path), path
+    if make is CocoResults:
+        return CocoResults(path, known), path
+    return (OpenPose(path, apart) if make is OpenPose else make(path)), path
 
 
 def _people(result: Result) -> list[dict[str, Any]]:

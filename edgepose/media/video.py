@@ -40,7 +40,8 @@ WRITABLE = (".mp4", ".mov", ".mkv")
 LENIENT: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 _FILES = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,ivf,obu,h264,hevc,m4v,mjpeg,dv"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,ivf,obu,h264,hevc,m4v,mjpeg,dv,"
+    "yuv4mpegpipe,nut"
 )
 _LIVE = _FILES + ",hls,rtsp,sdp,mpjpeg"  # not for files: a playlist in a file could name any other file
 _PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tcp,udp,tls,rtp,crypto"
@@ -70,8 +71,9 @@ class Frame:
 def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float = 5.0) -> Iterator[Frame]:
     """The frames of a file or a URL (rtsp, rtsps, http, https, tcp, udp), upright, decoded as they are asked for.
 
-    Rotation and mirroring from the display matrix are applied, the color matrix and range of the stream too. Pixels
-    are taken as square and audio is ignored. A path is only ever a file: no ffmpeg protocol, playlist or device.
+    Rotation and mirroring from the display matrix are applied, the color matrix and range of the stream too. Where
+    pixels are not square, the width becomes what a player shows. Audio is ignored. A path is only ever a file: no
+    ffmpeg protocol, playlist or device. Where MPEG-TS recordings were joined, whose clock starts again, time goes on.
 
     A damaged or cut file gives every frame that decodes, also after the damage, and never one that the decoder made
     up; then comes one ValueError that says what is missing, so that the caller can keep the results and still fail. A
@@ -84,7 +86,7 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
     count = _Count()
     try:
         with _open(str(source), live, timeout) as container:
-            yield from _frames(container, _video_stream(container, shown, max_pixels), count)
+            yield from _frames(container, _video_stream(container, shown, max_pixels), count, shown, max_pixels)
     except av.FFmpegError as error:
         if live:
             raise _network_error(error, shown, timeout, count.silence()) from None
@@ -320,7 +322,7 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
     if stream.width * stream.height > max_pixels:
         raise ValueError(
             f"{shown} is too large: expected at most {max_pixels} pixels a frame, its header says {stream.width} x "
-            f"{stream.height}; shrink it or raise max_pixels"
+            f"{stream.height}; shrink it or raise max_pixels (--max-pixels)"
         )
     stream.codec_context.options = {"max_pixels": str(max_pixels)}  # a stream may change its size later
     frame_threads_add_delay = (
@@ -330,28 +332,48 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
     return stream
 
 
-def _frames(container: InputContainer, stream: VideoStream, count: _Count) -> Iterator[Frame]:
+def _frames(
+    container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int
+) -> Iterator[Frame]:
     reformatter = VideoReformatter()  # one for all frames, with one thread: 15 times faster than frame.to_ndarray
     joined = container.format.name in _JOINED_MIDWAY
     origin = None if joined else 0
     turn, orientation = None, 1
+    last: int | None = None
+    step = round(1 / ((stream.average_rate or 30) * (stream.time_base or Fraction(1, 90_000))))
     for frame in _decoded(container, stream, count):
         if joined and not count.good:  # what comes before the first key frame was never meant for us
             count.lost, count.first = 0, ""
         if frame.rotation != turn:  # not read from every frame: in PyAV 18 a look at its side data keeps a frame alive
             turn, orientation = frame.rotation, _orientation(frame)
-        image = reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
+        width = _shown_width(frame, stream)
+        if width > frame.width and width * frame.height > max_pixels:
+            raise ValueError(
+                f"{shown} is too large: expected at most {max_pixels} pixels a frame, shown with square ones it has "
+                f"{width} x {frame.height}; shrink it or raise max_pixels (--max-pixels)"
+            )
+        image = reformatter.reformat(frame, width=width, format="bgr24", threads=1).to_ndarray()
         pts, time_base = frame.pts, frame.time_base
         seconds = None
         if pts is not None and time_base is not None:
             origin = pts if origin is None else origin
+            if joined and last is not None and pts - origin < last:  # another recording, whose clock starts again
+                origin = pts - last - max(step, 1)
             pts -= origin
+            step, last = (step if last is None else pts - last), pts
             seconds = float(pts * time_base)
         index = count.good + count.lost
         count.good, count.time = count.good + 1, seconds
         image = upright(np.asarray(image, np.uint8), orientation)
         yield Frame(image=image, time=seconds, index=index, pts=pts, time_base=time_base)
         count.clock = time.monotonic()
+
+
+def _shown_width(frame: VideoFrame, stream: VideoStream) -> int:
+    """The width at which pixels are square; as it is where the stream says nothing that can be meant."""
+    ratio = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
+    sane = ratio and Fraction(1, 8) <= ratio <= 8
+    return max(round(frame.width * ratio), 1) if ratio and sane else frame.width
 
 
 def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> Iterator[VideoFrame]:
@@ -429,6 +451,16 @@ def _cut_short(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         declared = _declared_size(file, size)
+        if declared <= size and _lacks_index(file, size):
+            return (
+                "a recording that was never finished: expected an index (moov), found none; it can be repaired, such "
+                "as by untrunc with a good file of the same camera"
+            )
+        if (recordings := _recordings(file, size)) > 1:
+            return (
+                f"{recordings} recordings in a row, of which a player finds the first: expected one; join them with "
+                "`ffmpeg -f concat` instead"
+            )
     return f"cut short: expected {declared} bytes, found {size}" if declared > size else ""
 
 
@@ -450,6 +482,31 @@ def _declared_size(file: BinaryIO, size: int) -> int:
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
     """Where the last top-level box of an MP4 ends; trailing rubbish is no box."""
+    end = 0
+    for _, at, length in _boxes(file, size):
+        end = at + length
+    return max(end, size)
+
+
+def _lacks_index(file: BinaryIO, size: int) -> bool:
+    """Whether an MP4 has pictures and nothing that says where they are."""
+    file.seek(4)
+    if file.read(4) not in (b"ftyp", b"mdat", b"wide", b"free", b"skip"):
+        return False
+    kinds = {kind for kind, _, _ in _boxes(file, size)}
+    return b"mdat" in kinds and not kinds & {b"moov", b"moof"}
+
+
+def _recordings(file: BinaryIO, size: int) -> int:
+    """How many indices an MP4 has: several where files were put together byte by byte."""
+    file.seek(4)
+    if file.read(4) not in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov"):
+        return 0
+    return sum(kind == b"moov" for kind, _, _ in _boxes(file, size))
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and length of the top-level boxes of an MP4. A length of 0 is the rest of the file."""
     at = 0
     while size - at >= 8:
         file.seek(at)
@@ -457,7 +514,9 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:], "big")
+        if length == 0 and head[4:8] == b"mdat":
+            length = size - at
         if length < 8 or not head[4:8].isalnum():
-            return size
+            return
+        yield head[4:8], at, length
         at += length
-    return max(at, size)

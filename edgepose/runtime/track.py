@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from edgepose.media.images import read_image
+from edgepose.media.images import MAX_PIXELS
 from edgepose.media.live import (
     READ_TIMEOUT,
     Arrival,
@@ -31,7 +31,7 @@ from edgepose.media.live import (
     read_live,
     read_recorded,
 )
-from edgepose.media.sources import Source, expand
+from edgepose.media.sources import Source, expand, frames
 from edgepose.media.video import Frame
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Detector, Estimator
@@ -43,6 +43,7 @@ from edgepose.runtime.tracker.smoothing import PresetName, Smoother
 
 RATE = 30.0  # frames per second of pictures in a folder, and of videos without times
 DROPPED_EVERY = 10.0  # seconds between two events about frames that were dropped
+NAMED = 10  # bad frames of a folder that are named
 LINGER = 0.3  # seconds to wait for threads in the end; one inside a read of a dead network ends with its time-out
 Item = TypeVar("Item")
 
@@ -159,7 +160,9 @@ def track(
     return run.frames()
 
 
-def feeds_of(source: Any, live: bool | None = None, timeout: float = READ_TIMEOUT) -> list[Feed]:
+def feeds_of(
+    source: Any, live: bool | None = None, timeout: float = READ_TIMEOUT, max_pixels: int = MAX_PIXELS
+) -> list[Feed]:
     """Feeds of what the caller named; pictures that were named together are one sequence."""
     named = list(source) if isinstance(source, (list, tuple)) else [source]
     feeds: list[Feed] = []
@@ -170,19 +173,30 @@ def feeds_of(source: Any, live: bool | None = None, timeout: float = READ_TIMEOU
         found = expand(str(one))
         pictures = [single for single in found if single.kind == "picture"]
         if pictures:
-            feeds.append(_sequence(str(one), pictures))
-        feeds += [feed_of(single, live, timeout) for single in found if single.kind != "picture"]
+            feeds.append(_sequence(str(one), pictures, max_pixels))
+        feeds += [feed_of(single, live, timeout, max_pixels) for single in found if single.kind != "picture"]
     if not feeds:
         raise ValueError("no source: expected a video, camera number, URL or folder, or a list of them")
     return feeds
 
 
-def _sequence(name: str, pictures: list[Source]) -> Feed:
-    """Pictures as the frames of one video."""
+def _sequence(name: str, pictures: list[Source], max_pixels: int) -> Feed:
+    """Pictures as the frames of one video; those that cannot be read are left out and named in the end."""
 
     def read() -> Iterator[Frame]:
+        bad: list[str] = []
         for index, picture in enumerate(pictures):
-            yield Frame(read_image(picture.location), index / RATE, index)
+            try:
+                frame = next(iter(frames(picture, max_pixels)))
+            except (ValueError, OSError) as error:
+                bad.append(str(error))
+                continue
+            yield Frame(frame.image, index / RATE, index)
+        if bad:
+            more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+            raise ValueError(
+                f"{name}: expected {len(pictures)} frames, {len(bad)} cannot be read: {'; '.join(bad[:NAMED])}{more}"
+            )
 
     return Feed(name, read)
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import cv2
@@ -36,12 +37,13 @@ Progress = Callable[[int], None]
 
 def write_people(
     out: str | Path, count: int, seed: int = 0, size: tuple[int, int] = (288, 384),
-    backgrounds: tuple[np.ndarray, ...] = (), progress: Progress = lambda done: None,
+    backgrounds: tuple[np.ndarray, ...] = (), progress: Progress = lambda done: None, stop: Event | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """`count` pictures, each around one person: data=OUT/annotations.json:OUT/pictures.
 
     Everybody of whom enough is seen is labelled; a keypoint outside the picture is not (0), a hidden one is 1, a seen
-    one 2. Returns the numbers of pictures and people. Raises ValueError where `out` holds files already.
+    one 2. Returns the numbers of pictures and people, which are fewer where `stop` was set: the first ones. Raises
+    ValueError where `out` holds files already.
     """
     if count < 1:
         raise ValueError(f"{count} pictures: expected at least 1")
@@ -58,10 +60,12 @@ def write_people(
             for person in np.flatnonzero((people.occlusion <= 1 - LEAST_SEEN) & (people.areas > 0)):
                 annotations.append(_annotation(people, int(person), len(annotations) + 1, i + 1))
             progress(i + 1)
+            if stop is not None and stop.is_set():
+                break
         content = {"info": {"description": f"edgepose synthetic people, seed {seed}"}, "images": images,
                    "annotations": annotations, "categories": [CATEGORY]}  # fmt: skip
         (folder / "annotations.json").write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-    return {"pictures": count, "people": len(annotations)}
+    return {"pictures": len(images), "people": len(annotations)}
 
 
 def _annotation(people: Truth, row: int, identity: int, image: int) -> dict[str, Any]:
@@ -86,12 +90,13 @@ def _annotation(people: Truth, row: int, identity: int, image: int) -> dict[str,
 def write_video(
     out: str | Path, people: int = 10, seconds: float = 12.0, rate: float = 30.0, seed: int = 0,
     size: tuple[int, int] = (1280, 720), move: Move | None = None, backgrounds: tuple[np.ndarray, ...] = (),
-    progress: Progress = lambda done: None,
+    progress: Progress = lambda done: None, stop: Event | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """A scene of `people` people as OUT/video.mp4 and OUT/truth.jsonl, one line per frame as `edgepose track` writes.
 
     In the truth a keypoint's score is 1 where it is seen, 0.5 where hidden, 0 outside the picture; a person's is the
-    share of it that is seen. People of whom nothing is seen have no entry in that frame; identities stay.
+    share of it that is seen. People of whom nothing is seen have no entry in that frame; identities stay. The video
+    ends after the frame in which `stop` was set.
     """
     scene = random_scene(seed, people, size, move=move, backgrounds=backgrounds)
     count = round(seconds * rate)
@@ -110,7 +115,9 @@ def write_video(
                 seen |= set() if poses.ids is None else set(poses.ids.tolist())
                 lines.write(Result("video.mp4", i, frame.time, size[0], size[1], poses))
                 progress(i + 1)
-    return {"frames": count, "people": len(seen)}
+                if stop is not None and stop.is_set():
+                    break
+    return {"frames": i + 1, "people": len(seen)}
 
 
 def poses_of(frame: Frame) -> Poses:

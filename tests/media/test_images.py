@@ -173,6 +173,18 @@ def test_sixteen_bits_are_divided_by_257(suffix: str) -> None:
     assert np.array_equal(read_image(encoded(suffix, values)), np.rint(values / 257).astype(np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("brightest", "most"), [(1000, 1023), (1023, 1023), (4000, 4095), (4095, 4095), (4096, 65535), (65535, 65535)]
+)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_cameras_of_10_and_12_bits_leave_the_upper_ones_empty(suffix: str, brightest: int, most: int) -> None:
+    image = np.linspace(0, brightest, 60).astype(np.uint16).reshape(4, 15)
+    read = read_image(cv2.imencode(suffix, image)[1].tobytes())
+    assert np.abs(read[..., 0].astype(int) - np.round(image / most * 255)).max() <= 1
+    gray = read_image(cv2.imencode(suffix, np.zeros((4, 4), np.uint16))[1].tobytes())
+    assert (gray == 0).all()
+
+
 def test_gray_has_three_equal_channels() -> None:
     gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for suffix in (".png", ".bmp", ".tiff"):

@@ -6,12 +6,13 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgepose.media.files import unique_name
-from edgepose.media.results import BODY_25, FORMATS, Result, as_dict, writer
+from edgepose.media.results import BODY_25, FORMATS, Known, Result, as_dict, images_of, writer
 from edgepose.poses import Poses
 from edgepose.skeleton import BOX, COCO, CROWDPOSE, WHOLEBODY, Skeleton
 
@@ -124,7 +125,7 @@ def test_who_is_guessed_is_marked_in_every_format(kind: str, tmp_path: Path) -> 
 def test_csv_refuses_a_second_skeleton(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one file per skeleton"):
         write("csv", tmp_path, result(people()), result(people(CROWDPOSE)))
-    assert list(tmp_path.iterdir()) == []
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 2, "what was finished is kept"
 
 
 def test_openpose_has_a_file_per_frame_in_body_25(tmp_path: Path) -> None:
@@ -175,15 +176,121 @@ def test_no_results_make_a_readable_file(kind: str, tmp_path: Path) -> None:
     assert text if kind in ("coco", "csv") else not text
 
 
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "coco", "csv"])
-def test_a_failure_leaves_nothing_and_keeps_what_was_there(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_what_was_finished_is_kept(kind: str, error: type[BaseException], tmp_path: Path) -> None:
+    """A block that ends early gives the same file as one that ends well after the same frames."""
+    whole = write(kind, make(tmp_path / "whole"), result(people(count=1))).read_bytes()
+    made, path = writer(kind, tmp_path)
+    with pytest.raises(error), made:
+        made.write(result(people(count=1)))
+        raise error
+    assert path.read_bytes() == whole
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "coco", "csv"])
+def test_a_failure_before_the_first_frame_keeps_what_was_there(kind: str, tmp_path: Path) -> None:
     path = write(kind, tmp_path, result(people()))
-    before = path.read_bytes()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     made, _ = writer(kind, tmp_path)
     with pytest.raises(RuntimeError), made:
-        made.write(result(people(count=1)))
         raise RuntimeError
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before and path.exists()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "coco", "csv"])
+def test_of_a_frame_that_does_not_fit_on_the_disk_nothing_stays(kind: str, tmp_path: Path) -> None:
+    """The disk takes half of a frame, then no more; later there is room again."""
+    first, second = result(people(count=1)), result(people(count=2), "b.jpg")
+    whole = write(kind, make(tmp_path / "whole"), first).read_bytes()
+    made, path = writer(kind, tmp_path)
+
+    class Full:
+        """A file on a disk that is full after so many bytes."""
+
+        def __init__(self, file: Any, room: int) -> None:
+            self.file, self.room = file, room
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def write(self, data: memoryview) -> int:
+            if not self.room:
+                raise OSError(28, "No space left on device")
+            took, self.room = self.file.write(data[: self.room]), 0
+            return int(took)
+
+    with pytest.raises(OSError, match=rf"No space left on device: .*{path.name}"), made as opened:
+        opened.write(first)
+        file, opened._file = opened._file, Full(opened._file, 40)
+        try:
+            opened.write(second)
+        finally:
+            opened._file = file
+    assert path.read_bytes() == whole
+
+
+def test_names_that_are_no_unicode_stop_no_file(tmp_path: Path) -> None:
+    for kind in FORMATS:
+        path = write(kind, tmp_path, result(people(), "a\udcff.jpg"))
+        if path.is_file():
+            path.read_text(encoding="utf-8")
+
+
+def test_pictures_have_their_ids_from_the_labels(tmp_path: Path) -> None:
+    known = Known({"cam1/1.jpg": 8, "cam2/1.jpg": 3, "only.jpg": 5, "deep\\in\\x.jpg": 6}, 4, "labels.json")
+    made, path = writer("coco", tmp_path, known)
+    sources = ("pictures/cam2/1.jpg", "cam1/1.jpg", "elsewhere/only.jpg", "x.jpg")
+    with made:
+        for source in sources:
+            made.write(result(people(count=1), source))
+        with pytest.raises(ValueError, match=r"1\.jpg is picture 8 of labels.json for the second time"):
+            made.write(result(people(), "again/cam1/1.jpg"))
+        with pytest.raises(ValueError, match=r"cam3/1\.jpg is not in labels.json.*such as cam1/1.jpg"):
+            made.write(result(people(), "cam3/1.jpg"))
+        with pytest.raises(ValueError, match=r"could be .*cam1/1.jpg.*cam2/1.jpg.*name it with its folder"):
+            made.write(result(people(), "1.jpg"))
+        with pytest.raises(ValueError, match="is a video"):
+            made.write(result(people(), "clip.mp4", 0, 0.0))
+    rows = json.loads(path.read_text())
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [(3, 4), (8, 4), (5, 4), (6, 4)]
+    listed = json.loads(images_of(path).read_text())
+    assert [(image["id"], image["file_name"]) for image in listed["images"]] == list(
+        zip((3, 8, 5, 6), sources, strict=True)
+    )
+
+
+def test_a_list_says_which_picture_has_which_id(tmp_path: Path) -> None:
+    """Names are whole, so that pictures of two folders are told apart; a video's frames have a number and a time."""
+    path = write(
+        "coco", tmp_path, result(people(), "cam1/1.jpg"), result(Poses.nobody(), "cam2/1.jpg"),
+        result(people(), "clip.mp4", 7, 0.28),
+    )  # fmt: skip
+    listed = json.loads((tmp_path / "results-images.json").read_text())
+    size = {"width": 640, "height": 480}
+    assert listed["images"] == [
+        {"id": 1, "file_name": "cam1/1.jpg", **size},
+        {"id": 2, "file_name": "cam2/1.jpg", **size},
+        {"id": 3, "file_name": "clip.mp4", **size, "frame": 7, "time": 0.28},
+    ]
+    assert listed["categories"][0]["keypoints"] == list(COCO.names)
+    assert {row["image_id"] for row in json.loads(path.read_text())} == {1, 3}
+
+
+def test_openpose_has_a_folder_per_camera(tmp_path: Path) -> None:
+    made, folder = writer("openpose", tmp_path, apart=True)
+    with made:
+        for source, time in (("a/cam1/1.jpg", None), ("a/cam2/1.jpg", None), ("b/cam1/1.jpg", None), ("side.mp4", 0.0)):
+            made.write(result(people(), source, 0, time))
+    names = ["cam1-2/1", "cam1/1", "cam2/1", "side/side"]
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.json"))
+    assert found == [f"{name}_000000000000_keypoints.json" for name in names]
 
 
 def test_the_same_name_twice_gets_a_number() -> None:

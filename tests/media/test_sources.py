@@ -1,6 +1,8 @@
 """A source is whatever a user types."""
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -141,3 +143,125 @@ def test_frames(folder: Path) -> None:
         next(frames(Source("rtsp://127.0.0.1:1/x", "stream")))
     with pytest.raises(ValueError, match="too large"):
         next(frames(expand(folder / "2.png")[0], max_pixels=100))
+
+
+# ------------------------------------------------------------------------------- zips, lists, standard input
+
+
+def encoded(shade: int, suffix: str = ".png") -> bytes:
+    return cv2.imencode(suffix, np.full((32, 48, 3), shade, np.uint8))[1].tobytes()
+
+
+def make_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_the_pictures_in_a_zip(folder: Path) -> None:
+    path = make_zip(
+        folder / "photos.zip",
+        {
+            "cam/10.png": encoded(10), "cam/2.png": encoded(2), "notes.txt": b"no", "__MACOSX/cam/._2.png": b"no",
+            "cam/.hidden.png": b"no", "bad.jpg": b"no picture", "cam/": b"", "clip.mp4": b"no picture",
+        },
+    )  # fmt: skip
+    found = expand(path)
+    assert [source.name for source in found] == [
+        f"{path}/{name}" for name in ("bad.jpg", "cam/2.png", "cam/10.png", "clip.mp4")
+    ]
+    assert [frame.image[0, 0, 0] for source in found[1:3] for frame in frames(source)] == [2, 10]
+    with pytest.raises(ValueError, match=r"^.*photos.zip/bad.jpg: .*is not a picture"):
+        next(frames(found[0]))
+    with pytest.raises(ValueError, match=r"clip.mp4 is a video: expected pictures in a zip; unpack it"):
+        next(frames(found[3]))
+    with pytest.raises(ValueError, match="too large"):
+        next(frames(found[1], max_pixels=100))
+
+
+def test_a_zip_under_another_name_and_one_without_pictures(folder: Path) -> None:
+    assert len(expand(make_zip(folder / "photos", {"a.png": encoded(3)}))) == 1
+    with pytest.raises(ValueError, match="nothing to read in"):
+        expand(make_zip(folder / "a.docx", {"word/document.xml": b"no"}))
+
+
+def test_a_gif_in_a_zip_is_a_video(folder: Path) -> None:
+    from tests.media.test_animation import moving
+
+    (found,) = expand(make_zip(folder / "a.zip", {"in/dance.gif": moving("GIF")}))
+    assert found.kind == "video" and [frame.time for frame in frames(found)] == pytest.approx([0, 0.1, 0.14, 0.39])
+
+
+def test_a_zip_that_unpacks_to_more_than_a_picture(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_zip(folder / "bomb.zip", {"a.jpg": bytes(1 << 20)})
+    monkeypatch.setattr("edgepose.media.sources.largest_file", lambda pixels: 1 << 16)
+    with pytest.raises(ValueError, match=r"bomb.zip/a.jpg is too large for a picture: more than 65536 bytes"):
+        next(frames(expand(path)[0]))
+
+
+def test_a_damaged_zip_is_a_sentence(folder: Path) -> None:
+    data = bytearray(make_zip(folder / "a.zip", {"a.png": encoded(9), "b.png": encoded(9)}).read_bytes())
+    data[40:60] = bytes(20)
+    (folder / "a.zip").write_bytes(data)
+    good, bad = 0, []
+    for source in expand(folder / "a.zip"):
+        try:
+            good += len(list(frames(source)))
+        except ValueError as error:
+            bad.append(str(error))
+    assert good == 1 and len(bad) == 1 and "a.zip/a.png" in bad[0] and "\n" not in bad[0]
+
+
+def test_a_list_of_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are those of the current folder or of the list's; what is missing is told when it is read."""
+    monkeypatch.chdir(folder / "deep")
+    lines = ["# mine", "2.png", "", "3.webp", f" {folder / 'clip.mp4'} ", "missing.jpg"]
+    (folder / "list.txt").write_text("\r\n".join(lines), encoding="utf-8-sig")
+    found = expand(folder / "list.txt")
+    assert [(Path(source.location).name, source.kind) for source in found] == [
+        ("2.png", "picture"), ("3.webp", "picture"), ("clip.mp4", "video"), ("missing.jpg", "picture"),
+    ]  # fmt: skip
+    assert [len(list(frames(source))) for source in found[:3]] == [1, 1, 4]
+    with pytest.raises(FileNotFoundError, match=r"no picture at missing.jpg"):
+        next(frames(found[3]))
+    (folder / "list.txt").write_bytes(b"\xff\xfe\x00 no text")
+    with pytest.raises(ValueError, match="is no list of files: expected UTF-8 text"):
+        expand(folder / "list.txt")
+
+
+def test_a_picture_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.media.test_animation import moving
+
+    told = "stdin is not a picture: expected one on standard input.*save a video and name the file"
+    for data, said in (
+        (encoded(77), ""),
+        (b"\x1a\x45\xdf\xa3 a video", told),
+        (b"", "got 0 bytes"),
+        (moving("GIF"), told),
+    ):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        (source,) = expand("-")
+        if said:
+            with pytest.raises(ValueError, match=said):
+                next(frames(source))
+        else:
+            assert next(frames(source)).image[0, 0, 0] == 77
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_with_a_name_is_told_what_to_do(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="`-` reads a picture from standard input, a video has to be saved first"):
+        expand(tmp_path / "pipe")
+
+
+def test_what_is_not_read_is_named(tmp_path: Path) -> None:
+    """Nothing that somebody takes for a picture is passed over in a folder; of a raw file no thumbnail is taken."""
+    for name, data in (("a.nef", b"II*\0"), ("b.jxl", b"\xff\x0a"), ("c.heics", b"\0\0\0\x18ftyphevc"), ("d.txt", b"")):
+        (tmp_path / name).write_bytes(data + bytes(40))
+    found = expand(tmp_path)
+    assert [Path(source.location).name for source in found] == ["a.nef", "b.jxl", "c.heics"]
+    for source, said in zip(found, ("a camera's raw file", "is not a picture", "is not a picture"), strict=True):
+        with pytest.raises(ValueError, match=said):
+            next(frames(source))

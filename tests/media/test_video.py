@@ -188,6 +188,63 @@ def test_only_joined_clocks_are_shifted_to_zero(tmp_path: Path) -> None:
         assert np.abs(np.array([frame.time for frame in frames]) - expected).max() <= 0.001
 
 
+def test_joined_recordings_go_on_in_time(tmp_path: Path) -> None:
+    """Segments of a camera, joined with `cat`: each begins at its own time, which starts again."""
+    parts = [make(tmp_path / f"{i}.ts", [start + 3000 * k for k in range(5)], Fraction(1, 90_000))
+             for i, start in enumerate((500_000, 0, 90_000_000))]  # fmt: skip
+    (tmp_path / "day.ts").write_bytes(b"".join(part.read_bytes() for part in parts[:2]))
+    frames, complaint = delivered(tmp_path / "day.ts")
+    assert complaint == "" and len(frames) == 10
+    assert [frame.time for frame in frames] == pytest.approx([i / 30 for i in range(10)], abs=0.001)
+    assert [float(frame.pts * frame.time_base) for frame in frames if frame.pts is not None] == pytest.approx(
+        [i / 30 for i in range(10)], abs=0.001
+    )
+    (tmp_path / "gap.ts").write_bytes(parts[1].read_bytes() + parts[2].read_bytes())
+    times = [frame.time or 0 for frame in delivered(tmp_path / "gap.ts")[0]]
+    assert times == sorted(set(times)) and times[5] == pytest.approx(1000, abs=0.1), "a clock that runs on is believed"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "width"), [((2, 1), 96), ((4, 3), 64), ((8, 9), 43), ((1, 1), 48), ((0, 1), 48), ((1000, 1), 48)]
+)
+def test_pixels_that_are_not_square_are_stretched(ratio: tuple[int, int], width: int, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as output:
+        stream = output.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        if ratio[0]:
+            stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = Fraction(*ratio)
+        picture = np.zeros((32, 48, 3), np.uint8)
+        picture[:, 24:] = 255
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        output.mux(stream.encode(None))
+    (frame,) = read_video(tmp_path / "a.mkv")
+    assert frame.image.shape == (32, width, 3)
+    row = frame.image[16, :, 0].astype(int)
+    assert row[: width // 2 - 3].max() < 60 and row[width // 2 + 3 :].min() > 200, "the middle stays the middle"
+    if width == 96:
+        with pytest.raises(ValueError, match=f"a.mkv is too large.*shown with square ones it has {width} x 32"):
+            next(read_video(tmp_path / "a.mkv", max_pixels=width * 32 - 1))
+
+
+def test_a_recording_that_was_never_finished_says_so(tmp_path: Path) -> None:
+    """The index of a phone's recording comes last; what the length of its pictures says depends on the phone."""
+    data = make(tmp_path / "a.mp4", list(range(20))).read_bytes()
+    at = data.index(b"mdat") - 4
+    pictures = data[at + 8 : data.index(b"moov") - 4]
+    for length in (0, len(pictures) + 8):
+        (tmp_path / "b.mp4").write_bytes(data[:at] + length.to_bytes(4, "big") + b"mdat" + pictures)
+        frames, complaint = delivered(tmp_path / "b.mp4")
+        assert frames == [] and "is a recording that was never finished: expected an index (moov)" in complaint
+    assert delivered(tmp_path / "a.mp4")[1] == ""
+
+
+def test_recordings_that_were_put_together_byte_by_byte_are_told(tmp_path: Path) -> None:
+    data = make(tmp_path / "a.mp4", list(range(5))).read_bytes()
+    (tmp_path / "b.mp4").write_bytes(data + data)
+    frames, complaint = delivered(tmp_path / "b.mp4")
+    assert len(frames) == 5 and "is 2 recordings in a row, of which a player finds the first" in complaint
+
+
 # ------------------------------------------------------------------------------------------------ damage
 
 

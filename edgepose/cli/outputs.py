@@ -1,0 +1,245 @@
+"""Where the frames of `predict`, `track` and `demo` go, and how what is finished is kept whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgepose.cli.screen import Screen
+    from edgepose.media.images import Image
+    from edgepose.media.results import Result, Writer
+    from edgepose.media.video import Frame, VideoWriter
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Outcome:
+    """What became of one source."""
+
+    source: str
+    frames: int = 0
+    most: int = 0  # people on one frame
+    least: int = 0
+    seconds: float | None = None
+    overlays: list[Path] = field(default_factory=list)
+    results: Path | None = None  # file of this source alone (demo)
+    error: str = ""
+    stopped: bool = False  # by the user, before its end
+
+    def add(self, result: Result) -> None:
+        """Count one frame."""
+        people = len(result.poses)
+        self.least = people if self.frames == 0 else min(self.least, people)
+        self.most = max(self.most, people)
+        self.frames += 1
+        self.seconds = result.time
+
+    def fail(self, error: str) -> None:
+        """Something went wrong; what came first is what is told."""
+        self.error = self.error or error
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines."""
+        paths = {"overlay": self.overlays[0] if self.overlays else None, "results": self.results}
+        return {
+            "source": self.source,
+            "frames": self.frames,
+            "people": self.most,
+            **{name: None if path is None else str(path) for name, path in paths.items()},
+            "error": self.error or None,
+        }
+
+    def sentence(self) -> str:
+        """One line for people."""
+        spread = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
+        people = f"{spread} {'person' if self.most == 1 else 'people'}"
+        if self.seconds is None and self.frames == 1:
+            return f"{self.source}: {people}"
+        length = "" if self.seconds is None else f", {self.seconds:.1f} s"
+        return f"{self.source}: {self.frames} frames{length}, {people}"
+
+
+class Outputs:
+    """Where frames go: a results file, pictures and videos with the poses drawn over them, and lines of JSON.
+
+    However its `with` block ends, the files hold all frames that were written. An overlay that cannot be written is an
+    error of its source (`Outcome.fail`), whose results go on.
+
+    Args:
+        overlays: folder for overlays, or the video file of the only one; None: none are drawn.
+        threshold: least score of the keypoints drawn.
+        suffix: of picture overlays; by default PNG stays PNG and everything else becomes JPEG.
+        print_json: print every frame as a line too.
+        sources: paths of what is read, which no overlay replaces.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        writer: Writer | None = None,
+        overlays: Path | None = None,
+        threshold: float = 0.3,
+        suffix: str = "",
+        print_json: bool = False,
+        sources: Iterable[str] = (),
+    ) -> None:
+        self._screen, self._writer, self._print = screen, writer, print_json
+        self.overlays, self._threshold, self._suffix = overlays, threshold, suffix
+        self._sources = {os.path.realpath(source) for source in sources}
+        self._names: dict[str, str] = {}
+        self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}  # by the id of the outcome
+
+    def __enter__(self) -> Outputs:
+        if self._writer is not None:
+            self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with unhurried():
+            for key in list(self._videos):
+                self._end(key)
+            if self._writer is not None:
+                self._writer.__exit__(kind, error, trace)
+
+    def write(
+        self,
+        result: Result,
+        frame: Frame,
+        outcome: Outcome,
+        rate: Fraction | None = None,
+        under: Callable[[Image], Image] | None = None,
+    ) -> None:
+        """Add one frame of the source that `outcome` is about.
+
+        rate: frames per second of a video whose frames have no times; None: of a picture, which is one file
+        under: draws what lies under the poses
+        """
+        from edgepose.media.results import as_dict
+
+        if self._writer is not None:
+            self._writer.write(result)
+        outcome.add(result)
+        if self.overlays is not None and not outcome.error:
+            with self._naming_what_fails(outcome):
+                self._draw(result, frame, outcome, rate, under)
+        if self._print:
+            self._screen.say(json.dumps(as_dict(result), allow_nan=False))
+
+    def close(self, outcome: Outcome) -> None:
+        """No more frames of this source."""
+        with unhurried(), self._naming_what_fails(outcome):
+            self._end(id(outcome))
+
+    @contextmanager
+    def _naming_what_fails(self, outcome: Outcome) -> Iterator[None]:
+        import av
+
+        kinds = (ValueError, OSError, av.FFmpegError)
+        try:
+            yield
+        except kinds as error:
+            with suppress(*kinds):  # its frames until then may be kept
+                self._end(id(outcome))
+            path = outcome.overlays[-1] if outcome.overlays else self.overlays
+            outcome.fail(f"no more overlay of {outcome.source} in {path}, its results are whole: {error}")
+
+    def _draw(
+        self,
+        result: Result,
+        frame: Frame,
+        outcome: Outcome,
+        rate: Fraction | None,
+        under: Callable[[Image], Image] | None,
+    ) -> None:
+        from edgepose.media.draw import draw
+        from edgepose.media.images import write_image
+        from edgepose.media.video import VideoWriter
+
+        image = frame.image if under is None else under(frame.image)
+        image = draw(image, result.poses, threshold=self._threshold)
+        if rate is None:
+            write_image(self._path(outcome, False), image)
+            return
+        key, size = id(outcome), image.shape[:2]
+        if key not in self._videos or self._videos[key][1] != size:  # some sources change their size
+            self._end(key)
+            video = VideoWriter(self._path(outcome, True), rate)
+            video.__enter__()
+            self._videos[key] = (video, size)
+        self._videos[key][0].write(replace(frame, image=image))
+
+    def _end(self, key: int) -> None:
+        if key in self._videos:
+            self._videos.pop(key)[0].__exit__(None, None, None)
+
+    def _path(self, outcome: Outcome, moving: bool) -> Path:
+        """A name for the next overlay of a source."""
+        from edgepose.media.files import unique_name
+        from edgepose.media.video import WRITABLE
+
+        folder, number = self.overlays or Path(), str(len(self._names))
+        if folder.suffix.lower() in WRITABLE:  # the video itself
+            path = folder.with_stem(unique_name(folder.stem, number, self._names))
+        else:
+            source = outcome.source
+            stem = "camera" if source.isdecimal() else "stream" if "://" in source else Path(source).stem
+            own = ".png" if Path(source).suffix.lower() == ".png" else ".jpg"
+            name = unique_name(f"{stem}_overlay", number, self._names)
+            path = folder / (name + (".mp4" if moving else self._suffix or own))
+        if os.path.realpath(path) in self._sources:
+            return self._path(outcome, moving)
+        outcome.overlays.append(path)
+        return path
+
+
+@contextmanager
+def interrupted() -> Iterator[threading.Event]:
+    """An event that Ctrl-C (or a polite kill) sets instead of raising, so that no file is left half written.
+
+    The second raises: somebody does not want to wait for the frame at hand. What was finished is kept all the same.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, _: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    with _signals(ask):
+        yield asked
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Nothing interrupts what stands inside; a signal that comes meanwhile counts afterwards."""
+    late: list[int] = []
+    with _signals(lambda number, _: late.append(number)):
+        yield
+    if late:
+        signal.raise_signal(late[0])
+
+
+@contextmanager
+def _signals(handler: Any) -> Iterator[None]:
+    """Signals answered by `handler`, where this thread may say so."""
+    before: list[tuple[int, Any]] = []
+    with suppress(ValueError):  # not the main thread, which alone gets signals
+        before = [(number, signal.signal(number, handler)) for number in SIGNALS]
+    try:
+        yield
+    finally:
+        for number, earlier in before:
+            signal.signal(number, earlier)
