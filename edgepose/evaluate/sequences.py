@@ -135,7 +135,8 @@ def _posetrack(content: Any, path: str | Path) -> list[Tracks]:
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{path} lacks `images` or `annotations`: expected {KNOWN}")
     people = rows_of(content, "annotations", path)
-    skeleton = next((s for c in content.get("categories") or ({},) if (s := labelled_skeleton(c, people, path))), BOX)
+    categories: list[dict[str, Any]] = content.get("categories") or [{}]
+    skeleton = next((s for c in categories if (s := labelled_skeleton(c, people, path))), BOX)
     by_image = defaultdict(list)
     for person in people:
         if not isinstance(person.get("track_id"), int):

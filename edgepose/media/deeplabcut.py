@@ -73,7 +73,7 @@ class DeepLabCut:
         cells = [(person, part, coord) for person in order for part in parts for coord in ("x", "y", "likelihood")]
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.folder / f"{table}.csv"))
-            with temporary.open("w", encoding="utf-8", newline="") as file:
+            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 rows = csv.writer(file)
                 rows.writerow(["scorer", *[SCORER] * len(cells)])
                 if several:
