@@ -6,6 +6,7 @@ OCHuman and LSPET differ in the keypoints that their categories name and in a fe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,13 +183,17 @@ class Subject:
     notes: tuple[str, ...] = ()
 
 
+NUMBER = re.compile(r"(?:k|kp|kpt|keypoint|point|joint|p)?[-_ ]?\d+", re.IGNORECASE)  # a name that says nothing
+
+
 def labelled_skeleton(
     category: Row, rows: Sequence[Row], source: str | Path, notes: list[str] | None = None
 ) -> Skeleton | None:
     """The skeleton of a category's annotations; None where neither says anything about keypoints.
 
     It is COCO-WholeBody's where there are its lists, else the built-in one with these names, else the category's own.
-    Without names 17 keypoints are COCO's, as its tools take them, 26 and 136 are Halpe's, and others get numbers.
+    Without names, and where the names are only numbers such as k0 or kp_1, 17 keypoints are COCO's, as its tools take
+    them. Without names 26 and 136 are Halpe's, and others get numbers.
     """
     names = category.get("keypoints")
     named = isinstance(names, list) and len(names) > 0
@@ -197,9 +202,10 @@ def labelled_skeleton(
         return WHOLEBODY
     if length in BY_LENGTH and length != len(names or ()):
         return BY_LENGTH[length]
-    if named:
+    numbers = named and len(names) == len(COCO) and all(NUMBER.fullmatch(str(name)) for name in names)
+    if named and not numbers:
         return skeleton_of_category(category, str(source), notes)
-    if length == len(COCO):
+    if numbers or length == len(COCO):
         return COCO
     return Skeleton(category_name(category), numbered(length)) if 0 < length <= MOST else None
 

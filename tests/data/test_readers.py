@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepose.data.coco import labelled_skeleton
 from edgepose.data.columns import Choice, load_json
 from edgepose.data.originals import joint_boxes, read_mpii
 from edgepose.data.people import People, union
@@ -374,3 +375,12 @@ def test_columns_of_the_wrong_length_are_refused() -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected an annotation file"):
         read(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(("style", "own"), [("k{}", False), ("kp_{}", False), ("{}", False), ("tip{}", True)])
+def test_seventeen_numbers_are_cocos_keypoints_as_for_its_tools(style: str, own: bool) -> None:
+    names = [style.format(i) for i in range(17)]
+    found = labelled_skeleton({"name": "person", "keypoints": names}, [{"keypoints": [1, 1, 2] * 17}], "a.json")
+    assert found is not None and (found == COCO) != own
+    five = labelled_skeleton({"name": "tool", "keypoints": names[:5]}, [{"keypoints": [1, 1, 2] * 5}], "a.json")
+    assert five is not None and five.names == tuple(names[:5])
