@@ -90,7 +90,7 @@ def initialize(
     network.load_state_dict(fitting, strict=False)
     if extra is not None and not fresh_head:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
-    return _listed([name for name in network.state_dict() if name not in fitting])
+    return _listed([name for name in _counted(network) if name not in fitting])
 
 
 def _listed(names: list[str]) -> str:
@@ -102,9 +102,14 @@ def _listed(names: list[str]) -> str:
     return f"{len(names)} tensors of {', '.join(parts[:3])}{more}"
 
 
+def _counted(network: nn.Module) -> list[str]:
+    """Names of its tensors; counts of batches are without effect and may be missing."""
+    return [name for name in network.state_dict() if not name.endswith(".num_batches_tracked")]
+
+
 def _backbone(network: nn.Module) -> list[str]:
-    """Names of the tensors that a checkpoint has to have; counts of batches are without effect and may be missing."""
-    names = [name for name in network.state_dict() if not name.endswith(".num_batches_tracked")]
+    """Names of the tensors that a checkpoint has to have."""
+    names = _counted(network)
     if isinstance(network, (DeconvPose, HighResolutionTrunk)):
         return [name for name in names if not name.startswith(HEADS)]
     return [name for name in names if name.startswith(BACKBONES)]
