@@ -81,7 +81,7 @@ def initialize(
     if not foreign and isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
     if fresh_head:
-        found = {name: found[name] for name in _backbone(network) if name in found}
+        found = {name: value for name, value in found.items() if _in_backbone(network, name)}
     fitting = _fitting(network, found)
     missing = [name for name in _backbone(network) if name not in fitting]
     if missing or not fitting:
@@ -109,10 +109,13 @@ def _counted(network: nn.Module) -> list[str]:
 
 def _backbone(network: nn.Module) -> list[str]:
     """Names of the tensors that a checkpoint has to have."""
-    names = _counted(network)
+    return [name for name in _counted(network) if _in_backbone(network, name)]
+
+
+def _in_backbone(network: nn.Module, name: str) -> bool:
     if isinstance(network, (DeconvPose, HighResolutionTrunk)):
-        return [name for name in names if not name.startswith(HEADS)]
-    return [name for name in names if name.startswith(BACKBONES)]
+        return not name.startswith(HEADS)
+    return name.startswith(BACKBONES)
 
 
 def _fitting(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
