@@ -1,45 +1,85 @@
 """Skeletons: what the keypoints are called, how they are joined, mirrored and scored.
 
-Orders, flips and sigmas are those of the data sets' published metadata. Two skeletons meet by keypoint *name*
-(`shared`), never by index: LSP's left ankle is COCO's left ankle wherever it stands.
+Orders, flips and sigmas of the built-in ones are those of the data sets' published metadata. Two skeletons meet by
+keypoint *name* (`shared`), never by index: LSP's left ankle is COCO's left ankle wherever it stands, and however it is
+spelled (`edgepose.spelling`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from edgepose.spelling import folded, mirrored_by_name, side_of
+
 # Published names that mean the same point of the body.
 SYNONYMS = {"top_head": "head_top", "head": "head_top", "upper_neck": "neck", "hip": "pelvis"}
 
 
+# OKS fall-off of a keypoint of which nothing is known: between COCO's eyes (.025) and hips (.107), whose points people
+# place better and worse than the tips, corners and joints that own skeletons are made of. A point that is .118 sqrt(area)
+# off then has a similarity of one half.
+DEFAULT_SIGMA = 0.05
+LONGEST = 200  # signs of a name
+MOST = 1000  # keypoints, and limbs for each: more is a mistake, or a file meant to do harm
+
+
 @dataclass(frozen=True)
 class Skeleton:
-    """K keypoints of one kind of body.
+    """K keypoints of one kind of body or thing.
 
-    names:  K names; sides are the person's own
-    limbs:  pairs of indices to draw
-    sigmas: (K,) OKS fall-off per keypoint, in units of the square root of the person's area
-    upper:  indices above the waist; the rest is lower (half-body augmentation)
+        Skeleton("tool", ("grip", "left_tip", "right_tip"), limbs=((0, 1), (0, 2)))
+
+    Lists are taken for tuples. ValueError for what does not fit together.
+
+    names:      K different names; sides are the person's or animal's own
+    limbs:      pairs of indices to draw; there need not be any
+    oks_sigmas: K OKS fall-offs, in units of the square root of the person's area. Where none are given: those of the
+                built-in skeleton that has all these names, else DEFAULT_SIGMA for each
+    upper:      indices above the waist; the rest is lower (half-body augmentation)
+    pairs:      indices of keypoints that are each other's mirror image; None: found by name (left_eye and right_eye)
     """
 
     name: str
     names: tuple[str, ...]
-    limbs: tuple[tuple[int, int], ...]
-    oks_sigmas: tuple[float, ...]
+    limbs: tuple[tuple[int, int], ...] = ()
+    oks_sigmas: tuple[float, ...] = ()
     upper: tuple[int, ...] = ()
+    pairs: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) != len(self.names):
+        object.__setattr__(self, "names", tuple(self.names))
+        for field in ("limbs", "pairs"):
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, tuple((a, b) for a, b in getattr(self, field)))
+        object.__setattr__(self, "upper", tuple(self.upper))
+        k = len(self.names)
+        if k > MOST or len(self.limbs) > MOST * max(k, 1):
+            raise ValueError(f"skeleton {self.name}: {k} keypoints and {len(self.limbs)} limbs, expected at most {MOST}")
+        for name in (self.name, *self.names):
+            if not isinstance(name, str) or not name.strip() or len(name) > LONGEST or not name.isprintable():
+                raise ValueError(
+                    f"skeleton {self.name!r}: a name is {str(name)[:LONGEST]!r}, expected text of 1 to {LONGEST} signs "
+                    "on one line"
+                )
+        if len(set(self.names)) != k:
             raise ValueError(f"skeleton {self.name}: keypoint names repeat: {self.names}")
-        if len(self.oks_sigmas) != len(self.names):
-            raise ValueError(f"skeleton {self.name}: {len(self.oks_sigmas)} sigmas for {len(self.names)} keypoints")
-        if any(not 0 <= i < len(self.names) for limb in self.limbs for i in limb):
-            raise ValueError(f"skeleton {self.name}: a limb names a keypoint beyond {len(self.names) - 1}")
+        object.__setattr__(self, "oks_sigmas", tuple(self.oks_sigmas) or _default_sigmas(self.names))
+        if len(self.oks_sigmas) != k:
+            raise ValueError(f"skeleton {self.name}: {len(self.oks_sigmas)} sigmas for {k} keypoints")
+        if not all(math.isfinite(sigma) and sigma > 0 for sigma in self.oks_sigmas):
+            raise ValueError(f"skeleton {self.name}: sigmas are {self.oks_sigmas}, expected positive numbers")
+        if any(not 0 <= i < k for limb in self.limbs for i in limb):
+            raise ValueError(f"skeleton {self.name}: a limb names a keypoint beyond {k - 1}")
+        if any(not 0 <= i < k for i in self.upper):
+            raise ValueError(f"skeleton {self.name}: upper names a keypoint beyond {k - 1}")
+        if self.pairs is not None:
+            _check_pairs(self.name, self.names, self.pairs)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,21 +91,95 @@ class Skeleton:
 
     @cached_property
     def flip(self) -> np.ndarray:
-        """(K,) int: index of each keypoint's mirror image, found by name (left_x <-> right_x)."""
-        index = {name: i for i, name in enumerate(self.names)}
-        return np.array([index.get(_mirrored(name), i) for i, name in enumerate(self.names)], np.int64)
+        """(K,) int: index of each keypoint's mirror image, as `pairs` say, else by name (left_x <-> right_x)."""
+        if self.pairs is None:
+            return _flip_by_name(self.names)
+        mirror = np.arange(len(self))
+        for a, b in self.pairs:
+            mirror[a], mirror[b] = b, a
+        return mirror
 
     @cached_property
     def lower(self) -> tuple[int, ...]:
         """Indices that are not `upper`."""
         return tuple(i for i in range(len(self)) if i not in self.upper)
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of SKELETONS."""
+        return SKELETONS.get(self.name) == self
+
+    def reordered(self, order: Sequence[int]) -> Skeleton:
+        """The same keypoints in another order, `order[i]` the index here of the new keypoint i; sides and limbs go
+        along.
+        """
+        place = {old: new for new, old in enumerate(order)}
+        pairs = [(int(i), int(j)) for i, j in enumerate(self.flip) if i < j]
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in order),
+            limbs=tuple((place[a], place[b]) for a, b in self.limbs if a in place and b in place),
+            oks_sigmas=tuple(self.oks_sigmas[i] for i in order),
+            upper=tuple(sorted(place[i] for i in self.upper if i in place)),
+            pairs=tuple((place[a], place[b]) for a, b in pairs if a in place and b in place),
+        )
+
+
+def _check_pairs(skeleton: str, names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> None:
+    """ValueError, naming the pair, for pairs out of range, of one keypoint, told twice, or against the names."""
+    by_name = _flip_by_name(names)
+    seen: set[int] = set()
+    for a, b in pairs:
+        if not (0 <= a < len(names) and 0 <= b < len(names)):
+            raise ValueError(f"skeleton {skeleton}: the pair {a}, {b} names a keypoint beyond {len(names) - 1}")
+        shown = f"skeleton {skeleton}: the pair {names[a]}, {names[b]}"
+        if a == b or {a, b} & seen:
+            raise ValueError(f"{shown} repeats a keypoint: each has one mirror image")
+        seen |= {a, b}
+        for i, j in ((a, b), (b, a)):
+            if by_name[i] not in (i, j):
+                raise ValueError(
+                    f"{shown} is against the names: the mirror image of {names[i]} is {names[by_name[i]]}; correct "
+                    "the pair, or rename the keypoints"
+                )
+        side = side_of(names[a])
+        if side is not None and side == side_of(names[b]):
+            raise ValueError(f"{shown} is against the names: both are on the {side}")
+
+
+def _default_sigmas(names: Sequence[str]) -> tuple[float, ...]:
+    """What `Skeleton` says of sigmas that nobody gave."""
+    if not names:
+        return ()
+    wanted = [_meaning(name) for name in names]
+    for known in SKELETONS.values():
+        sigma = {_meaning(name): value for name, value in zip(known.names, known.oks_sigmas, strict=True)}
+        if set(wanted) <= set(sigma) and len(set(wanted)) == len(wanted):
+            return tuple(sigma[name] for name in wanted)
+    return (DEFAULT_SIGMA,) * len(names)
+
+
+def _meaning(name: str) -> str:
+    """What names of one point of the body have in common, however they are spelled."""
+    plain = folded(name)
+    return SYNONYMS.get(plain, plain)
+
 
 def shared(source: Skeleton, target: Skeleton) -> list[tuple[int, int]]:
     """(index in source, index in target) of every keypoint that both have, matched by name."""
-    index = {SYNONYMS.get(name, name): i for i, name in enumerate(target.names)}
-    pairs = ((i, index.get(SYNONYMS.get(name, name))) for i, name in enumerate(source.names))
+    index = _places(target)
+    pairs = ((i, index.get(name)) for i, name in enumerate(_keys(source)))
     return [(i, j) for i, j in pairs if j is not None]
+
+
+def _places(skeleton: Skeleton) -> dict[str, int]:
+    return {name: i for i, name in enumerate(_keys(skeleton))}
+
+
+def _keys(skeleton: Skeleton) -> list[str]:
+    """What each keypoint means, or its name as it is where two names of the skeleton would mean the same."""
+    keys = [_meaning(name) for name in skeleton.names]
+    return keys if len(set(keys)) == len(keys) else list(skeleton.names)
 
 
 # The 68 face points mirror within themselves (iBUG order); `face_i` -> `face_j`.
@@ -76,14 +190,16 @@ _FACE_MIRROR = (
 )  # fmt: skip
 
 
-def _mirrored(name: str) -> str:
-    if name.startswith("face_"):
-        return f"face_{_FACE_MIRROR[int(name[5:])]}"
-    if name.startswith("left_"):
-        return "right_" + name[5:]
-    if name.startswith("right_"):
-        return "left_" + name[6:]
-    return name
+_FACE_NAMES = [f"face_{i}" for i in range(len(_FACE_MIRROR))]
+
+
+def _flip_by_name(names: Sequence[str]) -> np.ndarray:
+    mirror = mirrored_by_name(names)
+    if set(_FACE_NAMES) <= set(names):
+        index = {name: i for i, name in enumerate(names)}
+        for name, image in zip(_FACE_NAMES, _FACE_MIRROR, strict=True):
+            mirror[index[name]] = index[f"face_{image}"]
+    return np.array(mirror, np.int64)
 
 
 _HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
@@ -246,8 +362,27 @@ SKELETONS: dict[str, Skeleton] = {
 
 
 def named_skeleton(names: Sequence[str]) -> Skeleton | None:
-    """The known skeleton with these keypoint names (or synonyms of them) in this order."""
-    plain = [name.lower().replace(" ", "_") for name in names]  # AI Challenger writes "Head top"
-    wanted = [SYNONYMS.get(name, name) for name in plain]
-    matches = (s for s in SKELETONS.values() if [SYNONYMS.get(name, name) for name in s.names] == wanted)
-    return next(matches, None) if wanted else None
+    """The known skeleton with these keypoint names (or synonyms, or other spellings of them), in their order.
+
+    In the order of a known one it is that one; otherwise a copy of it whose keypoints are reordered.
+    """
+    wanted = [_meaning(name) for name in names]  # AI Challenger writes "Head top"
+    if not wanted or len(set(wanted)) != len(wanted):
+        return None
+    known = [(skeleton, [_meaning(name) for name in skeleton.names]) for skeleton in SKELETONS.values()]
+    for skeleton, meanings in known:
+        if meanings == wanted:
+            return skeleton
+    for skeleton, meanings in known:
+        if set(meanings) == set(wanted):
+            return skeleton.reordered([meanings.index(name) for name in wanted])
+    return None
+
+
+def as_skeleton(value: str | Skeleton) -> Skeleton:
+    """A skeleton, or the built-in one of a name; ValueError for any other name."""
+    if isinstance(value, Skeleton):
+        return value
+    if value not in SKELETONS:
+        raise ValueError(f"unknown skeleton {value!r}, expected one of {list(SKELETONS)}, or a Skeleton of your own")
+    return SKELETONS[value]

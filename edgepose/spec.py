@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from edgepose.skeleton import SKELETONS, Skeleton
+from edgepose.skeleton import LONGEST, SKELETONS, Skeleton
+from edgepose.skeleton_file import fields_of, skeleton_of_fields
 
 FORMAT = 2  # raised when a field changes its name or meaning, so that an old runtime refuses a newer file
 # What fields of specs, recipes and parts of checkpoints were called in format 1 -> now. Files alone may have old names.
@@ -20,6 +21,8 @@ Color = Literal["bgr", "rgb"]
 WARPS: tuple[Warp, ...] = get_args(Warp)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORS: tuple[Color, ...] = get_args(Color)
+PERSON = ("person",)
+PEOPLE = {"person", "persons", "people", "human", "humans", "pedestrian", "pedestrians"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class ModelSpec:
     name: str
     codec: str  # key of edgepose.codec.CODECS
     input_size: tuple[int, int]  # w, h of the network input
-    skeleton: str = "coco"  # key of SKELETONS; "box" for a detector
+    # A key of SKELETONS ("box" for a detector), or one's own: a Skeleton, in files an object (`skeleton_of_fields`) or
+    # the list of its keypoints' names.
+    skeleton: str | Skeleton = "coco"
     codec_args: Mapping[str, Any] = field(default_factory=dict)
     per_person: bool = False  # True: the network sees one crop per person, False: the whole picture
     warp: Warp = "box"  # box: RTMPose's crop, udp: unbiased crop; whole, letterbox: top-left, middle: in the middle
@@ -46,18 +51,19 @@ class ModelSpec:
     license: str = ""
     training_data: tuple[str, ...] = ()
     accuracy: Mapping[str, float] = field(default_factory=dict)  # measured, e.g. {"coco_mini val AP, true boxes": 0.31}
+    categories: tuple[str, ...] = PERSON  # what it finds, as the labels that it learnt from call it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_size", _pair(self.name, self.input_size))
         object.__setattr__(self, "mean", _triple(self.name, "mean", self.mean))
         object.__setattr__(self, "std", _triple(self.name, "std", self.std))
-        object.__setattr__(self, "training_data", _strings(self.name, self.training_data))
+        object.__setattr__(self, "training_data", _strings(self.name, "training_data", self.training_data))
+        object.__setattr__(self, "categories", _strings(self.name, "categories", self.categories))
+        if not all(name and len(name) <= LONGEST and name.isprintable() for name in self.categories):
+            raise ValueError(f"spec of {self.name}: a category is empty, longer than {LONGEST} signs or no one line")
         for name in ("codec_args", "accuracy"):
             object.__setattr__(self, name, _plain(self.name, name, getattr(self, name)))
-        if self.skeleton not in SKELETONS:
-            raise ValueError(
-                f"spec of {self.name}: unknown skeleton {self.skeleton!r}, expected one of {list(SKELETONS)}"
-            )
+        object.__setattr__(self, "skeleton", _skeleton(self.name, self.skeleton))
         for name, allowed in (("warp", WARPS), ("layout", LAYOUTS), ("color", COLORS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -70,12 +76,22 @@ class ModelSpec:
 
     @property
     def keypoints(self) -> Skeleton:
-        """The skeleton itself, looked up by name."""
-        return SKELETONS[self.skeleton]
+        """The skeleton itself, looked up by name where it is a built-in one."""
+        return SKELETONS[self.skeleton] if isinstance(self.skeleton, str) else self.skeleton
+
+    @property
+    def of_people(self) -> bool:
+        """Whether what it finds are people, whom a person detector finds first."""
+        return not self.categories or any(name.strip().lower() in PEOPLE for name in self.categories)
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back to an equal spec."""
-        return json.dumps({"edgepose": FORMAT} | dataclasses.asdict(self))
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.skeleton, Skeleton):
+            values["skeleton"] = fields_of(self.skeleton)
+        if self.categories == PERSON:  # which runtimes of before took for granted
+            del values["categories"]
+        return json.dumps({"edgepose": FORMAT} | values)
 
     @staticmethod
     def from_json(text: str, source: str = "model spec") -> ModelSpec:
@@ -125,10 +141,24 @@ def _triple(name: str, what: str, values: Any) -> tuple[float, float, float]:
     return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
 
 
-def _strings(name: str, values: Any) -> tuple[str, ...]:
+def _strings(name: str, what: str, values: Any) -> tuple[str, ...]:
     if not isinstance(values, (tuple, list)) or not all(isinstance(v, str) for v in values):
-        raise ValueError(f"spec of {name}: training_data is {values!r}, expected a list of names")
+        raise ValueError(f"spec of {name}: {what} is {values!r}, expected a list of names")
     return tuple(values)
+
+
+def _skeleton(name: str, value: Any) -> str | Skeleton:
+    """The name of a built-in skeleton, or one of one's own."""
+    if isinstance(value, str) and value in SKELETONS:
+        return value
+    if isinstance(value, (Mapping, list, tuple)):
+        value = skeleton_of_fields(value, f"spec of {name}: skeleton")
+    if not isinstance(value, Skeleton):
+        raise ValueError(
+            f"spec of {name}: unknown skeleton {value!r}, expected one of {list(SKELETONS)}, or for keypoints of your "
+            'own their names, such as ["grip", "tip"], or {"keypoints": [...], "limbs": [...], "sigmas": [...]}'
+        )
+    return value.name if value.built_in else value
 
 
 def _plain(name: str, what: str, values: Any) -> dict[str, Any]:

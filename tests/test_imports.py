@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "edgepose"
 LEFT = [
-    "names", "skeleton", "geometry", "hungarian", "poses", "oks", "spec", "codec", "media", "runtime", "__init__",
+    "names", "spelling", "skeleton", "skeleton_file", "geometry", "hungarian", "poses", "oks", "spec", "codec", "media", "runtime", "__init__",
     "data", "synthetic", "evaluate", "serve",
 ]  # fmt: skip
 RIGHT = ["models", "train", "export"]  # torch begins here

@@ -18,13 +18,13 @@ from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_context, build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.models.sasd import build_sasd
 from edgepose.names import meant
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import SKELETONS, Skeleton
 from edgepose.spec import ModelSpec
 
 Size = tuple[int, int]  # width, height
 
-# Called with the skeleton's name and the input size, None for the published one.
-POSE_NETWORKS: dict[str, Callable[[str, Size | None], tuple[ModelSpec, nn.Module]]] = {
+# Called with the skeleton or its name and the input size, None for the published one.
+POSE_NETWORKS: dict[str, Callable[[str | Skeleton, Size | None], tuple[ModelSpec, nn.Module]]] = {
     "rtmpose-t": partial(build_rtmpose, "t"),
     "rtmpose-s": partial(build_rtmpose, "s"),
     "rtmpose-m": partial(build_rtmpose, "m"),
@@ -70,13 +70,13 @@ MODELS: dict[str, Callable[..., tuple[ModelSpec, nn.Module]]] = {**POSE_NETWORKS
 
 
 def build(
-    name: str, *, skeleton: str = "coco", input_size: Size | None = None, classes: int = 1
+    name: str, *, skeleton: str | Skeleton = "coco", input_size: Size | None = None, classes: int = 1
 ) -> tuple[ModelSpec, nn.Module]:
     """A network with fresh weights and the spec that its files will carry.
 
     Args:
         name: of `MODELS`, or of a LitePose of other widths, as `edgepose search` names what it finds.
-        skeleton: what a pose network finds; a detector has none.
+        skeleton: what a pose network finds, a built-in one by name or one of your own; a detector has none.
         input_size: width and height, multiples of 32; the published size by default.
         classes: what a detector tells apart: 1 (person) or 80 (COCO).
     """
@@ -92,9 +92,9 @@ def build(
         return DETECTORS[name](classes, size)
     if classes != 1:
         raise ValueError(f"{name} is a pose network and takes no classes (got {classes}): only {list(DETECTORS)} do")
-    if skeleton not in SKELETONS or skeleton == "box":
+    if len(skeleton) == 0 if isinstance(skeleton, Skeleton) else skeleton not in SKELETONS or skeleton == "box":
         known = [key for key in SKELETONS if key != "box"]
-        raise ValueError(f"{name} with unknown skeleton {skeleton!r}, expected one of {known}")
+        raise ValueError(f"{name} with unknown skeleton {skeleton!r}, expected one of {known}, or a Skeleton")
     make = POSE_NETWORKS[name] if searched is None else partial(build_architecture, searched)
     return make(skeleton, size)
 

@@ -14,7 +14,7 @@ from edgepose.models import efficientnet
 from edgepose.models.associative import associative_spec
 from edgepose.models.cspnext import normal_weights
 from edgepose.models.highres import BasicBlock, HighResolutionModule
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
 # Published side of the square input, and modules of stages 2, 3 and 4; the power of the scaling is the number's.
@@ -103,9 +103,9 @@ def _transition(channels: int, out: int) -> nn.Sequential:
 
 
 def build_efficienthrnet(
-    size: str, skeleton: str, input_size: tuple[int, int] | None
+    size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None
 ) -> tuple[ModelSpec, EfficientHRNet]:
     """A network and its spec; the published square input unless stated."""
     side = SIZES[size][0]
     spec = associative_spec(f"efficienthrnet-{size}", skeleton, input_size or (side, side))
-    return spec, EfficientHRNet(len(SKELETONS[skeleton].names), size)
+    return spec, EfficientHRNet(len(as_skeleton(skeleton)), size)

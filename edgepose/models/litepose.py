@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgepose.models.associative import associative_spec
 from edgepose.models.cspnext import divisible, normal_weights
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
 
@@ -173,20 +173,20 @@ def deconvolution(channels: int, out: int) -> nn.Module:
     return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
 
 
-def build_litepose(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, LitePose]:
+def build_litepose(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, LitePose]:
     """A network and its spec; the published square input unless stated."""
     return _built(f"litepose-{size}", Architecture(*SIZES[size]), skeleton, input_size)
 
 
 def build_architecture(
-    architecture: Architecture, skeleton: str, input_size: tuple[int, int] | None
+    architecture: Architecture, skeleton: str | Skeleton, input_size: tuple[int, int] | None
 ) -> tuple[ModelSpec, LitePose]:
     """A network of any widths and its spec, under the name that says them."""
     return _built(architecture.name, architecture, skeleton, input_size)
 
 
 def _built(
-    name: str, architecture: Architecture, skeleton: str, input_size: tuple[int, int] | None
+    name: str, architecture: Architecture, skeleton: str | Skeleton, input_size: tuple[int, int] | None
 ) -> tuple[ModelSpec, LitePose]:
     spec = associative_spec(name, skeleton, input_size or (architecture.side, architecture.side))
-    return spec, LitePose(len(SKELETONS[skeleton].names), architecture.widths)
+    return spec, LitePose(len(as_skeleton(skeleton)), architecture.widths)

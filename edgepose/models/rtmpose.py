@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgepose.models.cspnext import CSPNeXt, DepthwiseSeparable, normal_weights
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec, Warp
 
 # Width and depth of the backbone (paper, section 3.1; the published configs).
@@ -158,13 +158,13 @@ class CSPNeXtUDP(nn.Module):
         return (self.head(self.backbone(images)[-1]),)
 
 
-def build_rtmpose(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, RTMPose]:
+def build_rtmpose(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, RTMPose]:
     """A pose network and its spec; 192x256 unless stated."""
     width, depth = SIZES[size]
     crop = input_size or (192, 256)
     sigma = [round(math.sqrt(side * SPLIT / 16), 2) for side in crop]  # 4.9, 5.66 for 192x256, as published
     spec = _spec(f"rtmpose-{size}", "simcc", {"split": SPLIT, "sigma": sigma}, skeleton, crop, "box")
-    return spec, RTMPose(crop, len(SKELETONS[skeleton].names), width, depth)
+    return spec, RTMPose(crop, len(as_skeleton(skeleton)), width, depth)
 
 
 class LateralHead(nn.Module):
@@ -238,32 +238,32 @@ class CSPNeXtLateral(nn.Module):
         return (self.head(self.backbone(images)),)
 
 
-def build_cspnext_lateral(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+def build_cspnext_lateral(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
     """A lateral pre-training network and its spec; 96x128 unless stated."""
     width, depth = SIZES[size]
     codec_args = {"stride": 8, "sigma": 1.0}
     spec = _spec(f"cspnext-lateral-{size}", "distribution", codec_args, skeleton, input_size or (96, 128), "box")
-    return spec, CSPNeXtLateral(len(SKELETONS[skeleton].names), width, depth)
+    return spec, CSPNeXtLateral(len(as_skeleton(skeleton)), width, depth)
 
 
-def build_cspnext_context(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+def build_cspnext_context(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
     """The lateral network with context and its spec; 192x256 unless stated."""
     width, depth = SIZES[size]
     codec_args = {"stride": 8, "sigma": 1.0}
     spec = _spec(f"cspnext-context-{size}", "distribution", codec_args, skeleton, input_size or (192, 256), "box")
-    return spec, CSPNeXtLateral(len(SKELETONS[skeleton].names), width, depth, context=True)
+    return spec, CSPNeXtLateral(len(as_skeleton(skeleton)), width, depth, context=True)
 
 
-def build_cspnext_udp(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, CSPNeXtUDP]:
+def build_cspnext_udp(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, CSPNeXtUDP]:
     """A pre-training network and its spec; 192x256 unless stated."""
     width, depth = SIZES[size]
     codec_args = {"kind": "udp", "sigma": 2.0, "stride": 4}
     spec = _spec(f"cspnext-udp-{size}", "heatmap", codec_args, skeleton, input_size or (192, 256), "udp")
-    return spec, CSPNeXtUDP(len(SKELETONS[skeleton].names), width, depth)
+    return spec, CSPNeXtUDP(len(as_skeleton(skeleton)), width, depth)
 
 
 def _spec(
-    name: str, codec: str, codec_args: dict[str, Any], skeleton: str, input_size: tuple[int, int], warp: Warp
+    name: str, codec: str, codec_args: dict[str, Any], skeleton: str | Skeleton, input_size: tuple[int, int], warp: Warp
 ) -> ModelSpec:
     return ModelSpec(
         name,

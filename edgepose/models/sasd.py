@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from edgepose.models.cspnext import ConvBNSiLU
 from edgepose.models.shufflenet import ShuffleBlock, ShuffleNetV2
 from edgepose.models.yolo import C3, PAN, CSPDarknet
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
 # w, h of the anchors at stride 8 in pixels (YOLO-Pose's), doubled from level to level: what level i of a picture learns
@@ -184,9 +184,9 @@ def _published_norms(module: nn.Module) -> None:
             part.eps, part.momentum = 1e-3, 0.03
 
 
-def build_sasd(size: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, SASD]:
+def build_sasd(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, SASD]:
     """A one-stage network and its spec; 512x512 for xs, 1024x1024 for e and 640x640 for s, m, l, unless stated."""
-    keypoints = len(SKELETONS[skeleton])
+    keypoints = len(as_skeleton(skeleton))
     if size in DARKNET:
         width, depth = DARKNET[size]
         backbone = CSPDarknet(width, depth)
