@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.columns import Columns, Problems, Row, load_json, numbers, rows_of, tell, texts, whole_numbers
+from edgepose.data.columns import Columns, Problems, Row, load_json, numbers, rows_of
 from edgepose.data.people import People
+from edgepose.data.sound import PARTS, sound
 from edgepose.skeleton import HALPE26, HALPE136, SKELETONS, WHOLEBODY, Skeleton, named_skeleton
 
-# COCO-WholeBody's own lists, in the order of the skeleton: field, how many keypoints.
-PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21))
 CODED = 23  # of its keypoints, body and feet have COCO's visibility codes; face and hands a confidence, or 1
 # Skeletons of files that name no keypoints, or only the body's, by their number of keypoints.
 BY_LENGTH = {len(s): s for s in (HALPE26, HALPE136, WHOLEBODY)}
@@ -45,21 +44,17 @@ def read_coco(annotations: str | Path, pictures: str | Path | None = None, probl
 
 def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problems: Problems) -> People:
     """What `read_coco` does, of a file that was read already."""
-    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-        raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
-    images = rows_of(content, "images", path)
-    image_ids = whole_numbers(images, "id", path, "image")
-    index = {int(identity): i for i, identity in enumerate(image_ids)}
-    if len(index) < len(image_ids):
-        tell(problems, f"{path} lists {len(image_ids) - len(index)} pictures twice: their ids repeat")
-    names = texts(images, "file_name", path)
-    every = rows_of(content, "annotations", path)
-    rows = _of_listed_pictures(every, index, path, problems)
+    content = sound(content, path, problems)
+    images, rows = content["images"], content["annotations"]
+    image_ids = np.array([image["id"] for image in images], np.int64)
+    index = {identity: i for i, identity in enumerate(image_ids.tolist())}
+    names = [image["file_name"] for image in images]
+    every = rows
     skeletons = _skeletons(content, every, path)
     skeleton = next(iter(skeletons.values()))
     rows = [row for row in rows if row.get("category_id", next(iter(skeletons))) in skeletons]
     points = _points(rows, skeleton, path)
-    more = {"image_ids": image_ids, "ids": _ids(rows, path)}
+    more = {"image_ids": image_ids, "ids": np.array([row["id"] for row in rows], np.int64)}
     if any("area" in row for row in rows):
         more["areas"] = np.array([_number(row.get("area")) for row in rows], np.float32)
     if any("crowdIndex" in image for image in images):
@@ -98,23 +93,6 @@ def centered_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
     stated = centers[:, 0] != -1
     centers[stated, 1] += 15 / 200 * sides[stated, 0]
     return np.concatenate([centers - 1 - sides / 2, sides, sides], axis=1)
-
-
-def _of_listed_pictures(rows: list[Row], index: dict[int, int], path: str | Path, problems: Problems) -> list[Row]:
-    """Annotations of the pictures in `index`; one of a picture that the file does not list is told."""
-    try:
-        strangers = {row["image_id"] for row in rows} - index.keys()
-    except (KeyError, TypeError):
-        whole_numbers(rows, "image_id", path)  # says which
-        raise
-    if not strangers:
-        return rows
-    count = sum(row["image_id"] in strangers for row in rows)
-    tell(
-        problems,
-        f"{path}: {count} annotations name pictures that `images` lacks, such as {min(strangers, key=str)!r}",
-    )
-    return [row for row in rows if row["image_id"] in index]
 
 
 def machine_keypoints(content: Row, path: str | Path) -> frozenset[str]:
@@ -190,12 +168,6 @@ def stated_sizes(images: list[Row]) -> np.ndarray:
     known = [(w, h) if isinstance(w, int) and isinstance(h, int) and 0 < min(w, h) < 2**31 > max(w, h) else (0, 0)
              for w, h in sides]  # fmt: skip
     return np.array(known, np.int32).reshape(-1, 2)
-
-
-def _ids(rows: list[Row], path: str | Path) -> np.ndarray:
-    if any("id" in row for row in rows):
-        return whole_numbers(rows, "id", path)
-    return np.arange(1, len(rows) + 1)
 
 
 def _heads(rows: list[Row], path: str | Path) -> np.ndarray:

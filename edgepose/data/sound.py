@@ -23,6 +23,7 @@ PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts
 # Lists of so many keypoints are these skeletons', whatever a category names.
 LENGTHS = {len(skeleton) for skeleton in (HALPE26, HALPE136, WHOLEBODY)}
 FRACTION = 1.5  # no set of labels in pixels lies within the first pixel and a half of its pictures
+FINITE = "has a box or keypoint that is no finite number"
 NAMED = 5  # ids that a sentence lists
 
 
@@ -261,7 +262,8 @@ def _with_sound_points(people: list[Row], categories: list[Row], path: str | Pat
                     stated[row["category_id"]] = length  # the others of a category without names have as many
             fault = fault or _fault(points, count)
             if fault:
-                fault = f"`{name}` of annotation {row['id']} {fault}"
+                what = f"annotation {row['id']}" if fault == FINITE else f"`{name}` of annotation {row['id']}"
+                fault = f"{what} {fault}"
                 break
         if fault:
             tell(problems, f"{path}: {fault}")
@@ -320,7 +322,8 @@ def _with_boxes(people: list[Row], path: str | Path, problems: Problems, notes: 
             continue
         fault = _box_fault(box)
         if fault:
-            tell(problems, f"{path}: `bbox` of annotation {row['id']} {fault}")
+            what = f"annotation {row['id']}" if fault.startswith("has") else f"`bbox` of annotation {row['id']}"
+            tell(problems, f"{path}: {what} {fault}")
             continue
         kept.append(row)
     if made:
@@ -341,9 +344,9 @@ def _box_fault(box: Any) -> str:
         if isinstance(box, list) and any(isinstance(v, str) for v in box):
             return f"is a list of {len(box)} with text, expected 4 numbers: x, y, width, height"
         if isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box):
-            return "has a number that is not finite"
+            return FINITE
         return f"is {shown(box)}, expected 4 numbers: x, y, width, height"
-    return f"is {shown(box)}: a box of negative size" if box[2] < 0 or box[3] < 0 else ""
+    return "has a box of negative size" if box[2] < 0 or box[3] < 0 else ""
 
 
 def _areas(people: list[Row], path: str | Path, notes: list[str]) -> None:

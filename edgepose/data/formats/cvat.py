@@ -18,9 +18,9 @@ LARGEST = 1 << 30  # bytes
 def read_cvat(path: str | Path) -> Row:
     """The content of an XML file in COCO's form.
 
-    A `skeleton` is a person; `points` of one point each are a person by their group, or by the box around them; `points`
-    of several are a person's keypoints in their order. `outside` points are not labelled, `occluded` ones are hidden.
-    The order of keypoints is that of the task's labels where the file has them.
+    A `skeleton` is a person; `points` of one point each are a person by their group, or by the box around them;
+    `points` of several are a person's keypoints in their order. `outside` points are not labelled, `occluded` ones are
+    hidden. The order of keypoints is that of the task's labels where the file has them.
     """
     root = parsed(path)
     if root.tag != "annotations":
@@ -83,9 +83,7 @@ def _people(image: Element, where: str) -> list[Someone]:
             else:
                 points.append(Point(label, *places[0], shape.get("occluded") == "1", group))
         elif shape.tag == "box":
-            left, top, right, bottom = (
-                _number(shape.get(key), where, key) for key in ("xtl", "ytl", "xbr", "ybr")
-            )
+            left, top, right, bottom = (_number(shape.get(key), where, key) for key in ("xtl", "ytl", "xbr", "ybr"))
             boxes.append(Box(label, (left, top, right - left, bottom - top), group))
     if people and not points:  # boxes drawn beside skeletons are theirs where just one fits
         loose = list(boxes)

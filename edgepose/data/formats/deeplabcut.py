@@ -30,12 +30,16 @@ def read_deeplabcut(path: str | Path) -> Row:
     rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), start=1) if any(row)]
     head = {row[0]: row for _, row in rows[:4] if row[0] in HEADER}
     if not {"scorer", "bodyparts", "coords"} <= set(head):
-        raise ValueError(f"{path}: expected the rows scorer, bodyparts and coords of DeepLabCut's tables, got {list(head)}")
+        raise ValueError(
+            f"{path}: expected the rows scorer, bodyparts and coords of DeepLabCut's tables, got {list(head)}"
+        )
     parts, coords = head["bodyparts"], head["coords"]
     who = head.get("individuals", [""] * len(parts))
     first = next((i for i, word in enumerate(coords) if i and word in ("x", "y")), 0)
     if "likelihood" in coords:
-        raise ValueError(f"{path} is a table of results (it has `likelihood`), not labels: expected CollectedData_*.csv")
+        raise ValueError(
+            f"{path} is a table of results (it has `likelihood`), not labels: expected CollectedData_*.csv"
+        )
     if not first or len(parts) != len(coords) or len(who) != len(coords) or set(coords[first:]) - {"x", "y"}:
         raise ValueError(f"{path}: expected a column x and one y for every body part, got {coords[first : first + 6]}")
     names = ordered(parts[first:])

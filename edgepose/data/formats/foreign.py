@@ -23,12 +23,14 @@ def named(content: Any) -> str | None:
         return f"Datumaro's own form: {COCO_INSTEAD} (`datum convert -f coco_person_keypoints`)"
     if {"objects", "size"} <= keys or (isinstance(content.get("classes"), list) and {"tags", "classes"} <= keys):
         return f"Supervisely's own form: {COCO_INSTEAD} (its app `Export to COCO keypoints`)"
-    if isinstance(content.get("classes"), list) and any("shape" in c for c in content["classes"] if isinstance(c, dict)):
+    if isinstance(content.get("classes"), list) and any(
+        "shape" in c for c in content["classes"] if isinstance(c, dict)
+    ):
         return f"Supervisely's meta.json: {COCO_INSTEAD} (its app `Export to COCO keypoints`)"
     values = content.get("_via_img_metadata", content)
     regions = list(values.values())[:1] if isinstance(values, dict) else []
     if any(key.startswith("_via_") for key in keys) or any(isinstance(v, dict) and "regions" in v for v in regions):
-        return "VIA's own form: export its annotations in COCO's form (Annotation, Export as COCO), with a name per keypoint"
+        return "VIA's own form: export its annotations in COCO's form, with a name for every keypoint"
     if "people" in keys and "version" in keys:
         return "OpenPose's form, which names no picture: it is a result, not labels"
     if "people" in keys and "source" in keys:

@@ -20,8 +20,8 @@ def is_label_studio(content: Any) -> bool:
 def of_label_studio(content: Any, path: str | Path) -> Row:
     """Tasks in COCO's form.
 
-    Of each task the first annotation that was not cancelled counts, or else its first prediction. A point belongs to the
-    rectangle that is its parent or that it is related to, else to the smallest one around it.
+    Of each task the first annotation that was not cancelled counts, or else its first prediction. A point belongs to
+    the rectangle that is its parent or that it is related to, else to the smallest one around it.
     """
     pictures, several, empty = [], 0, 0
     for i, task in enumerate(content):

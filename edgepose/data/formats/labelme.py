@@ -20,8 +20,8 @@ def is_labelme(content: Any) -> bool:
 def read_labelme(path: str | Path) -> Row:
     """The content of a folder of such files, or of one of them, in COCO's form.
 
-    Shapes of one `group_id` are one person: points are its keypoints, a rectangle its box. Without groups the box around
-    a point says whose it is. A point whose flags say `occluded` or `hidden` is hidden.
+    Shapes of one `group_id` are one person: points are its keypoints, a rectangle its box. Without groups the box
+    around a point says whose it is. A point whose flags say `occluded` or `hidden` is hidden.
     """
     path = Path(path)
     files = sorted(path.rglob("*.json"))[:MOST] if path.is_dir() else [path]

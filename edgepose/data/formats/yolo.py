@@ -27,9 +27,9 @@ NAMED = 3  # files that a sentence lists
 def read_yolo(path: str | Path, pictures: str | Path | None = None) -> Row:
     """The content of a data.yaml, or of the folder that holds one, in COCO's form.
 
-    Of its splits (train, val, test) the one whose folder is `pictures` is read, else all that are there. Nothing outside
-    the folder of data.yaml is read, wherever its `path` leads. Labels are fractions of the picture as it is seen, which
-    EXIF may have turned. A picture without a file of labels shows nobody.
+    Of its splits (train, val, test) the one whose folder is `pictures` is read, else all that are there. Nothing
+    outside the folder of data.yaml is read, wherever its `path` leads. Labels are fractions of the picture as it is seen,
+    which EXIF may have turned. A picture without a file of labels shows nobody.
     """
     path = Path(path)
     file = data_yaml(path) if path.is_dir() else path
@@ -95,9 +95,13 @@ def parsed(path: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f", line {line + 1}"
-        raise ValueError(f"{path} is not YAML{where}: expected a data.yaml with `kpt_shape`, `names` and `train`") from None
+        raise ValueError(
+            f"{path} is not YAML{where}: expected a data.yaml with `kpt_shape`, `names` and `train`"
+        ) from None
     if not isinstance(content, dict) or not {"names", "nc", "kpt_shape", *SPLITS} & set(content):
-        raise ValueError(f"{path} is no data.yaml of a data set: expected `kpt_shape`, `names`, `train` and `val` in it")
+        raise ValueError(
+            f"{path} is no data.yaml of a data set: expected `kpt_shape`, `names`, `train` and `val` in it"
+        )
     return content
 
 
@@ -134,7 +138,7 @@ def _folders(content: Mapping[str, Any], root: Path, file: Path) -> dict[str, li
 
 
 def _inside(word: str, root: Path, base: str | None = None) -> str | None:
-    """Where a path of the file lies within the root; None where it is not there. Leading .. and / are another machine's.
+    """Where a path of the file lies within the root; None where it is not there. Leading .. and / say nothing.
 
     Roboflow writes ../train/images for train/images, Ultralytics an absolute `path`.
     """
@@ -214,23 +218,24 @@ def _rows(
             continue
         where = f"{file}, line {number}"
         if len(words) not in (5, 5 + k * width):
-            raise ValueError(
-                f"{where}: {len(words)} numbers, expected {5 + k * width}: class, box and {k} keypoints of {width} numbers"
-                if k
-                else f"{where}: {len(words)} numbers, expected 5: class and box; keypoints need kpt_shape in data.yaml"
-            )
+            points = f"{k} keypoints of {width} numbers" if k else "no keypoints, for want of `kpt_shape` in data.yaml"
+            raise ValueError(f"{where}: {len(words)} numbers, expected {5 + k * width}: class, box and {points}")
         try:
             values = [float(word) for word in words]
         except ValueError:
             odd = next(word for word in words if not _is_float(word))
             raise ValueError(f"{where}: {odd[:40]!r} is no number") from None
         if not all(map(math.isfinite, values)) or values[0] not in names:
-            what = "a number is not finite" if values[0] in names else f"class {words[0]} is not in `names` of data.yaml"
+            what = (
+                "a number is not finite" if values[0] in names else f"class {words[0]} is not in `names` of data.yaml"
+            )
             raise ValueError(f"{where}: {what}")
         points = _points(values[5:], width)
         seen = [value for x, y, v in points if v > 0 for value in (x, y)]
         if max([*values[1:5], *seen], default=0) > 1 + BEYOND or min([*values[1:5], *seen], default=0) < -BEYOND:
-            raise ValueError(f"{where}: coordinates outside 0 to 1, expected fractions of the picture's width and height")
+            raise ValueError(
+                f"{where}: coordinates outside 0 to 1, expected fractions of the picture's width and height"
+            )
         cx, cy, bw, bh = values[1:5]
         yield {
             "category_id": int(values[0]) + 1,
