@@ -22,8 +22,8 @@ SYNONYMS = {"top_head": "head_top", "head": "head_top", "upper_neck": "neck", "h
 
 
 # OKS fall-off of a keypoint of which nothing is known: between COCO's eyes (.025) and hips (.107), whose points people
-# place better and worse than the tips, corners and joints that own skeletons are made of. A point that is .118 sqrt(area)
-# off then has a similarity of one half.
+# place better and worse than the tips, corners and joints that own skeletons are made of. A point that is off by
+# .118 sqrt(area) then has a similarity of one half.
 DEFAULT_SIGMA = 0.05
 LONGEST = 200  # signs of a name
 MOST = 1000  # keypoints, and limbs for each: more is a mistake, or a file meant to do harm
@@ -60,7 +60,7 @@ class Skeleton:
         object.__setattr__(self, "upper", tuple(self.upper))
         k = len(self.names)
         if k > MOST or len(self.limbs) > MOST * max(k, 1):
-            raise ValueError(f"skeleton {self.name}: {k} keypoints and {len(self.limbs)} limbs, expected at most {MOST}")
+            raise ValueError(f"skeleton {self.name}: {k} keypoints, {len(self.limbs)} limbs, expected at most {MOST}")
         for name in (self.name, *self.names):
             if not isinstance(name, str) or not name.strip() or len(name) > LONGEST or not name.isprintable():
                 raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.skeleton import COCO, MOST, Skeleton, named_skeleton
+from edgepose.skeleton import COCO, MOST, SKELETONS, Skeleton, named_skeleton
 
 FIELDS = ("name", "keypoints", "limbs", "pairs", "sigmas", "upper")
 LARGEST = 1_000_000  # bytes of a skeleton's file
@@ -40,6 +40,16 @@ def _toml(path: Path, text: str) -> Any:
         return importlib.import_module("tomllib").loads(text)
     except ModuleNotFoundError:
         raise ValueError(f"{path.suffix} needs Python 3.11: write it as .json") from None
+
+
+def skeleton_of_word(text: str) -> Skeleton:
+    """What `--skeleton` and `skeleton=` take: a built-in skeleton's name, or a .json or .toml file."""
+    if Path(text).suffix.lower() in (".json", ".toml"):
+        return read_skeleton(text)
+    if text not in SKELETONS or text == "box":
+        known = ", ".join(name for name in SKELETONS if name != "box")
+        raise ValueError(f"skeleton {text!r}: expected a .json or .toml file with {FILE}, or one of {known}")
+    return SKELETONS[text]
 
 
 def skeleton_of_fields(content: Any, source: str, name: str = "own") -> Skeleton:
@@ -173,7 +183,9 @@ def pairs_of_flip(flip: Any, names: Sequence[str], source: str) -> tuple[tuple[i
         raise ValueError(f"{source}: flip_idx is {_shown(flip)}, expected {k} places, one for each keypoint")
     for i, j in enumerate(flip):
         if not _is_place(j) or not 0 <= j < k:
-            raise ValueError(f"{source}: flip_idx has the pair {i} ({names[i]}), {j!r}: expected places from 0 to {k - 1}")
+            raise ValueError(
+                f"{source}: flip_idx has the pair {i} ({names[i]}), {j!r}: expected places from 0 to {k - 1}"
+            )
     for i, j in enumerate(flip):
         if flip[j] != i:
             raise ValueError(

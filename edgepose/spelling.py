@@ -38,7 +38,7 @@ def folded(name: str) -> str:
 
 
 def side_of(name: str) -> str | None:
-    """"left" or "right" where a name says one of them in a word of its own, else None."""
+    """ "left" or "right" where a name says one of them in a word of its own, else None."""
     sides = {word for word in words_of(name) if word in OTHER}
     return sides.pop() if len(sides) == 1 else None
 

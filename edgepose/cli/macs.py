@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgepose.cli.options import Json
+from edgepose.cli.options import Json, chosen_skeleton
 from edgepose.cli.screen import Cells, show_rows
+
+if TYPE_CHECKING:
+    from edgepose.skeleton import Skeleton
 
 
 def macs(
     names: Annotated[list[str], typer.Argument(metavar="NETWORK", help="Such as litepose-xs, efficienthrnet-h-4.")],
-    skeleton: Annotated[str, typer.Option("--skeleton", help="What it finds.")] = "coco",
+    skeleton: Annotated[str, typer.Option("--skeleton", help="What it finds: a name, or a file of your own.")] = "coco",
     size: Annotated[str | None, typer.Option("--size", help="Input, such as 448x448; default: published.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -24,15 +27,10 @@ def macs(
         if not (width.isdecimal() and height.isdecimal()):
             raise typer.BadParameter(f"{size!r}: expected width x height, such as 448x448", param_hint="--size")
         sides = int(width), int(height)
-    from edgepose.skeleton import SKELETONS
-
-    if skeleton not in SKELETONS:
-        hint = f"{skeleton!r} is not one of {', '.join(SKELETONS)}"
-        raise typer.BadParameter(hint, param_hint="--skeleton")
-    show_macs(names, skeleton, sides, as_json)
+    show_macs(names, chosen_skeleton(skeleton) or "coco", sides, as_json)
 
 
-def show_macs(names: list[str], skeleton: str, input_size: tuple[int, int] | None, as_json: bool) -> None:
+def show_macs(names: list[str], skeleton: str | Skeleton, input_size: tuple[int, int] | None, as_json: bool) -> None:
     """One row per network; the networks are built without storage, so this takes no arithmetic."""
     from edgepose.models.macs import count, parameters, parameters_as_hrnet_counts, unstored
 

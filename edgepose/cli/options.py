@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from edgepose.data.columns import Choice
     from edgepose.runtime.estimator import Estimator
+    from edgepose.skeleton import Skeleton
 
 
 # The same words as the types and tables of the library, which take long to import.
@@ -46,8 +48,37 @@ Device = Annotated[
     str, typer.Option("--device", callback=_device, help="cpu or auto: what runs the networks is the CPU.")
 ]
 Results = Annotated[Format | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")]
+SkeletonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--skeleton",
+        metavar="FILE|NAME",
+        help="What the labels' keypoints are, where they do not say it: a .json or .toml file, or a built-in skeleton.",
+    ),
+]
+Category = Annotated[
+    str | None,
+    typer.Option("--category", help="Of the labels, where several have keypoints.", show_default="the most frequent"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
+
+
+def chosen_skeleton(word: str | None) -> Skeleton | None:
+    """What `--skeleton` says; wrong use where it is no skeleton."""
+    from edgepose.skeleton_file import skeleton_of_word
+
+    try:
+        return None if word is None else skeleton_of_word(word)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="--skeleton") from None
+
+
+def choice_of(skeleton: str | None, category: str | None) -> Choice:
+    """What `--skeleton` and `--category` say of a label file."""
+    from edgepose.data.columns import Choice
+
+    return Choice(chosen_skeleton(skeleton), category or "")
 
 
 def load_estimator(model: str | None, detector: str, backend: Backend | None, threads: int | None) -> Estimator:

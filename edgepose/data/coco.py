@@ -7,27 +7,35 @@ OCHuman and LSPET differ in the keypoints that their categories name and in a fe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgepose.data.columns import Columns, Problems, Row, load_json, numbers, rows_of
+from edgepose.data.columns import NO_CHOICE, Choice, Columns, Problems, Row, load_json, numbers, rows_of, tell
 from edgepose.data.people import People
-from edgepose.data.sound import PARTS, sound
-from edgepose.skeleton import HALPE26, HALPE136, SKELETONS, WHOLEBODY, Skeleton, named_skeleton
+from edgepose.data.sound import PARTS, noted, sound
+from edgepose.skeleton import COCO, HALPE26, HALPE136, LONGEST, MOST, WHOLEBODY, Skeleton, shared
+from edgepose.skeleton_file import numbered, skeleton_of_category
 
 CODED = 23  # of its keypoints, body and feet have COCO's visibility codes; face and hands a confidence, or 1
 # Skeletons of files that name no keypoints, or only the body's, by their number of keypoints.
 BY_LENGTH = {len(s): s for s in (HALPE26, HALPE136, WHOLEBODY)}
 
 
-def read_coco(annotations: str | Path, pictures: str | Path | None = None, problems: Problems = None) -> People:
+def read_coco(
+    annotations: str | Path,
+    pictures: str | Path | None = None,
+    problems: Problems = None,
+    choice: Choice = NO_CHOICE,
+) -> People:
     """People of a COCO-style keypoint file (json) and its folder or zip of pictures.
 
-    The skeleton is found by the category's keypoint names, by COCO-WholeBody's lists, or by the number of keypoints.
-    Crowds and people without labelled keypoints become `People.unlabelled`. Boxes are clipped to the picture, as
-    RTMPose's loader does, and people whose box is then empty are left out, as it leaves them out.
+    The skeleton is found by the category's keypoint names, by COCO-WholeBody's lists, or by the number of keypoints;
+    names of no built-in skeleton make one of their own. Crowds and people without labelled keypoints become
+    `People.unlabelled`. Boxes are clipped to the picture, as RTMPose's loader does, and people whose box is then empty
+    are left out, as it leaves them out.
 
     Beside COCO's fields a category may have `machine_keypoints`, names of keypoints that a machine labelled where it
     was sure of them: `machine_keypoints` below says what that changes. An annotation may have `kp_scores`, how sure a
@@ -38,21 +46,31 @@ def read_coco(annotations: str | Path, pictures: str | Path | None = None, probl
         pictures: None to read the labels alone.
         problems: a list takes a sentence for everything wrong that would otherwise be raised; boxes then stay as the
             file has them, empty or outside.
+        choice: which category, and what its keypoints are, where the file does not say it.
     """
-    return of_coco(load_json(annotations), annotations, pictures, problems)
+    return of_coco(load_json(annotations), annotations, pictures, problems, choice)
 
 
-def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problems: Problems) -> People:
+def of_coco(
+    content: Any, path: str | Path, pictures: str | Path | None, problems: Problems, choice: Choice = NO_CHOICE
+) -> People:
     """What `read_coco` does, of a file that was read already."""
     content = sound(content, path, problems)
     images, rows = content["images"], content["annotations"]
     image_ids = np.array([image["id"] for image in images], np.int64)
     index = {identity: i for i, identity in enumerate(image_ids.tolist())}
     names = [image["file_name"] for image in images]
-    every = rows
-    skeletons = _skeletons(content, every, path)
-    skeleton = next(iter(skeletons.values()))
-    rows = [row for row in rows if row.get("category_id", next(iter(skeletons))) in skeletons]
+    subject = subject_of(content, rows, path, choice)
+    skeleton, kinds = subject.skeleton, subject.categories
+    chosen = [row for row in rows if row["category_id"] in kinds]
+    if rows and not chosen:
+        ids = sorted({row["category_id"] for row in rows})[:3]
+        tell(
+            problems,
+            f"{path}: annotations name the category {', '.join(map(str, ids))}, expected "
+            f"{' or '.join(map(str, kinds))}, the id of the category with the keypoints",
+        )
+    rows = chosen
     points = _points(rows, skeleton, path)
     more = {"image_ids": image_ids, "ids": np.array([row["id"] for row in rows], np.int64)}
     if any("area" in row for row in rows):
@@ -63,9 +81,9 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
         more["heads"] = _heads(rows, path)
     if any("kp_scores" in row for row in rows):
         more["weights"] = _label_weights(rows, len(skeleton), path)
-    categories = tuple(str(c.get("name", "person")) for c in content.get("categories", ()) if c.get("id") in skeletons)
+    categories = tuple(kinds.values())
     if len(categories) > 1:
-        place = {identity: i for i, identity in enumerate(skeletons)}
+        place = {identity: i for i, identity in enumerate(kinds)}
         more["category"] = np.array([place[row["category_id"]] for row in rows], np.int32)
     boxed = not rows or "bbox" in rows[0] or "center" not in rows[0]
     return Columns(
@@ -78,7 +96,8 @@ def of_coco(content: Any, path: str | Path, pictures: str | Path | None, problem
         stated_sizes(images),
         crowd=np.array([bool(row.get("iscrowd")) for row in rows], bool),
         clip=boxed,
-        categories=categories or ("person",),
+        categories=categories,
+        notes=tuple(noted(content, subject.notes)["notes"]),
         more=more,
     ).people(pictures, problems)
 
@@ -113,35 +132,127 @@ def machine_keypoints(content: Row, path: str | Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def labelled_skeleton(names: Sequence[str], rows: Sequence[Row]) -> Skeleton | None:
-    """The skeleton of annotations whose category names these keypoints; None where it is unknown."""
+@dataclass(frozen=True)
+class Subject:
+    """What a COCO-style file labels, as its reader takes it.
+
+    categories: the name of each category that counts, by its id
+    stated: whether the file itself says what its keypoints are
+    notes: sentences about what is left out or taken for granted
+    """
+
+    skeleton: Skeleton
+    categories: dict[Any, str]
+    stated: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def labelled_skeleton(
+    category: Row, rows: Sequence[Row], source: str | Path, notes: list[str] | None = None
+) -> Skeleton | None:
+    """The skeleton of a category's annotations; None where neither says anything about keypoints.
+
+    It is COCO-WholeBody's where there are its lists, else the built-in one with these names, else the category's own.
+    Without names 17 keypoints are COCO's, as its tools take them, 26 and 136 are Halpe's, and others get numbers.
+    """
+    names = category.get("keypoints")
+    named = isinstance(names, list) and len(names) > 0
     length = next((len(row["keypoints"]) for row in rows if isinstance(row.get("keypoints"), list)), 0) // 3
     if any("foot_kpts" in row for row in rows[:100]):
         return WHOLEBODY
-    return BY_LENGTH[length] if length != len(names) and length in BY_LENGTH else named_skeleton(names)
+    if length in BY_LENGTH and length != len(names or ()):
+        return BY_LENGTH[length]
+    if named:
+        return skeleton_of_category(category, str(source), notes)
+    if length == len(COCO):
+        return COCO
+    return Skeleton(category_name(category), numbered(length)) if 0 < length <= MOST else None
 
 
-def _skeletons(content: Row, rows: list[Row], path: str | Path) -> dict[Any, Skeleton]:
-    """The skeleton of every category of people (or animals) by its id; they all have the same."""
-    categories = rows_of(content, "categories", path) if "categories" in content else []
-    found: dict[Any, Skeleton] = {}
-    unknown: list[str] = []
-    for category in categories:
-        names = category.get("keypoints")
-        names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        skeleton = labelled_skeleton(names, rows)
+def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choice = NO_CHOICE) -> Subject:
+    """Whom or what a file labels with keypoints: the categories of one skeleton.
+
+    Where a file has several, it is the one with the most labelled annotations, or that of `choice.category`.
+    """
+    listed = rows_of(content, "categories", path) if content.get("categories") else [{"id": 1, "name": "person"}]
+    of_category: dict[Any, list[Row]] = {category.get("id"): [] for category in listed}
+    for row in rows:
+        of_category.get(row.get("category_id", listed[0].get("id")), []).append(row)
+    notes: list[str] = []
+    found = []  # category, its skeleton, how many annotations have keypoints
+    for category in listed:
+        own = of_category[category.get("id")]
+        skeleton = labelled_skeleton(category, own, path, notes)
         if skeleton is not None:
-            found[category.get("id")] = skeleton
-        else:
-            unknown = unknown or names
-    if not found and unknown:
-        shown = f"{unknown[:6]}{f' and {len(unknown) - 6} more' if len(unknown) > 6 else ''}"
-        raise ValueError(f"{path} labels {shown}, expected the keypoints of one of {list(SKELETONS)}")
+            found.append((category, skeleton, sum(_has_points(row) for row in own)))
+    if choice.category:
+        known = [category_name(category) for category, _, _ in found]
+        found = [each for each in found if category_name(each[0]) == choice.category]
+        if not found:
+            raise ValueError(f"{path} has no category {choice.category!r} with keypoints, expected one of {known}")
     if not found:
-        raise ValueError(f"{path} has no category with keypoint names")
-    if len({skeleton.name for skeleton in found.values()}) > 1:
-        raise ValueError(f"{path} mixes skeletons {sorted({s.name for s in found.values()})}: expected one in a file")
-    return found
+        raise ValueError(
+            f"{path} has no category with keypoint names and no annotation with keypoints: expected their names in "
+            "`keypoints` of a category"
+        )
+    counts: dict[tuple[str, ...], int] = {}
+    for _, skeleton, count in found:
+        counts[skeleton.names] = counts.get(skeleton.names, 0) + count
+    most = max(counts, key=lambda names: counts[names])
+    taken = [(category, skeleton) for category, skeleton, _ in found if skeleton.names == most]
+    for category, skeleton, count in found:
+        if skeleton.names != most and count:
+            name = category_name(category)
+            notes.append(
+                f"{path}: {count} annotations of {name!r} with other keypoints ({_some(skeleton.names)}) are left out: "
+                f"take them instead with category={name} (--category {name})"
+            )
+    category, skeleton = taken[0]
+    stated = bool(category.get("keypoints"))
+    if not stated and skeleton is not WHOLEBODY:
+        known_as = "COCO's" if skeleton is COCO else f"those of {skeleton.name}" if skeleton.built_in else "numbered"
+        if choice.skeleton is None:
+            notes.append(
+                f"{path} does not say what its {len(skeleton)} keypoints are: taken for {known_as}; add their names as "
+                "`keypoints` of the category, or give skeleton=FILE (--skeleton FILE)"
+            )
+    if choice.skeleton is not None:
+        skeleton, stated = _as_chosen(skeleton, choice.skeleton, stated, notes, path), False
+    names = {category.get("id"): category_name(category) for category, _ in taken}
+    return Subject(skeleton, names, stated, tuple(notes))
+
+
+def _as_chosen(own: Skeleton, chosen: Skeleton, named: bool, notes: list[str], path: str | Path) -> Skeleton:
+    """The chosen skeleton in the order of a file's own; the file's own where the two are of different keypoints."""
+    pairs = dict(shared(own, chosen))
+    if len(pairs) == len(own) == len(chosen):
+        order = [pairs[i] for i in range(len(own))]
+        return chosen if order == list(range(len(order))) else chosen.reordered(order)
+    if len(own) != len(chosen):
+        if not pairs:
+            raise ValueError(
+                f"{path} labels {len(own)} keypoints ({_some(own.names)}), the given skeleton {chosen.name} has "
+                f"{len(chosen)}, none of the same name: expected the skeleton of these labels"
+            )
+        return own
+    if named and not pairs:
+        notes.append(f"{path}: keypoints are taken by their order: {_some(own.names)} are {_some(chosen.names)}")
+    return own if pairs else chosen
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def category_name(category: Row) -> str:
+    """What a category is called; "person" where it says nothing that can be shown."""
+    name = " ".join(str(category.get("name") or "").split())[:LONGEST]
+    return name if name and name.isprintable() else "person"
+
+
+def _has_points(row: Row) -> bool:
+    points = row.get("keypoints")
+    return "foot_kpts" in row or (isinstance(points, list) and len(points) > 0)
 
 
 def _points(rows: list[Row], skeleton: Skeleton, path: str | Path) -> np.ndarray:

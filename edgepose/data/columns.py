@@ -31,6 +31,21 @@ LARGEST = 4 << 30  # bytes of an annotation file, unpacked; COCO-WholeBody's has
 Problems = list[str] | None  # sentences about what is wrong, or None: the first one is raised
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What of a label file is wanted, where it does not say so itself or holds several things.
+
+    skeleton: of its keypoints: by their names where it has the same ones, else by their order
+    category: the name of one of its categories; "" for the keypoints that most of its people have
+    """
+
+    skeleton: Skeleton | None = None
+    category: str = ""
+
+
+NO_CHOICE = Choice()
+
+
 @dataclass
 class Columns:
     """What a reader found: P people and M pictures, before anything is checked.
@@ -54,6 +69,7 @@ class Columns:
     crowd: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     clip: bool = True
     categories: tuple[str, ...] = ("person",)
+    notes: Sequence[str] = ()
     more: dict[str, np.ndarray] = field(default_factory=dict)
 
     def people(self, pictures: str | Path | None, problems: Problems) -> People:
@@ -110,6 +126,7 @@ class Columns:
             unlabelled_picture=self.picture[others],
             crowd=crowd[others],
             categories=self.categories,
+            notes=tuple(self.notes),
         )
 
 

@@ -21,9 +21,11 @@ import cv2
 import numpy as np
 
 from edgepose.data.augment import jitter_hsv
+from edgepose.data.coco import category_name
 from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.geometry import area, clip_boxes, compose
+from edgepose.spec import PEOPLE
 
 GRAY = 114
 VISIBLE = 0.1  # a box with a smaller share of its area in view is ignored: neither person nor background
@@ -32,31 +34,52 @@ SMALLEST = 3.0  # likewise a box with a side of fewer input pixels
 
 @dataclass(frozen=True)
 class Record:
-    """One picture: its archive or folder, its name there, boxes (N, 4) in its pixels, ignore (N,) bool."""
+    """One picture: its archive or folder, its name there, boxes (N, 4) in its pixels, ignore (N,) bool, and what its
+    data set calls those who are boxed.
+    """
 
     images: Path
     name: str
     boxes: np.ndarray
     ignore: np.ndarray
+    categories: tuple[str, ...] = ("person",)  # of its data set
 
 
 Rows = dict[int, list[tuple[list[float], bool]]]  # by picture: x, y, w, h and whether to ignore it
 
 
-def read_boxes(annotations: Path, images: Path) -> list[Record]:
-    """Person boxes of an annotation file, of every picture that it names, in order of their ids.
+def boxed_categories(content: Any, category: str = "") -> dict[Any, str]:
+    """What a detector learns to find in a COCO-style file, by id: people where a category is called so, else what has
+    keypoints, else everything; or the category of a name alone.
+    """
+    names = {c.get("id"): category_name(c) for c in content.get("categories") or ()}
+    if category:
+        chosen = {identity: name for identity, name in names.items() if name == category}
+        if not chosen:
+            raise ValueError(f"no category is called {category!r}, expected one of {list(names.values())}")
+        return chosen
+    people = {identity: name for identity, name in names.items() if name.strip().lower() in PEOPLE}
+    posed = {c.get("id"): names[c.get("id")] for c in content.get("categories") or () if c.get("keypoints")}
+    return people or posed or names or {1: "person"}
+
+
+def read_boxes(annotations: Path, images: Path, category: str = "") -> list[Record]:
+    """Boxes of an annotation file, of every picture that it names, in order of their ids; see `boxed_categories`.
 
     COCO's form: people are positives with or without keypoints; crowds are regions to ignore.
     """
     data = _json(annotations)
     if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= set(data):
         raise ValueError(f"{annotations} lacks `images`, `annotations` or `categories`: expected boxes in COCO's form")
-    people = {c["id"] for c in data["categories"] if c["name"] == "person"}
+    people = boxed_categories(data, category)
     rows: Rows = {}
     for a in data["annotations"]:
         if a["category_id"] in people:
             rows.setdefault(a["image_id"], []).append((a["bbox"], bool(a.get("iscrowd", 0))))
-    return _records(images, {i["id"]: i["file_name"] for i in data["images"]}, rows)
+    names = {i["id"]: i["file_name"] for i in data["images"]}
+    if data["annotations"] and not rows:
+        raise ValueError(f"{annotations}: no annotation is of {' or '.join(people.values())}, the categories to find")
+    return _records(images, names, rows, tuple(dict.fromkeys(people.values())))
 
 
 def _json(path: Path) -> Any:
@@ -65,11 +88,14 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _records(images: Path, names: dict[int, str], rows: Rows) -> list[Record]:
+def _records(images: Path, names: dict[int, str], rows: Rows, categories: tuple[str, ...]) -> list[Record]:
     return [
-        Record(images, name, _corners([b for b, _ in rows.get(i, [])]), np.array([f for _, f in rows.get(i, [])], bool))
+        Record(
+            images, name, _corners([b for b, _ in rows.get(i, [])]), np.array([f for _, f in rows.get(i, [])], bool),
+            categories,
+        )
         for i, name in sorted(names.items())
-    ]
+    ]  # fmt: skip
 
 
 def _corners(boxes: Sequence[Sequence[float]]) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from edgepose.data.coco import machine_keypoints
-from edgepose.data.columns import Row
+from edgepose.data.coco import machine_keypoints, subject_of
+from edgepose.data.columns import NO_CHOICE, Choice, Row
 from edgepose.data.images import OnBad
 from edgepose.data.people import People, union
 from edgepose.data.read import READERS, loaded
@@ -33,31 +33,47 @@ class Listed:
     by_machine: tuple[frozenset[str], ...]
 
 
-def read_listed(
-    data: Sequence[tuple[Path, Path, int]],
+@dataclass(frozen=True)
+class Files:
+    """Data sets as they were read, each in its own skeleton: the people of each, the rows of every picture's unknown
+    people, how often each picture is listed, and the keypoints of each set that a machine labelled.
+    """
+
+    sets: list[People]
+    unknown: list[list[Row]]
+    times: list[int]
+    by_machine: list[frozenset[str]]
+
+
+def read_files(data: Sequence[tuple[Path, Path, int]], choice: Choice = NO_CHOICE) -> Files:
+    """Data sets: annotations in any known format, pictures, how often it is listed."""
+    files = Files([], [], [], [])
+    for labels, pictures, repeat in data:
+        kind, content = loaded(labels, outlines=True)
+        people = READERS[kind](content, labels, pictures, None, choice)
+        files.sets.append(people)
+        files.unknown.extend(unknown_people(content, labels, choice) if kind == "coco" else _unlabelled(people))
+        files.times.extend([repeat] * len(people.files))
+        files.by_machine.append(machine_keypoints(content, labels) if kind == "coco" else frozenset())
+    return files
+
+
+def listed_of(
+    files: Files,
     skeleton: Skeleton,
     regions_of: Callable[[list[Row]], Regions],
     empty: bool,
     on_bad: OnBad = "refuse",
 ) -> Listed:
-    """Data sets (annotations in any known format, pictures, how often it is listed), in one skeleton by keypoint name.
+    """Everybody of the data sets in one skeleton by keypoint name.
 
     Args:
         regions_of: from a picture's rows of `unknown_people` to what stands for them.
         empty: pictures that only have such people are listed too.
         on_bad: "refuse" raises FileNotFoundError where a listed picture is not there, "skip" leaves it out.
     """
-    sets: list[People] = []
-    unknown: list[list[Row]] = []
-    times: list[int] = []
-    by_machine: list[frozenset[str]] = []
-    for labels, pictures, repeat in data:
-        kind, content = loaded(labels, outlines=True)
-        sets.append(READERS[kind](content, labels, pictures, None))
-        unknown += unknown_people(content) if kind == "coco" else _unlabelled(sets[-1])
-        times += [repeat] * len(sets[-1].files)
-        by_machine.append(machine_keypoints(content, labels) if kind == "coco" else frozenset())
-    people = union(sets, skeleton)
+    unknown, times = files.unknown, files.times
+    people = union(files.sets, skeleton)
     wanted = np.isin(np.arange(len(people.files)), people.picture)
     if empty:
         wanted |= np.array([len(rows) > 0 for rows in unknown], bool)
@@ -68,13 +84,16 @@ def read_listed(
     if len(rows) == 0:
         raise ValueError(f"not one of {int(wanted.sum())} listed pictures is there, such as {missing[0]}")
     regions = tuple(regions_of(rows) for rows in unknown)
-    return Listed(people, regions, rows, tuple(missing), tuple(by_machine))
+    return Listed(people, regions, rows, tuple(missing), tuple(files.by_machine))
 
 
-def unknown_people(content: Any) -> list[list[Row]]:
+def unknown_people(content: Any, path: str | Path, choice: Choice = NO_CHOICE) -> list[list[Row]]:
     """For every picture that `of_coco` lists: the annotations of crowds and of people without labelled keypoints."""
     rows: dict[Any, list[Row]] = {i["id"]: [] for i in content["images"]}
+    kinds = subject_of(content, content["annotations"], path, choice).categories
     for a in content["annotations"]:
+        if a.get("category_id", next(iter(kinds))) not in kinds:
+            continue
         if a["image_id"] in rows and (a.get("iscrowd") or not any((a.get("keypoints") or ())[2::3])):
             rows[a["image_id"]].append(a)
     return list(rows.values())

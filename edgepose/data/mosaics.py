@@ -19,7 +19,7 @@ from edgepose.data.augment import scale_hsv
 from edgepose.data.columns import Row
 from edgepose.data.detection import GRAY, SMALLEST, VISIBLE, paste, scaling
 from edgepose.data.images import OnBad
-from edgepose.data.listed import read_listed, readable
+from edgepose.data.listed import Files, listed_of, read_files, readable
 from edgepose.data.people import People
 from edgepose.geometry import area, compose, transform
 from edgepose.skeleton import Skeleton
@@ -121,13 +121,15 @@ class Mosaics:
 
 
 def read_mosaics(
-    data: Sequence[tuple[Path, Path, int]], skeleton: Skeleton, codec: Anchors, on_bad: OnBad = "refuse"
+    data: Sequence[tuple[Path, Path, int]] | Files, skeleton: Skeleton, codec: Anchors, on_bad: OnBad = "refuse"
 ) -> Mosaics:
-    """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
+    """Samples of data sets (annotations, pictures, how often it is listed; or as read), in one skeleton by keypoint
+    name.
 
     Pictures on which nobody is labelled are left out, as YOLO-Pose does.
     """
-    listed = read_listed(data, skeleton, boxes_of, False, on_bad)
+    files = data if isinstance(data, Files) else read_files(data)
+    listed = listed_of(files, skeleton, boxes_of, False, on_bad)
     return Mosaics(listed.people, listed.unknown, listed.rows, codec, on_bad, listed.missing)
 
 

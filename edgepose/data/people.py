@@ -43,6 +43,7 @@ class People:
     crowding:  (M,) float32 CrowdPose's crowd index, NaN elsewhere
     unlabelled, unlabelled_picture, crowd:  (U, 4) float32 boxes of crowds and of people without one labelled keypoint,
                (U,) their rows of `files`, (U,) bool which are crowds: neither people to learn nor background
+    notes:     sentences about what the reader left out or took for granted, for whoever uses the file
     """
 
     skeleton: Skeleton
@@ -66,6 +67,7 @@ class People:
     unlabelled_picture: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     crowd: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     categories: tuple[str, ...] = ("person",)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         p, m, k = len(self.picture), len(self.files), len(self.skeleton)
@@ -214,7 +216,8 @@ def union(sets: Sequence[People], skeleton: Skeleton, repeat: Sequence[int] | No
             column += [moved.get(name, getattr(part, name))] * (factor if name in _OF_PEOPLE else 1)
     arrays = {name: np.concatenate(column) for name, column in columns.items()}
     pictures = tuple(p for part in parts for p in part.pictures)
-    return People(skeleton, pictures, tuple(files), **arrays, categories=categories)
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    return People(skeleton, pictures, tuple(files), **arrays, categories=categories, notes=notes)
 
 
 def _in_skeleton(people: People, skeleton: Skeleton) -> People:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.data.coco import of_coco
-from edgepose.data.columns import Problems, load_json
+from edgepose.data.columns import NO_CHOICE, Choice, Problems, load_json
 from edgepose.data.formats.cvat import read_cvat
 from edgepose.data.formats.deeplabcut import is_deeplabcut, read_deeplabcut
 from edgepose.data.formats.foreign import HDF5, named, of_hdf5
@@ -18,14 +18,15 @@ from edgepose.data.originals import of_aic, of_mpii, of_ochuman, read_lsp
 from edgepose.data.people import People
 from edgepose.data.sound import noted, sound
 
-Reader = Callable[[Any, str | Path, str | Path | None, Problems], People]
+Reader = Callable[[Any, str | Path, str | Path | None, Problems, Choice], People]
 
 READERS: dict[str, Reader] = {
     "coco": of_coco,
-    "aic": of_aic,
-    "mpii": of_mpii,
-    "ochuman": of_ochuman,
-    "lsp": lambda _, *rest: read_lsp(*rest),  # no JSON
+    # These have one skeleton and one category each.
+    "aic": lambda content, path, pictures, problems, _: of_aic(content, path, pictures, problems),
+    "mpii": lambda content, path, pictures, problems, _: of_mpii(content, path, pictures, problems),
+    "ochuman": lambda content, path, pictures, problems, _: of_ochuman(content, path, pictures, problems),
+    "lsp": lambda _, path, pictures, problems, __: read_lsp(path, pictures, problems),  # no JSON
 }
 KNOWN = (
     "COCO's form (COCO, WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...), a YOLO-pose data.yaml, CVAT's XML for "
@@ -37,21 +38,29 @@ LABELS = (".json", ".xml", ".csv", ".yaml", ".yml", ".gz")
 FEW = 5  # files of a folder that are looked into
 
 
-def read(annotations: str | Path, pictures: str | Path | None = None, problems: Problems = None) -> People:
+def read(
+    annotations: str | Path,
+    pictures: str | Path | None = None,
+    problems: Problems = None,
+    choice: Choice = NO_CHOICE,
+) -> People:
     """People of an annotation file in any known format, with a folder or zip of pictures.
 
     Arguments and errors are those of `edgepose.data.coco.read_coco`; a file of no known format is described.
     """
-    return recognized(annotations, pictures, problems)[1]
+    return recognized(annotations, pictures, problems, choice)[1]
 
 
 def recognized(
-    annotations: str | Path, pictures: str | Path | None = None, problems: Problems = None
+    annotations: str | Path,
+    pictures: str | Path | None = None,
+    problems: Problems = None,
+    choice: Choice = NO_CHOICE,
 ) -> tuple[str, People]:
     """Which format a file has (a key of `READERS`, or a tool's: "yolo", "cvat", "labelme" ...), and its people."""
     kind, content = loaded(annotations, problems=problems, pictures=pictures)
     form = content["form"] if kind == "coco" else kind
-    return form, READERS[kind](content, annotations, pictures, problems)
+    return form, READERS[kind](content, annotations, pictures, problems, choice)
 
 
 def loaded(

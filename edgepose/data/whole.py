@@ -19,7 +19,7 @@ from edgepose.codec.associative import STRIDES, Associative
 from edgepose.data.augment import WHOLE, Strength
 from edgepose.data.columns import Row
 from edgepose.data.images import OnBad
-from edgepose.data.listed import read_listed, readable
+from edgepose.data.listed import Files, listed_of, read_files, readable
 from edgepose.data.people import People
 from edgepose.geometry import compose, middle_matrix, mirror, transform, view_matrices
 from edgepose.skeleton import Skeleton
@@ -196,7 +196,7 @@ def random_whole_view(
 
 
 def read_whole(
-    data: Sequence[tuple[Path, Path, int]],
+    data: Sequence[tuple[Path, Path, int]] | Files,
     skeleton: Skeleton,
     spec: ModelSpec,
     codec: Associative,
@@ -204,11 +204,13 @@ def read_whole(
     strength: Strength = WHOLE,
     on_bad: OnBad = "refuse",
 ) -> Whole:
-    """Samples of data sets (annotations, pictures, how often it is listed), in one skeleton by keypoint name.
+    """Samples of data sets (annotations, pictures, how often it is listed; or as read), in one skeleton by keypoint
+    name.
 
     Pictures on which nobody is labelled and nobody is unknown are left out.
     """
-    listed = read_listed(data, skeleton, regions_of, True, on_bad)
+    files = data if isinstance(data, Files) else read_files(data)
+    listed = listed_of(files, skeleton, regions_of, True, on_bad)
     unknown = unknown_keypoints(listed.people, listed.by_machine)
     return Whole(
         listed.people, listed.unknown, listed.rows, spec, codec, mosaic, strength,

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgepose.data.coco import labelled_skeleton
-from edgepose.data.columns import load_json, rows_of
+from edgepose.data.coco import labelled_skeleton, subject_of
+from edgepose.data.columns import NO_CHOICE, Choice, load_json, rows_of
 from edgepose.data.people import FILLED, People
 from edgepose.data.read import READERS, loaded
 from edgepose.evaluate.result_file import ResultFile, plain_results
 from edgepose.skeleton import COCO, WHOLEBODY, Skeleton, named_skeleton
+from edgepose.skeleton_file import category_fields
 
 Labels = dict[str, Any]  # images, annotations, categories
 Row = dict[str, Any]  # image_id, keypoints, score and perhaps category_id, annotation_id
@@ -31,13 +32,18 @@ PARTS = {
 }
 
 
-def read_labels(source: str | Path | Labels, image_ids: Collection[int] | None = None) -> Labels:
+def read_labels(
+    source: str | Path | Labels, image_ids: Collection[int] | None = None, choice: Choice = NO_CHOICE
+) -> Labels:
     """An annotation file in any known format, or COCO-style content; only the pictures in `image_ids` where given.
 
-    Files in COCO's form stay as they are, but people of a file that states no areas get `FILLED` x their box; others
-    are read as for training (`edgepose.data.read`).
+    Files in COCO's form stay as they are, but people of a file that states no areas get `FILLED` x their box, and of
+    several skeletons one stays, named in its categories (`edgepose.data.coco.subject_of`; `notes` says what was left
+    out); others are read as for training (`edgepose.data.read`).
+
+    choice: of a file: which category, and what its keypoints are.
     """
-    content = _of_file(source) if isinstance(source, (str, Path)) else source
+    content = _of_file(source, choice) if isinstance(source, (str, Path)) else source
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{_name(source)} lacks `images` or `annotations`: expected a COCO-style annotation file")
     if image_ids is None:
@@ -138,16 +144,21 @@ def labels_of(people: People) -> Labels:
         }
         for i, region in enumerate(regions)
     ]  # fmt: skip
-    names = list(people.skeleton.names)
-    categories = [{"id": i, "name": name, "keypoints": names} for i, name in enumerate(people.categories, start=1)]
+    fields = category_fields(people.skeleton)
+    categories = [{"id": i, "name": name, **fields} for i, name in enumerate(people.categories, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def skeleton_of(labels: Labels) -> Skeleton | None:
-    """The skeleton that the annotations follow, by their categories' keypoint names; None where they name none."""
-    categories = labels.get("categories") or [{}]
-    known = (labelled_skeleton(category.get("keypoints") or (), labels["annotations"]) for category in categories)
-    return next((skeleton for skeleton in known if skeleton is not None), None)
+    """The skeleton that the annotations follow, as their categories name it; None where they name no keypoints and
+    have none of a known number.
+    """
+    rows = labels["annotations"]
+    named = [category for category in labels.get("categories") or () if category.get("keypoints")]
+    if not named and not any("foot_kpts" in row for row in rows[:100]):
+        found = labelled_skeleton({}, rows, "the labels")
+        return found if found is not None and found.built_in and found is not COCO else None
+    return labelled_skeleton(named[0] if named else {}, rows, "the labels")
 
 
 def without_keypoints(labels: Labels, names: Collection[str]) -> Labels:
@@ -221,17 +232,34 @@ def _refuse_first(rows: Sequence[Row], fields: Sequence[str], name: str) -> None
             raise ValueError(f"{name}: row {i} (picture {row['image_id']}) holds what is not a finite number")
 
 
-def _of_file(path: str | Path) -> Labels:
+def _of_file(path: str | Path, choice: Choice) -> Labels:
     kind, content = loaded(path)
     if kind != "coco":
-        return labels_of(READERS[kind](content, path, None, None))
+        return labels_of(READERS[kind](content, path, None, None, choice))
     people = rows_of(content, "annotations", path)
     rows_of(content, "images", path)
+    if any(person.get("keypoints") or "foot_kpts" in person for person in people):
+        content = _of_subject(content, path, choice)
+        people = content["annotations"]
     if not any("area" in person for person in people):
         for person in people:
             w, h = (person.get("bbox") or [0.0] * 4)[2:]
             person["area"] = FILLED * w * h
     return content
+
+
+def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
+    """The annotations of one skeleton, with what it is in their categories."""
+    people = content["annotations"]
+    subject = subject_of(content, people, path, choice)
+    kinds = subject.categories
+    listed = [c for c in content.get("categories") or [{"id": 1, "name": "person"}] if c.get("id") in kinds]
+    if not subject.stated:
+        listed = [category | category_fields(subject.skeleton) for category in listed]
+    if len(listed) < len(content.get("categories") or listed):
+        others = {c.get("id") for c in content["categories"]} - set(kinds)
+        people = [person for person in people if person.get("category_id") not in others]
+    return content | {"annotations": people, "categories": listed, "notes": list(subject.notes)}
 
 
 def _name(source: object) -> str:

@@ -189,14 +189,14 @@ def _crop_areas(boxes: np.ndarray, spec: ModelSpec) -> np.ndarray:
 def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
     """The skeleton of the result rows: the model's where the annotations begin with it, else the annotations'."""
     annotated = skeleton_of(labels)
-    named = next((c["keypoints"] for c in labels.get("categories") or () if c.get("keypoints")), None)
-    if annotated is None and named:
-        raise ValueError(f"the annotations label {list(named)[:6]} ..., expected the keypoints of a known skeleton")
     if len(model) and (annotated is None or annotated.names[: len(model)] == model.names):
         return model
     annotated = annotated or COCO
     if not shared(model, annotated):
-        raise ValueError(f"the model's {model.name} and the annotations' {annotated.name} share no keypoint name")
+        raise ValueError(
+            f"the annotations label {', '.join(annotated.names[:6])}, none of which the model finds "
+            f"({', '.join(model.names[:6])}): give a model of these keypoints, or the category that it finds"
+        )
     return annotated
 
 

@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # red, green, blue
 
 
-def associative_spec(name: str, skeleton: str, input_size: tuple[int, int]) -> ModelSpec:
+def associative_spec(name: str, skeleton: str | Skeleton, input_size: tuple[int, int]) -> ModelSpec:
     """The spec of a network with heat-maps at 1/4 and 1/2 of the input, and tags."""
     return ModelSpec(
         name,

@@ -173,7 +173,9 @@ def deconvolution(channels: int, out: int) -> nn.Module:
     return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
 
 
-def build_litepose(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, LitePose]:
+def build_litepose(
+    size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, LitePose]:
     """A network and its spec; the published square input unless stated."""
     return _built(f"litepose-{size}", Architecture(*SIZES[size]), skeleton, input_size)
 

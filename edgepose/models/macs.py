@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.models import build
+from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
 
 
@@ -73,7 +74,7 @@ def macs_true(network: nn.Module, input_size: tuple[int, int]) -> int:
     return count(network, input_size).true
 
 
-def unstored(name: str, skeleton: str, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+def unstored(name: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
     """`edgepose.models.build` on the meta device: shapes to count, and no memory for values."""
     with torch.device("meta"):
         return build(name, skeleton=skeleton, input_size=input_size)

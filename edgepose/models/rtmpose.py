@@ -238,7 +238,9 @@ class CSPNeXtLateral(nn.Module):
         return (self.head(self.backbone(images)),)
 
 
-def build_cspnext_lateral(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+def build_cspnext_lateral(
+    size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, nn.Module]:
     """A lateral pre-training network and its spec; 96x128 unless stated."""
     width, depth = SIZES[size]
     codec_args = {"stride": 8, "sigma": 1.0}
@@ -246,7 +248,9 @@ def build_cspnext_lateral(size: str, skeleton: str | Skeleton, input_size: tuple
     return spec, CSPNeXtLateral(len(as_skeleton(skeleton)), width, depth)
 
 
-def build_cspnext_context(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, nn.Module]:
+def build_cspnext_context(
+    size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, nn.Module]:
     """The lateral network with context and its spec; 192x256 unless stated."""
     width, depth = SIZES[size]
     codec_args = {"stride": 8, "sigma": 1.0}
@@ -254,7 +258,9 @@ def build_cspnext_context(size: str, skeleton: str | Skeleton, input_size: tuple
     return spec, CSPNeXtLateral(len(as_skeleton(skeleton)), width, depth, context=True)
 
 
-def build_cspnext_udp(size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None) -> tuple[ModelSpec, CSPNeXtUDP]:
+def build_cspnext_udp(
+    size: str, skeleton: str | Skeleton, input_size: tuple[int, int] | None
+) -> tuple[ModelSpec, CSPNeXtUDP]:
     """A pre-training network and its spec; 192x256 unless stated."""
     width, depth = SIZES[size]
     codec_args = {"kind": "udp", "sigma": 2.0, "stride": 4}

@@ -5,6 +5,7 @@ A checkpoint is replaced in one step, so a killed run always leaves the previous
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -97,6 +98,7 @@ def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
     classes = then.codec_args.get("classes", 1) if then.skeleton == "box" else 1
     # Today's spec: what a codec's arguments are called may have changed since.
     spec, network = build(facts["recipe"]["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
+    spec = dataclasses.replace(spec, categories=then.categories)
     tensors = parts.get("average") or parts.get("network", {})
     wanted = network.state_dict()
     wrong = [name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape]

@@ -10,6 +10,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.folders import read_folders
 from edgepose.data.images import OnBad
 from edgepose.models.associative import MEAN, STD
@@ -24,7 +25,9 @@ from edgepose.train.task import Sets, Task
 BATCH = 64  # pictures tested at once
 
 
-def classifier_task(recipe: Recipe, options: Classifier, data: Sets, on_bad: OnBad = "refuse") -> Task:
+def classifier_task(
+    recipe: Recipe, options: Classifier, data: Sets, on_bad: OnBad = "refuse", choice: Choice = NO_CHOICE
+) -> Task:
     """The network tells apart as many classes as there are sub-folders.
 
     data: one folder (folder, folder, 1).

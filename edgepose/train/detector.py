@@ -13,6 +13,7 @@ from torch import Tensor
 
 from edgepose.codec import codec_of
 from edgepose.codec.boxes import Boxes
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.detection import Detections, read_boxes
 from edgepose.data.images import OnBad
 from edgepose.models.rtmdet import RTMDet
@@ -23,7 +24,7 @@ from edgepose.train.detection_loss import detection_loss, teacher_loss
 from edgepose.train.hints import WithHints, hint_loss, inner_names
 from edgepose.train.options import Detector
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import Sets, Task, WithImages, built
+from edgepose.train.task import Sets, Task, WithImages, built, of_categories
 
 Size = tuple[int, int]  # w, h
 
@@ -39,7 +40,9 @@ DETECTOR_VIEWS = {
 }
 
 
-def detector_task(recipe: Recipe, options: Detector, data: Sets, on_bad: OnBad = "refuse") -> Task:
+def detector_task(
+    recipe: Recipe, options: Detector, data: Sets, on_bad: OnBad = "refuse", choice: Choice = NO_CHOICE
+) -> Task:
     """Boxes of all sets, the network, the teacher it may learn from, and what then learns beside it."""
     spec, network = built(recipe)
     width, height = spec.input_size
@@ -47,12 +50,13 @@ def detector_task(recipe: Recipe, options: Detector, data: Sets, on_bad: OnBad =
         raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
     if options.hint_weight and not (options.teacher and options.teacher_weight):
         raise ValueError(f"hint_weight={options.hint_weight} needs a teacher, whose inner maps are learnt from")
-    sets = [read_boxes(annotations, pictures) * repeat for annotations, pictures, repeat in data]
+    sets = [read_boxes(annotations, pictures, choice.category) * repeat for annotations, pictures, repeat in data]
     published, mixup = DETECTOR_VIEWS[recipe.model]
     records = [record for records in sets for record in records]
     samples = Detections(records, width, options.views or published, mixup, on_bad)
     if len(samples) == 0:
         raise ValueError("the training data names no picture: check the files in data=")
+    spec = of_categories(spec, [name for record in records for name in record.categories])
     codec = codec_of(spec, Boxes)
     if not options.teacher or not options.teacher_weight:
         return Task(spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec))

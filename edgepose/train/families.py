@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.images import OnBad
 from edgepose.models.litepose import Architecture
 from edgepose.names import meant
@@ -27,7 +28,7 @@ def _detector_task(*arguments: Any) -> Task:
     return detector_task(*arguments)
 
 
-TASKS: dict[type, Callable[[Recipe, Any, Sets, OnBad], Task]] = {
+TASKS: dict[type, Callable[[Recipe, Any, Sets, OnBad, Choice], Task]] = {
     TopDown: topdown_task,
     Detector: _detector_task,
     BottomUp: bottomup_task,
@@ -36,13 +37,14 @@ TASKS: dict[type, Callable[[Recipe, Any, Sets, OnBad], Task]] = {
 }
 
 
-def prepare(recipe: Recipe, data: Sets, on_bad: OnBad = "refuse") -> Task:
+def prepare(recipe: Recipe, data: Sets, on_bad: OnBad = "refuse", choice: Choice = NO_CHOICE) -> Task:
     """Build a recipe's network and data.
 
     on_bad: "refuse" or "skip" pictures that are missing or cannot be read.
+    choice: which category of the labels, and a skeleton that was stated rather than left to the recipe and the data.
     """
     torch.manual_seed(recipe.seed)
-    return TASKS[type(recipe.options)](recipe, recipe.options, data, on_bad)
+    return TASKS[type(recipe.options)](recipe, recipe.options, data, on_bad, choice)
 
 
 def recipe_of(name: str) -> Recipe:

@@ -118,6 +118,7 @@ def train(
     report: Callable[[Step], None] = lambda step: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,
     stop: Stop | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Train `network`, resuming what `folder` holds; returns the path of the last checkpoint.
 
@@ -133,6 +134,7 @@ def train(
             pictures that no process could read so far.
         stop: once a signal came to it in any process, all save after the step they are in and raise KeyboardInterrupt
             for SIGINT, InterruptedError for SIGTERM.
+        say: takes a line about what `recipe.init` could not give the network.
     """
     process, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     plan = Plan(samples, recipe, process, processes, order)
@@ -159,7 +161,8 @@ def train(
     before = _resume(path, recipe, learner, optimizer, average) if path.is_file() else {}
     start = int(before.get("iteration", 0))
     if start == 0 and recipe.init:
-        initialize(network, recipe.init, extra, recipe.model)
+        if anew := initialize(network, recipe.init, extra, recipe.model):
+            say(f"{recipe.init} has no tensors of the shape of {anew}: these start anew, all others from it")
         average = _average(network, recipe)
     # what learns beside the network may rest at first
     model = DistributedDataParallel(learner, find_unused_parameters=extra is not None) if processes > 1 else learner

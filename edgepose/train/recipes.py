@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from edgepose.data.augment import STRONG, Strength
+from edgepose.skeleton import Skeleton
+from edgepose.skeleton_file import fields_of, skeleton_of_fields
 from edgepose.train.options import FAMILIES, BottomUp, Classifier, Detector, OneStage, Options, TopDown
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -37,7 +39,7 @@ class Recipe:
     epochs: int
     batch: int  # pictures per step, over all processes together
     lr: float  # for `batch`; scale both together
-    skeleton: str = "coco"
+    skeleton: str | Skeleton = "coco"  # a built-in one by name, or one's own
     input_size: tuple[int, int] | None = None  # w, h; the model's own by default
     weight_decay: float = 0.0  # none on norms and biases
     warmup: int = 1000  # iterations
@@ -354,6 +356,8 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     """
     values = {"family": recipe.options.family, **dataclasses.asdict(recipe)}
     own = values.pop("options")
+    if isinstance(recipe.skeleton, Skeleton):
+        values["skeleton"] = fields_of(recipe.skeleton)
     plain: dict[str, Any] = json.loads(json.dumps(values | own))
     return plain
 
@@ -382,6 +386,8 @@ def from_dict(values: Mapping[str, Any], source: str, family: type[Options] | No
         raise ValueError(f"{source} has unknown fields {unknown}, expected some of {known}: update edgepose")
     options = _read(kind, {key: value for key, value in values.items() if key in own}, source)
     recipe = {key: value for key, value in values.items() if key in common}
+    if isinstance(recipe.get("skeleton"), Mapping):
+        recipe["skeleton"] = skeleton_of_fields(recipe["skeleton"], f"{source}, skeleton")
     return typing.cast(Recipe, _read(Recipe, recipe | {"options": options}, source))
 
 

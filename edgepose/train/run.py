@@ -17,9 +17,11 @@ from typing import Any
 import torch
 
 from edgepose.data import memory
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.images import OnBad
 from edgepose.data.mixes import MIXES, mixed
 from edgepose.media.files import make_folder
+from edgepose.skeleton import Skeleton
 from edgepose.train.families import prepare
 from edgepose.train.loop import Step, processes_of_torchrun, train
 from edgepose.train.options import TopDown
@@ -42,6 +44,7 @@ class Settings:
     tensorboard: bool = False
     names: Sequence[str] = ()  # of the training sets, "" where one has none; for a mix
     on_bad: OnBad = "refuse"
+    choice: Choice = NO_CHOICE  # which category of the labels, and a skeleton that is stated rather than found in them
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,14 @@ def train_model(
         first = is_first()
         memory.limit(recipe.memory, int(os.environ.get("LOCAL_WORLD_SIZE", 1)) * max(recipe.workers, 1))
         mix = recipe.options.mix if isinstance(recipe.options, TopDown) else ""
-        task = prepare(recipe, training_sets(mix, settings), settings.on_bad)
-        figures = validation(task.spec, settings.val) if settings.val and first else None
+        task = prepare(recipe, training_sets(mix, settings), settings.on_bad, settings.choice)
+        recipe = task.recipe or recipe
+        if first:
+            for note in task.notes:
+                say(note)
+            if isinstance(recipe.skeleton, Skeleton):
+                say(described(recipe.skeleton))
+        figures = validation(task.spec, settings.val, settings.choice) if settings.val and first else None
         validate = None if figures is None else lambda network: figures(task.deployed(network))
         log = stack.enter_context(Log(settings.out, settings.tensorboard, say)) if first else None
         if log is not None:
@@ -105,10 +114,20 @@ def train_model(
             lambda stop: train(
                 recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device,
                 extra=task.extra, order=task.order, validate=validate, report=report_step, record=record_row, stop=stop,
+                say=say if first else lambda line: None,
             ),
             say if first else lambda line: None,
         )  # fmt: skip
     return Trained(checkpoint, {} if log is None else log.last)
+
+
+def described(skeleton: Skeleton) -> str:
+    """One line on a skeleton of somebody's own, so that a wrong left and right is seen before hours of training."""
+    pairs = [f"{skeleton.names[i]} and {skeleton.names[j]}" for i, j in enumerate(skeleton.flip) if i < j]
+    sides = (
+        f"left and right: {', '.join(pairs[:4])}{' ...' if len(pairs) > 4 else ''}" if pairs else "no left and right"
+    )
+    return f"{len(skeleton)} keypoints of {skeleton.name}: {', '.join(skeleton.names[:30])}; {sides}"
 
 
 def _until_stopped(run: Callable[[Stop], Path], say: Callable[[str], None]) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from edgepose.models.litepose import SUPERNET, LitePose
@@ -27,13 +29,32 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
     return parts.requires_grad_(False)
 
 
-def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> None:
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # in the package
+
+
+def checkpoint_of(init: str) -> Path:
+    """The file that `init=` names: a checkpoint, or by its name the training weights of a model in the package."""
+    inside = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    if init in inside and not Path(init).exists():
+        return inside[init]
+    path = Path(init)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"init={init} does not exist: expected a checkpoint written by `edgepose train`, or one of "
+            f"{', '.join(inside)}, whose weights are in the package"
+        )
+    return path
+
+
+def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, model: str = "") -> str:
     """Start a network from the tensors of a checkpoint that fit it by name and shape: at least its backbone.
+
+    Returns what starts anew because the checkpoint has nothing of its name and shape, such as "3 tensors of head".
 
     A head that learnt beside the checkpoint's network counts too: a lateral head can become the network's own. A
     LitePose starts from a super-net as published (models.supernet), and so does a super-net from another network.
     """
-    parts, facts = checkpoint.load(path)
+    parts, facts = checkpoint.load(checkpoint_of(path))
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
     if isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
@@ -45,6 +66,16 @@ def initialize(network: nn.Module, path: str, extra: nn.Module | None = None, mo
     network.load_state_dict(fitting, strict=False)
     if extra is not None:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
+    return _listed([name for name in network.state_dict() if name not in fitting])
+
+
+def _listed(names: list[str]) -> str:
+    """`head.final.weight`, `head.final.bias` -> "2 tensors of head.final"; nothing for nothing."""
+    parts = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+    if not parts:
+        return ""
+    more = f" and {len(parts) - 3} more parts" if len(parts) > 3 else ""
+    return f"{len(names)} tensors of {', '.join(parts[:3])}{more}"
 
 
 def _fitting(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,33 +8,41 @@ from typing import Any
 
 from edgepose.codec import codec_of
 from edgepose.codec.simcc import SimCC
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.crops import Crops
 from edgepose.data.images import OnBad
 from edgepose.data.people import union
 from edgepose.data.read import read
 from edgepose.data.sampling import Balanced, shuffled
 from edgepose.models.rtmpose import RTMPose
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import as_skeleton
 from edgepose.train.auxiliary import AuxiliaryTargets, WithHeatmaps, auxiliary_loss
 from edgepose.train.loop import Samples
 from edgepose.train.losses import LOSSES
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
-from edgepose.train.task import Loss, Sets, Task, WithImages, built
+from edgepose.train.task import Loss, Sets, Task, WithImages, built, fitted, of_categories, refuse_nobody
 
 
-def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "refuse") -> Task:
+def topdown_task(
+    recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "refuse", choice: Choice = NO_CHOICE
+) -> Task:
     """People of all sets joined by keypoint name, the network, and what may learn beside it.
 
     Where the recipe balances its sets, the number of each is its weight.
     """
     spec, network = built(recipe)
-    codec = codec_of(spec)
-    _refuse_unused(recipe.model, options, simcc=isinstance(codec, SimCC), rtmpose=isinstance(network, RTMPose))
-    sets = [read(annotations, pictures) for annotations, pictures, _ in data]
+    simcc = isinstance(codec_of(spec), SimCC)
+    _refuse_unused(recipe.model, options, simcc=simcc, rtmpose=isinstance(network, RTMPose))
+    sets = [read(annotations, pictures, choice=choice) for annotations, pictures, _ in data]
+    recipe = fitted(recipe, sets, choice.skeleton is not None)
+    spec, network = built(recipe)
     times = [repeat for _, _, repeat in data]
     balanced = options.sampling == "balanced"
-    people, missing = union(sets, SKELETONS[recipe.skeleton], None if balanced else times).held(on_bad)
+    people, missing = union(sets, as_skeleton(recipe.skeleton), None if balanced else times).held(on_bad)
+    refuse_nobody(people, data)
+    spec = of_categories(spec, people.categories)
+    codec = codec_of(spec)
     order = Balanced(people.sets, tuple(times)) if balanced else shuffled
     if isinstance(codec, SimCC):
         x, y = codec.sigmas
@@ -51,7 +59,9 @@ def topdown_task(recipe: Recipe, options: TopDown, data: Sets, on_bad: OnBad = "
 
         teacher = CropTeacher(Path(options.teacher), spec, recipe.precision, recipe.threads or None)
         loss_of, samples = taught_crops(loss_of, teacher, spec.codec, options.teacher_weight), WithImages(samples)
-    return Task(spec, network, samples, loss_of, extra, order, missing=tuple(missing))
+    return Task(
+        spec, network, samples, loss_of, extra, order, missing=tuple(missing), recipe=recipe, notes=people.notes
+    )
 
 
 def _refuse_unused(model: str, options: TopDown, *, simcc: bool, rtmpose: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from edgepose.codec import CODECS
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.keypoints import keypoint_metrics
@@ -21,7 +22,9 @@ from edgepose.train.classifier import classifier_validation
 Set = tuple[Path, Path, int]  # annotations, pictures, how often it is listed
 
 
-def validation(spec: ModelSpec, sets: Sequence[Set]) -> Callable[[nn.Module], dict[str, float]]:
+def validation(
+    spec: ModelSpec, sets: Sequence[Set], choice: Choice = NO_CHOICE
+) -> Callable[[nn.Module], dict[str, float]]:
     """Figures of a network on labelled pictures: the runtime's own Estimator around it, on the true boxes.
 
     A detector and a whole-picture model find everybody themselves; a detector's figures are those of boxes.
@@ -31,7 +34,7 @@ def validation(spec: ModelSpec, sets: Sequence[Set]) -> Callable[[nn.Module], di
     if spec.codec not in CODECS:  # a classifier's outputs are no people
         return classifier_validation(spec, sets[0][1])
     annotations, pictures, _ = sets[0]
-    labels = read_labels(annotations)
+    labels = read_labels(annotations, choice=choice)
     lacking = unmeasured(labels, spec.keypoints) if len(spec.keypoints) else []
     against = labels if spec.per_person else one_category(labels)
 

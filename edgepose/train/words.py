@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from edgepose.data.columns import Choice
 from edgepose.data.images import ON_BAD
+from edgepose.skeleton import Skeleton
+from edgepose.skeleton_file import skeleton_of_word
 from edgepose.train.families import recipe_of
-from edgepose.train.options import Classifier
+from edgepose.train.options import Classifier, Detector
 from edgepose.train.recipes import Recipe, override
 from edgepose.train.run import Settings
 
@@ -16,6 +20,10 @@ def planned(name: str, words: list[str]) -> tuple[Recipe, Settings]:
     """What the `key=value` words make of recipe `name`; ValueError where they are wrong."""
     chosen = recipe_of(name)
     settings, rest = parse(name, words, folders=isinstance(chosen.options, Classifier))
+    if isinstance(chosen.options, (Classifier, Detector)) and settings.choice.skeleton is not None:
+        raise ValueError(f"{chosen.model} finds no keypoints: leave skeleton= out")
+    if settings.choice.skeleton is not None:
+        chosen = replace(chosen, skeleton=_by_name(settings.choice.skeleton))
     return override(chosen, rest), settings
 
 
@@ -28,7 +36,7 @@ def parse(name: str, words: list[str], *, folders: bool = False) -> tuple[Settin
     rest = []
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key in ("data", "val", "out", "device", "tensorboard", "on_bad"):
+        if equals and key in ("data", "val", "out", "device", "tensorboard", "on_bad", "skeleton", "category"):
             own[key] = value
         else:
             rest.append(word)
@@ -54,8 +62,14 @@ def parse(name: str, words: list[str], *, folders: bool = False) -> tuple[Settin
         [(labels, pictures, times) for (_, labels, pictures), times in data.items()], out,
         [(labels, pictures, times) for (_, labels, pictures), times in val.items()],
         device, tensorboard in ("1", "true"), [name for name, _, _ in data], on_bad,
+        Choice(skeleton_of_word(own["skeleton"]) if "skeleton" in own else None, own.get("category", "")),
     )  # fmt: skip
     return settings, rest
+
+
+def _by_name(skeleton: Skeleton) -> str | Skeleton:
+    """As recipes hold it: a built-in one by its name."""
+    return skeleton.name if skeleton.built_in else skeleton
 
 
 def _folder(key: str, text: str) -> dict[tuple[str, Path, Path], int]:

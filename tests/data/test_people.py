@@ -98,7 +98,7 @@ def test_sets_meet_by_name_and_what_one_lacks_has_no_weight(tmp_path: Path) -> N
         ("{", "is not JSON"),
         ("[]", "lacks `images`"),
         ('{"images": [], "annotations": []}', "no category with keypoint names"),
-        ('{"images": [], "annotations": [], "categories": [{"keypoints": ["tail"]}]}', "the keypoints of one of"),
+        ('{"images": [], "annotations": [], "categories": [{"keypoints": [5]}]}', "expected a list of names"),
     ],
 )
 def test_files_of_another_kind_are_refused_in_one_sentence(tmp_path: Path, content: str, message: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepose.data.columns import load_json
+from edgepose.data.columns import Choice, load_json
 from edgepose.data.originals import joint_boxes, read_mpii
-from edgepose.data.people import People
+from edgepose.data.people import People, union
 from edgepose.data.read import read, recognized
-from edgepose.skeleton import AIC, COCO, COCO19, CROWDPOSE, MPII
+from edgepose.skeleton import AIC, COCO, COCO19, MPII, Skeleton
 from tests.goldens import folder
 
 
@@ -269,7 +269,10 @@ HOSTILE = {
     "no annotations": ('{"images": []}', "lacks `images` or `annotations`"),
     "images is text": (content() | {"images": "x"}, "`images` is not a list of objects"),
     "annotations of numbers": (content() | {"annotations": [1]}, "`annotations` is not a list of objects"),
-    "no categories": ({k: v for k, v in content().items() if k != "categories"}, "no category with keypoint names"),
+    "no keypoints": (
+        {**content(), "annotations": [{"id": 5, "image_id": 7, "bbox": [1, 2, 3, 4]}], "categories": []},
+        "no category with keypoint names",
+    ),
     "no file name": (content() | {"images": [{"id": 7}]}, r"`file_name` of image number 1 \(id 7\) is missing"),
     "image id as text": (content() | {"images": [{"id": "a7", "file_name": "a"}]}, "`id` of image number 1 is 'a7'"),
     "image_id as text": (content(image_id="a7"), "`image_id` of annotation 5 is 'a7', expected a whole number"),
@@ -311,11 +314,58 @@ def test_problems_are_written_down_where_a_list_is_given(tmp_path: Path) -> None
         assert len(problems) == 1 and message in problems[0] and len(people) == (case == "ids twice")
 
 
-def test_mixed_skeletons_in_one_file_are_refused(tmp_path: Path) -> None:
+def test_of_several_skeletons_the_most_frequent_is_read_and_the_others_are_named(tmp_path: Path) -> None:
     data = content()
-    data["categories"].append({"id": 2, "name": "x", "keypoints": list(CROWDPOSE.names)})
-    with pytest.raises(ValueError, match="mixes skeletons"):
-        read(written(tmp_path / "a.json", data))
+    data["categories"].append({"id": 2, "name": "racket", "keypoints": ["grip", "head"], "skeleton": [[1, 2]]})
+    data["annotations"] += [data["annotations"][0] | {"id": 6}]
+    racket = {"id": 7, "image_id": 7, "category_id": 2, "bbox": [1, 2, 30, 40], "keypoints": [1, 2, 2, 30, 40, 2]}
+    data["annotations"].append(racket)
+    path = written(tmp_path / "a.json", data)
+    people = read(path)
+    assert people.skeleton is COCO and len(people) == 2 and people.categories == ("person",)
+    (note,) = people.notes
+    assert "1 annotations of 'racket' with other keypoints (grip, head) are left out" in note
+    chosen = read(path, choice=Choice(category="racket"))
+    assert len(chosen) == 1 and chosen.categories == ("racket",)
+    assert chosen.skeleton == Skeleton("racket", ("grip", "head"), ((0, 1),))
+    with pytest.raises(ValueError, match=r"no category 'ball' with keypoints, expected one of \['person', 'racket'\]"):
+        read(path, choice=Choice(category="ball"))
+
+
+def test_keypoints_without_names_are_cocos_or_numbered_unless_they_are_chosen(tmp_path: Path) -> None:
+    data = {**content(), "categories": [{"id": 1, "name": "person"}]}
+    people = read(written(tmp_path / "a.json", data))
+    assert people.skeleton is COCO and "does not say what its 17 keypoints are" in people.notes[0]
+    data["annotations"] = [{**data["annotations"][0], "keypoints": [1, 2, 2, 3, 4, 2]}]
+    path = written(tmp_path / "b.json", data)
+    assert read(path).skeleton.names == ("point_1", "point_2")
+    mine = Skeleton("mine", ("tip", "end"))
+    chosen = read(path, choice=Choice(mine))
+    assert chosen.skeleton is mine and not chosen.notes
+
+
+def test_a_chosen_skeleton_meets_the_file_by_name(tmp_path: Path) -> None:
+    data = content(keypoints=[1, 2, 2, 3, 4, 2])
+    data["categories"] = [{"id": 1, "name": "stick", "keypoints": ["end", "Tip"]}]
+    mine = Skeleton("mine", ("tip", "end"), ((0, 1),), (0.03, 0.07))
+    found = read(written(tmp_path / "a.json", data), choice=Choice(mine)).skeleton
+    assert found.names == ("end", "tip") and found.oks_sigmas == (0.07, 0.03)
+
+
+def test_a_reordered_coco_file_is_coco_by_name(tmp_path: Path) -> None:
+    order = list(range(16, -1, -1))
+    names = [COCO.names[i] for i in order]
+    data = content(keypoints=[v for i in order for v in (10 + i, 20 + i, 2)])
+    data["categories"] = [{"id": 1, "name": "person", "keypoints": names}]
+    people = read(written(tmp_path / "a.json", data))
+    assert people.skeleton.oks_sigmas == tuple(COCO.oks_sigmas[i] for i in order)
+    joined = union([people], COCO)
+    assert joined.keypoints[0, :, 0].tolist() == [10 + i for i in range(17)]
+
+
+def test_annotations_of_no_listed_category_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="annotations name the category '1', expected 1, the id of the category"):
+        read(written(tmp_path / "a.json", content(category_id="1")))
 
 
 def test_columns_of_the_wrong_length_are_refused() -> None:

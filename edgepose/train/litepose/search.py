@@ -19,7 +19,6 @@ from edgepose.evaluate.pareto import Point, front
 from edgepose.media.files import atomic_path
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.macs import macs_true, parameters
-from edgepose.skeleton import SKELETONS
 from edgepose.train import checkpoint
 from edgepose.train.litepose.evolution import Candidate, Evolution, evolve
 from edgepose.train.litepose.space import Space
@@ -119,7 +118,7 @@ class Parts:
         options = recipe.options
         if recipe.model != SUPERNET or not isinstance(network, LitePose) or not isinstance(options, BottomUp):
             raise ValueError(f"{plan.supernet} holds {recipe.model}, expected a super-net: edgepose train {SUPERNET}")
-        skeleton = SKELETONS[spec.skeleton]
+        skeleton = spec.keypoints
         samples = read_whole(plan.sets.data, skeleton, spec, codec_of(spec, Associative), options.mosaic, options.whole)
         stage = 0 if recipe.overfit else 1  # as it has seen pictures
         calibration = Calibration(samples, plan.evolution.seed, plan.calibrate, stage)

@@ -18,6 +18,7 @@ from edgepose.data.whole import Whole
 from edgepose.models.associative import associative_spec
 from edgepose.models.litepose import Architecture, LitePose
 from edgepose.models.supernet import cut, run_narrow, shape_of
+from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
 from edgepose.train.depthwise import quicken
 from edgepose.train.litepose.space import Space
@@ -133,7 +134,7 @@ class Calibration:
 
 
 def stand_alone(
-    network: LitePose, found: Architecture, skeleton: str, calibration: Calibration
+    network: LitePose, found: Architecture, skeleton: str | Skeleton, calibration: Calibration
 ) -> tuple[ModelSpec, LitePose]:
     """A part of the super-net as a network of its own, with statistics of its own, where that is; and its spec."""
     spec = associative_spec(found.name, skeleton, (found.side, found.side))
