@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgepose.cli.evaluate import tell_notes
 from edgepose.cli.options import Detector, Device, Json, Runner, Threads, load_estimator
 from edgepose.cli.screen import Screen, show_rows
 
@@ -54,7 +55,9 @@ def compare(
     )  # fmt: skip
     with Screen() as screen:
         rows = race.compare(names, lambda name: load_estimator(name, detector, backend, threads), plan, screen.stage)
+        told: set[str] = set()
         for row in rows:
+            tell_notes(row, screen, told)
             if "error" in row:
                 screen.complain(f"error: {row['model']}: {row['error']}")
     show_rows(rows, as_json, race.cells)

@@ -96,7 +96,10 @@ def evaluate(
 
     measures = Measures(protocol, pck, bootstrap, report, robustness)
     if predictions is not None:
-        show_rows([evaluated_results(predictions, read_labels(data), measures)], as_json, _cells)
+        figures = evaluated_results(predictions, read_labels(data), measures)
+        with Screen() as screen:
+            tell_notes(figures, screen, set())
+        show_rows([figures], as_json, _cells)
         return
     if images is None:
         raise typer.BadParameter("the models look at pictures: add --images FOLDER_OR_ZIP", param_hint="--images")
@@ -142,15 +145,17 @@ def _evaluate_models(
             f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
             "--bootstrap and --report"
         )
-    labels = read_labels(annotations)
+    labels = read_labels(annotations, pictures=images)
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
+    told: set[str] = set()
     with Screen() as screen:
         for name, estimator in estimators.items():
             figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
             unreadable |= outcome.unreadable
             if lacking := figures.get("unmeasured"):
                 screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
+            tell_notes(figures, screen, told)
             rows.append(figures)
             if as_json:
                 show_json(figures)
@@ -162,6 +167,14 @@ def _evaluate_models(
     if not as_json:
         show_table(*_cells(rows))
     return len(unreadable)
+
+
+def tell_notes(figures: Mapping[str, Any], screen: Screen, told: set[str]) -> None:
+    """What was repaired or left out before these figures were made, each once."""
+    for note in figures.get("notes", ()):
+        if note not in told:
+            screen.complain(note)
+        told.add(note)
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> Cells:

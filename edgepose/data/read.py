@@ -68,7 +68,7 @@ def loaded(
     outlines: bool = False,
     problems: Problems = None,
     pictures: str | Path | None = None,
-    labelled: bool = True,
+    annotated: bool = True,
 ) -> tuple[str, Any]:
     """The format of a file, a key of `READERS`, and its content where that is JSON (`columns.load_json`).
 
@@ -77,20 +77,20 @@ def loaded(
 
     Args:
         pictures: tells which part of a YOLO data set is meant.
-        labelled: False also takes COCO's form without `annotations`, as of a test set.
+        annotated: False also takes COCO's form without `annotations`, as of a test set.
     """
     path = Path(annotations)
     form, content = _content(path, outlines, pictures)
     if content is None:
         return form, None
     if form == "json":
-        form = kind_of(content, path, labelled)
+        form = kind_of(content, path, annotated)
     if form == "label-studio":
         content = of_label_studio(content, path)
     if form in READERS and form != "coco":
         return form, content
     notes = content.pop("said", ()) if form != "coco" else ()
-    return "coco", noted(sound(content, path, problems, labelled=labelled), notes) | {"form": form}
+    return "coco", noted(sound(content, path, problems, annotated=annotated), notes) | {"form": form, "path": str(path)}
 
 
 def _content(path: Path, outlines: bool, pictures: str | Path | None) -> tuple[str, Any]:
@@ -131,7 +131,7 @@ def _of_folder(path: Path, pictures: str | Path | None) -> tuple[str, Any]:
     raise ValueError(f"{path} is a folder{hint}; expected {KNOWN}")
 
 
-def kind_of(content: Any, path: str | Path, labelled: bool = True) -> str:
+def kind_of(content: Any, path: str | Path, annotated: bool = True) -> str:
     """The format of JSON, a key of `READERS`, or "label-studio"; ValueError says what other files are."""
     what = named(content)
     if what is not None:
@@ -141,7 +141,7 @@ def kind_of(content: Any, path: str | Path, labelled: bool = True) -> str:
     if isinstance(content, dict):
         if "keypoint_names" in content and "images" in content:
             return "ochuman"
-        if {"images", "annotations"} <= set(content) or ("images" in content and not labelled):
+        if {"images", "annotations"} <= set(content) or ("images" in content and not annotated):
             return "coco"
         saw = f"an object with {sorted(content)[:6]}"
         if "images" in content or "annotations" in content:

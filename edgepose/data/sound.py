@@ -31,7 +31,9 @@ class Notes(tuple[str, ...]):
     """Sentences about what was repaired or left out. Content whose `notes` are of this class has been checked."""
 
 
-def sound(content: Any, path: str | Path, problems: Problems = None, *, labelled: bool = True) -> Row:
+def sound(
+    content: Any, path: str | Path, problems: Problems = None, *, annotated: bool = True, named: bool = True
+) -> Row:
     """Content in COCO's form that the readers and the metrics can rely on; content that was checked stays as it is.
 
     - pictures: `id` whole, `file_name` text, `width` and `height` whole and above 0 or not there
@@ -43,19 +45,22 @@ def sound(content: Any, path: str | Path, problems: Problems = None, *, labelled
 
     Args:
         problems: a list takes a sentence for everything that would otherwise be raised; what it is about is left out.
-        labelled: False takes a file without `annotations`, as of a test set.
+        annotated: False takes a file without `annotations`, as of a test set.
+        named: False takes pictures without `file_name`, which metrics do without.
     """
     if is_sound(content):
         return dict(content)
-    needed = ("images", "annotations") if labelled else ("images",)
+    needed = ("images", "annotations") if annotated else ("images",)
     if not isinstance(content, dict) or any(content.get(key) is None for key in needed):
         raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
     content = content if content.get("annotations") is not None else content | {"annotations": []}
     notes: list[str] = []
-    images = _images(rows_of(content, "images", path), path, problems, notes)
+    images = _images(rows_of(content, "images", path), path, problems, notes, named)
     categories = _categories(content, path, notes)
     people = [dict(row) for row in rows_of(content, "annotations", path)]
     _number(people, path, notes)
+    if not content.get("categories"):
+        _without_categories(people, path, problems)
     people = _of_images(people, images, path, problems, notes)
     people = _of_categories(people, categories, path, problems, notes)
     _crowds(people, path, problems, notes)
@@ -114,14 +119,14 @@ def people_count(count: int) -> str:
     return f"{count} people have" if count != 1 else "1 person has"
 
 
-def _images(rows: list[Row], path: str | Path, problems: Problems, notes: list[str]) -> list[Row]:
+def _images(rows: list[Row], path: str | Path, problems: Problems, notes: list[str], named: bool) -> list[Row]:
     images, seen, renamed, twice = [], set(), [], 0
     for i, row in enumerate(rows):
         identity, name = whole(row.get("id")), row.get("file_name")
         if identity is None:
             tell(problems, f"{path}: `id` of image number {i + 1} is {said(row, 'id')}, expected a whole number")
             continue
-        if not isinstance(name, str) or not name.strip("/\\ ") or "\0" in name:
+        if named and (not isinstance(name, str) or not name.strip("/\\ ") or "\0" in name):
             what = f"`file_name` of image number {i + 1} (id {identity}) is {said(row, 'file_name')}"
             tell(problems, f"{path}: {what}, expected text: the picture's name")
             continue
@@ -157,6 +162,19 @@ def _categories(content: Row, path: str | Path, notes: list[str]) -> list[Row]:
         row["id"] = 1 if identity is None else identity
         row["name"] = row["name"] if isinstance(row.get("name"), str) and row["name"].strip() else "person"
     return rows
+
+
+def _without_categories(people: list[Row], path: str | Path, problems: Problems) -> None:
+    """Without `categories` everybody is a person, if all are of one category."""
+    ids = {repr(row.get("category_id")) for row in people}
+    if len(ids) > 1:
+        some = ", ".join(sorted(ids)[:NAMED])
+        tell(
+            problems,
+            f"{path}: annotations name the categories {some}, and `categories` is missing: expected their names",
+        )
+    for row in people:
+        row["category_id"] = 1
 
 
 def _number(people: list[Row], path: str | Path, notes: list[str]) -> None:

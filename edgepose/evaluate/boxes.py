@@ -68,7 +68,8 @@ def _people(labels: Labels) -> Labels:
                 "area": annotation.get("area", box[2] * box[3]),
             }
         )
-    return {"images": labels["images"], "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+    images = [{"id": image["id"]} for image in labels["images"]]
+    return {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
 
 
 def _curves(labels: Labels, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ def compare(
         open_model: gives the estimator of a model's name, as for daily use.
         progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
     """
-    labels = read_labels(plan.data)
+    labels = read_labels(plan.data, pictures=plan.images)
     meter = EnergyMeter() if meter is None else meter
     contenders = [
         _Contender({"model": name, "backend": backend_of(name, plan.backend), "boxes": plan.boxes}) for name in models

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.codec.associative import Associative
+from edgepose.data.sound import noted
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -19,14 +20,18 @@ from edgepose.evaluate.labels import (
     PARTS,
     Labels,
     Row,
+    checked_results,
     keypoints_in,
+    read_labels,
     read_results,
     skeleton_of,
     without_keypoints,
 )
 from edgepose.evaluate.matching import match, pictures_of
 from edgepose.evaluate.multiscale import MultiScale, Size
+from edgepose.evaluate.nothing import refuse_nobody, refuse_other_sizes, refuse_unmatched
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
+from edgepose.evaluate.result_file import ResultFile
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, Run, one_category, run, unmeasured
 from edgepose.media.files import atomic_path, make_folder
@@ -129,11 +134,17 @@ def evaluated(
     Writes the report that `measures` asks for. `prepared` makes the estimates of an estimator comparable with papers'.
     """
     measures = Measures() if measures is None else measures
+    labels = read_labels(labels)
+    posed = len(estimates.spec.keypoints) > 0
+    refuse_nobody(labels, posed)
     outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
-    if len(estimates.spec.keypoints) == 0:
-        return measures.of_boxes(name, outcome.results, labels), outcome
+    refuse_unmatched(outcome.results, labels, name, posed)
+    notes = noted(labels, outcome.notes)["notes"]
+    said = {"notes": list(notes)} if notes else {}
+    if not posed:
+        return measures.of_boxes(name, outcome.results, labels) | said, outcome
     against, lacking = comparable(labels, estimates, str(boxes))
-    figures = measures.of(name, outcome.results, against, lacking) | {"boxes": str(boxes)} | tests_of(estimates)
+    figures = measures.of(name, outcome.results, against, lacking) | {"boxes": str(boxes)} | tests_of(estimates) | said
 
     def figures_of(spoiled: Estimates) -> dict[str, Any]:
         kind = f"{name}, {getattr(spoiled, 'kind', '')}"
@@ -151,11 +162,23 @@ def evaluated(
 def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> dict[str, Any]:
     """The figures of a COCO results file, and its report where `measures` asks for one."""
     name = predictions.stem
+    labels = read_labels(labels)
+    refuse_nobody(labels)
+    notes = list(labels["notes"])
+    rows = checked_results(predictions, labels, notes=notes)
+    if not isinstance(rows, ResultFile):
+        refuse_unmatched(rows, labels, str(predictions))
+    figures = measures.of(name, predictions if isinstance(rows, ResultFile) else rows, labels)
+    if figures["AP"] <= 0:
+        rows = read_results(predictions, labels) if isinstance(rows, ResultFile) else rows
+        refuse_unmatched(rows, labels, str(predictions))
+        refuse_other_sizes(rows, labels, str(predictions))
+        notes.append(f"{predictions}: no result is near anybody who is labelled")
+    figures |= {"notes": notes} if notes else {}
     if measures.report is None:
-        return measures.of(name, predictions, labels)
-    rows = read_results(predictions, labels)
-    figures = measures.of(name, rows, labels)
-    return figures | _written(measures.report, name, measures.reported(rows, labels, figures))
+        return figures
+    listed = read_results(predictions, labels) if isinstance(rows, ResultFile) else rows
+    return figures | _written(measures.report, name, measures.reported(listed, labels, figures))
 
 
 def comparable(labels: Labels, estimator: Estimates, boxes: str) -> tuple[Labels, list[str]]:

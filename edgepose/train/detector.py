@@ -50,7 +50,8 @@ def detector_task(
         raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
     if options.hint_weight and not (options.teacher and options.teacher_weight):
         raise ValueError(f"hint_weight={options.hint_weight} needs a teacher, whose inner maps are learnt from")
-    sets = [read_boxes(annotations, pictures, choice.category) * repeat for annotations, pictures, repeat in data]
+    notes: list[str] = []
+    sets = [read_boxes(labels, pictures, choice.category, notes) * repeat for labels, pictures, repeat in data]
     published, mixup = DETECTOR_VIEWS[recipe.model]
     records = [record for records in sets for record in records]
     samples = Detections(records, width, options.views or published, mixup, on_bad)
@@ -59,7 +60,8 @@ def detector_task(
     spec = of_categories(spec, [name for record in records for name in record.categories])
     codec = codec_of(spec, Boxes)
     if not options.teacher or not options.teacher_weight:
-        return Task(spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec))
+        said = tuple(notes)
+        return Task(spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec), notes=said)
     teacher = Teacher(Path(options.teacher), spec.input_size, recipe.threads or None, inner=options.hint_weight > 0)
     own = 2 * len(codec.strides)
 
@@ -75,7 +77,7 @@ def detector_task(
 
     assert isinstance(network, RTMDet)  # by its codec
     extra = WithHints(network, teacher.channels, options.hint_depth) if options.hint_weight else None
-    return Task(spec, network, WithImages(samples), loss_of, extra)
+    return Task(spec, network, WithImages(samples), loss_of, extra, notes=tuple(notes))
 
 
 class Teacher:

@@ -13,6 +13,7 @@ from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.keypoints import keypoint_metrics
 from edgepose.evaluate.labels import read_labels, without_keypoints
+from edgepose.evaluate.nothing import refuse_nobody
 from edgepose.evaluate.run import one_category, results_of, unmeasured
 from edgepose.models.deployed import TorchNetwork
 from edgepose.runtime.estimator import Estimator
@@ -34,7 +35,8 @@ def validation(
     if spec.codec not in CODECS:  # a classifier's outputs are no people
         return classifier_validation(spec, sets[0][1])
     annotations, pictures, _ = sets[0]
-    labels = read_labels(annotations, choice=choice)
+    labels = read_labels(annotations, choice=choice, pictures=pictures)
+    refuse_nobody(labels, len(spec.keypoints) > 0)
     lacking = unmeasured(labels, spec.keypoints) if len(spec.keypoints) else []
     against = labels if spec.per_person else one_category(labels)
 

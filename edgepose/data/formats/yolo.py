@@ -28,8 +28,8 @@ def read_yolo(path: str | Path, pictures: str | Path | None = None) -> Row:
     """The content of a data.yaml, or of the folder that holds one, in COCO's form.
 
     Of its splits (train, val, test) the one whose folder is `pictures` is read, else all that are there. Nothing
-    outside the folder of data.yaml is read, wherever its `path` leads. Labels are fractions of the picture as it is seen,
-    which EXIF may have turned. A picture without a file of labels shows nobody.
+    outside the folder of data.yaml is read, wherever its `path` leads. Labels are fractions of the picture as it is
+    seen, which EXIF may have turned. A picture without a file of labels shows nobody.
     """
     path = Path(path)
     file = data_yaml(path) if path.is_dir() else path
