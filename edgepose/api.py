@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from edgepose.skeleton import Skeleton
+
 if TYPE_CHECKING:
     from edgepose.export import Report
     from edgepose.runtime.estimator import Estimator
@@ -21,7 +23,7 @@ def train_model(
     data: DataSet | Sequence[DataSet],
     out: str | Path | None = None,
     val: DataSet | None = None,
-    **settings: bool | int | float | str | tuple[int | float, ...],
+    **settings: bool | int | float | str | tuple[int | float, ...] | Skeleton,
 ) -> Path:
     """Train a recipe as `edgepose train` does, and return the checkpoint. Needs the train extra.
 
@@ -36,7 +38,8 @@ def train_model(
         out: folder of the run; None: runs/RECIPE.
         val: one such set to validate on.
         settings: fields of the recipe (epochs=10, batch=64, lr=1e-3, input_size=(192, 256) ...), and device="cpu" or
-            "cuda", tensorboard=True, on_bad="skip".
+            "cuda", tensorboard=True, on_bad="skip", category="horse" of labels with several. skeleton: a name, a file
+            or an `edgepose.Skeleton`; by default the labels' own where no built-in one has their keypoints.
 
     Raises ValueError for a setting that is wrong, FileNotFoundError for data that is not there.
     """
@@ -48,8 +51,11 @@ def train_model(
     words = [f"data={','.join(_set_word(cast(DataSet, each)) for each in listed)}"]
     words += [] if out is None else [f"out={out}"]
     words += [] if val is None else [f"val={_set_word(val)}"]
-    words += [f"{key}={_word(key, value)}" for key, value in settings.items()]
-    chosen, own = planned(recipe, words)
+    given = settings.pop("skeleton", None)
+    skeleton = given if isinstance(given, Skeleton) else None
+    words += [f"skeleton={given}"] if isinstance(given, str) else []
+    words += [f"{key}={_word(key, value)}" for key, value in settings.items() if not isinstance(value, Skeleton)]
+    chosen, own = planned(recipe, words, skeleton)
     lines = Progress(chosen.epochs, run.complain)
     return run.train_model(chosen, own, report=lines.report, record=lines.record).checkpoint
 
@@ -62,6 +68,8 @@ def evaluate_model(
     *,
     protocol: Literal["coco", "crowdpose", "wholebody"] | None = None,
     flip_test: bool = False,
+    skeleton: Skeleton | None = None,
+    category: str = "",
 ) -> dict[str, Any]:
     """The metrics of a model on labelled pictures, as `edgepose evaluate --json` gives them. Needs the evaluate extra.
 
@@ -75,10 +83,13 @@ def evaluate_model(
             a COCO file of detections.
         protocol: how AP is counted; None: by the labels.
         flip_test: average with the mirrored picture.
+        skeleton: of the labels' keypoints, where they do not say it or other sigmas are to count.
+        category: of the labels, where several have keypoints; "" for the most frequent.
 
     Returns "model", "AP", "AP50", "AP75", "APM", "APL", "AR" (0 to 1), "images", "people" ...; and "unreadable", {file
     name: what is wrong with it}, of pictures that were counted as without result.
     """
+    from edgepose.data.columns import Choice
     from edgepose.evaluate.labels import read_labels
     from edgepose.evaluate.measures import Measures, evaluated, prepared
     from edgepose.runtime.estimator import Estimator
@@ -86,7 +97,8 @@ def evaluate_model(
 
     estimator = model if isinstance(model, Estimator) else load(model)
     name = estimator.spec.name if isinstance(model, Estimator) else str(model or "default")
-    estimates, labels = prepared(estimator, flip_test), read_labels(annotations, pictures=pictures)
+    choice = Choice(skeleton, category)
+    estimates, labels = prepared(estimator, flip_test), read_labels(annotations, choice=choice, pictures=pictures)
     figures, outcome = evaluated(name, estimates, labels, pictures, boxes, Measures(protocol))
     return figures | {"unreadable": outcome.unreadable}
 

@@ -151,15 +151,15 @@ def _default_sigmas(names: Sequence[str]) -> tuple[float, ...]:
     """What `Skeleton` says of sigmas that nobody gave."""
     if not names:
         return ()
-    wanted = [_meaning(name) for name in names]
+    wanted = [meaning(name) for name in names]
     for known in SKELETONS.values():
-        sigma = {_meaning(name): value for name, value in zip(known.names, known.oks_sigmas, strict=True)}
+        sigma = {meaning(name): value for name, value in zip(known.names, known.oks_sigmas, strict=True)}
         if set(wanted) <= set(sigma) and len(set(wanted)) == len(wanted):
             return tuple(sigma[name] for name in wanted)
     return (DEFAULT_SIGMA,) * len(names)
 
 
-def _meaning(name: str) -> str:
+def meaning(name: str) -> str:
     """What names of one point of the body have in common, however they are spelled."""
     plain = folded(name)
     return SYNONYMS.get(plain, plain)
@@ -178,7 +178,7 @@ def _places(skeleton: Skeleton) -> dict[str, int]:
 
 def _keys(skeleton: Skeleton) -> list[str]:
     """What each keypoint means, or its name as it is where two names of the skeleton would mean the same."""
-    keys = [_meaning(name) for name in skeleton.names]
+    keys = [meaning(name) for name in skeleton.names]
     return keys if len(set(keys)) == len(keys) else list(skeleton.names)
 
 
@@ -366,10 +366,10 @@ def named_skeleton(names: Sequence[str]) -> Skeleton | None:
 
     In the order of a known one it is that one; otherwise a copy of it whose keypoints are reordered.
     """
-    wanted = [_meaning(name) for name in names]  # AI Challenger writes "Head top"
+    wanted = [meaning(name) for name in names]  # AI Challenger writes "Head top"
     if not wanted or len(set(wanted)) != len(wanted):
         return None
-    known = [(skeleton, [_meaning(name) for name in skeleton.names]) for skeleton in SKELETONS.values()]
+    known = [(skeleton, [meaning(name) for name in skeleton.names]) for skeleton in SKELETONS.values()]
     for skeleton, meanings in known:
         if meanings == wanted:
             return skeleton

@@ -114,7 +114,8 @@ def skeleton_of_category(category: Mapping[str, Any], source: str, notes: list[s
     """The skeleton of a COCO category: `keypoints` (names), `skeleton` (limbs); None where it names no keypoints.
 
     Limbs count keypoints from 1, as COCO's do, but from 0 where one of them is 0. A category may state `sigmas` (K
-    numbers) and `flip_idx` (K places of mirror images, from 0) too, which not COCO's but this project's files do.
+    numbers), and `pairs` (two names or places from 0 each) or `flip_idx` (K places of mirror images) too, which COCO's
+    own do not.
 
     Args:
         notes: takes a sentence about limbs that name no keypoints, and are left out.
@@ -131,6 +132,9 @@ def skeleton_of_category(category: Mapping[str, Any], source: str, notes: list[s
         pairs = pairs_of_flip(category["flip_idx"], names, source)
         if known is None:
             more["pairs"] = pairs
+    elif isinstance(category.get("pairs"), list):
+        place = {key: i for i, key in enumerate(names)}
+        more["pairs"] = tuple(_two(value, place, source, "pairs") for value in category["pairs"][:MOST])
     if known is not None:
         return known
     label = category.get("name")
@@ -147,7 +151,7 @@ def category_fields(skeleton: Skeleton) -> dict[str, Any]:
     if named_skeleton(skeleton.names) is None:
         fields |= {"sigmas": list(skeleton.oks_sigmas)}
         if skeleton.pairs is not None:
-            fields["flip_idx"] = skeleton.flip.tolist()
+            fields["pairs"] = [list(pair) for pair in skeleton.pairs]
     return fields
 
 
@@ -184,7 +188,8 @@ def pairs_of_flip(flip: Any, names: Sequence[str], source: str) -> tuple[tuple[i
     for i, j in enumerate(flip):
         if not _is_place(j) or not 0 <= j < k:
             raise ValueError(
-                f"{source}: flip_idx has the pair {i} ({names[i]}), {j!r}: expected places from 0 to {k - 1}"
+                f"{source}: flip_idx maps {i} ({names[i]}) to {j!r}, which is no keypoint: expected places from 0 to "
+                f"{k - 1}"
             )
     for i, j in enumerate(flip):
         if flip[j] != i:

@@ -3,8 +3,8 @@
     python training/package.py default-pose CHECKPOINT FACTS.json ANNOTATIONS.json:PICTURES
 
 FACTS.json holds the fields of the spec that no training run knows: license, training_data and accuracy. The ONNX file
-(float16 weights) is compared with torch on real views first; the same weights go to training/NAME.safetensors, without
-the optimizer's state and in float16 too, to go on from with `init=`; and SHA256SUMS is written anew.
+(float16 weights) is compared with torch on real views first; the same weights go beside it as NAME.safetensors, without
+the optimizer's state and in float16 too, to start from with `init=NAME`; and SHA256SUMS is written anew.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def main(name: str, source: Path, facts: Path, data: str) -> None:
     print(f"{report.mean:.4f} px from torch's on {report.pictures} views")
     known = checkpoint.for_others(checkpoint.load(source)[1])
     half = {part: value.half() if value.is_floating_point() else value for part, value in network.state_dict().items()}
-    checkpoint.save(ROOT / "training" / f"{name}.safetensors", {"network": half}, known)
-    files = sorted(WEIGHTS.glob("*.onnx"))
+    checkpoint.save(WEIGHTS / f"{name}.safetensors", {"network": half}, known)
+    files = sorted([*WEIGHTS.glob("*.onnx"), *WEIGHTS.glob("*.safetensors")])
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
     with atomic_path(WEIGHTS / "SHA256SUMS") as path:
         path.write_text("".join(sums), encoding="utf-8")

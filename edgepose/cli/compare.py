@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from edgepose.cli.evaluate import tell_notes
-from edgepose.cli.options import Detector, Device, Json, Runner, Threads, load_estimator
+from edgepose.cli.options import (
+    Category,
+    Detector,
+    Device,
+    Json,
+    Runner,
+    SkeletonFile,
+    Threads,
+    choice_of,
+    load_estimator,
+)
 from edgepose.cli.screen import Screen, show_rows
 
 
@@ -38,6 +48,8 @@ def compare(
     backend: Runner = None,
     threads: Threads = None,
     device: Device = "auto",
+    skeleton: SkeletonFile = None,
+    category: Category = None,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy and speed of many models on this machine: a table, and a plot of AP against time.
@@ -51,10 +63,15 @@ def compare(
 
     plan = race.Plan(
         data, images, boxes, detector, people, rounds, seconds, watts, memory,
-        backend, threads,
+        backend, threads, choice_of(skeleton, category),
     )  # fmt: skip
     with Screen() as screen:
-        rows = race.compare(names, lambda name: load_estimator(name, detector, backend, threads), plan, screen.stage)
+        rows = race.compare(
+            names,
+            lambda name: load_estimator(name, detector, backend, threads, boxes != "detector"),
+            plan,
+            screen.stage,
+        )
         told: set[str] = set()
         for row in rows:
             tell_notes(row, screen, told)

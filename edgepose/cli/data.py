@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgepose.cli.options import Json, Move
+from edgepose.cli.options import Category, Json, Move, SkeletonFile, choice_of
 from edgepose.cli.screen import Screen, show, show_json
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
@@ -25,6 +25,8 @@ def check(
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Write a contact sheet here (.jpg, .png); needs --images.")
     ] = None,
+    skeleton: SkeletonFile = None,
+    category: Category = None,
     as_json: Json = False,
 ) -> None:
     """Count what a data set holds and say what is odd about it.
@@ -48,7 +50,7 @@ def check(
     reports = []
     for path, source in zip(paths, sources, strict=True):
         with Screen() as screen, screen.task(f"pictures of {path.name}", None) as task:
-            reports.append(checked(path, source, task.progress))
+            reports.append(checked(path, source, task.progress, choice_of(skeleton, category)))
     shared = overlap(reports)
     for report in reports:
         if as_json:
@@ -150,6 +152,46 @@ def synthesize(
     show({"out": str(out), **files, "seed": seed, **made}, sentence, as_json)
 
 
+@data_app.command()
+def sigmas(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Labels of the same pictures, by another person or day each."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the skeleton with these sigmas here, for --skeleton.")
+    ] = None,
+    skeleton: SkeletonFile = None,
+    category: Category = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate the sigmas of OKS, and so what AP forgives, from repeated labels of the same pictures.
+
+    COCO's were found so: the sigma of a keypoint is the spread of its labels, in units of the square root of the
+    person's area. Pictures meet by name, people by their boxes. Keypoints with fewer than 10 repeated labels keep the
+    sigma that they have.
+    """
+    if len(paths) < 2:
+        raise typer.BadParameter("name two files or more, labels of the same pictures", param_hint="FILE")
+    from edgepose.data.agreement import agreement
+    from edgepose.data.read import read
+    from edgepose.media.files import atomic_path
+    from edgepose.skeleton_file import fields_of
+
+    choice = choice_of(skeleton, category)
+    found = agreement([read(path, choice=choice) for path in paths])
+    if out is not None:
+        with atomic_path(out) as temporary:
+            temporary.write_text(json.dumps(fields_of(found.skeleton), indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        show_json(found.as_dict())
+        return
+    for name, sigma, count in zip(found.skeleton.names, found.skeleton.oks_sigmas, found.counts, strict=True):
+        kept = "" if count >= found.fewest else "  too few, kept as it was"
+        typer.echo(f"  {name:<18} sigma {sigma:.4f}  {count} repeated labels{kept}")
+    typer.echo(f"{found.people} people labelled more than once" + (f"; wrote {out}" if out is not None else ""))
+
+
 def _describe(report: dict[str, Any]) -> list[str]:
     """A report (`Report.as_dict`) in lines for people."""
     from edgepose.data.check import KINDS
@@ -159,6 +201,9 @@ def _describe(report: dict[str, Any]) -> list[str]:
         f"{report['people']} people, {report['unlabeled']} more without keypoints, {report['crowds']} crowds"
     ]
     total = max(report["people"], 1)
+    if not report["built_in"]:
+        pairs = ", ".join(" and ".join(pair) for pair in report["pairs"][:8]) or "none"
+        lines.append(f"  keypoints of its own: {len(report['limbs'])} limbs; left and right: {pairs}")
     names = list(report["keypoints"].items())
     for name, counts in names[:30]:
         share = 100 * (counts["seen"] + counts["hidden"]) / total

@@ -9,10 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgepose.cli.options import Detector, Device, Json, Protocol, Runner, Size, Threads, load_estimator
+from edgepose.cli.options import (
+    Category,
+    Detector,
+    Device,
+    Json,
+    Protocol,
+    Runner,
+    Size,
+    SkeletonFile,
+    Threads,
+    choice_of,
+    load_estimator,
+)
 from edgepose.cli.screen import Cells, Screen, show_json, show_rows, show_table
 
 if TYPE_CHECKING:
+    from edgepose.data.columns import Choice
     from edgepose.evaluate.measures import Measures
     from edgepose.evaluate.run import Estimates
 
@@ -65,6 +78,8 @@ def evaluate(
         bool, typer.Option("--robustness", help="In the report, also figures on spoiled pictures: 21 more runs.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the results of the (last) model.")] = None,
+    skeleton: SkeletonFile = None,
+    category: Category = None,
     as_json: Json = False,
     detector: Detector = "default",
     backend: Runner = None,
@@ -95,8 +110,9 @@ def evaluate(
     from edgepose.evaluate.multiscale import network_of_sizes
 
     measures = Measures(protocol, pck, bootstrap, report, robustness)
+    choice = choice_of(skeleton, category)
     if predictions is not None:
-        figures = evaluated_results(predictions, read_labels(data), measures)
+        figures = evaluated_results(predictions, read_labels(data, choice=choice), measures)
         with Screen() as screen:
             tell_notes(figures, screen, set())
         show_rows([figures], as_json, _cells)
@@ -106,10 +122,10 @@ def evaluate(
 
     estimators = {}
     for name in model or []:
-        estimator = load_estimator(name, detector, backend, threads)
+        estimator = load_estimator(name, detector, backend, threads, boxed=boxes != "detector")
         at_size = network_of_sizes(name, estimator.spec, backend, threads)
         estimators[name] = prepared(estimator, flip_test, factors, at_size)
-    if _evaluate_models(estimators, data, images, measures, boxes=boxes, out=out, as_json=as_json):
+    if _evaluate_models(estimators, data, images, measures, choice, boxes=boxes, out=out, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -129,6 +145,7 @@ def _evaluate_models(
     annotations: Path,
     images: Path,
     measures: Measures,
+    choice: Choice,
     *,
     boxes: str,
     out: Path | None,
@@ -145,11 +162,12 @@ def _evaluate_models(
             f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
             "--bootstrap and --report"
         )
-    labels = read_labels(annotations, pictures=images)
+    labels = read_labels(annotations, choice=choice, pictures=images)
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     told: set[str] = set()
     with Screen() as screen:
+        tell_notes(labels, screen, told)
         for name, estimator in estimators.items():
             figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
             unreadable |= outcome.unreadable

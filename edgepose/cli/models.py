@@ -58,6 +58,8 @@ def _show(name: str, as_json: bool) -> None:
     """The card of one model: what it is, what it learnt from, how well it does, under which terms."""
     from edgepose.runtime.load import embedded, find, open_model
     from edgepose.runtime.store.fetch import PUBLISHED
+    from edgepose.skeleton import Skeleton
+    from edgepose.skeleton_file import fields_of
     from edgepose.train.recipes import RECIPES, to_dict
 
     if name in RECIPES and name not in PUBLISHED and name not in embedded():
@@ -68,7 +70,10 @@ def _show(name: str, as_json: bool) -> None:
     file = find(name)[0] if name not in PUBLISHED else None
     cards = [path.with_suffix(".md") for path in embedded().values() if path == file]
     text = "".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
-    _print(dataclasses.asdict(spec), text, as_json)
+    facts = dataclasses.asdict(spec)
+    if isinstance(spec.skeleton, Skeleton):
+        facts["skeleton"] = fields_of(spec.skeleton)
+    _print(facts, text, as_json)
 
 
 def _fetch(name: str, as_json: bool) -> None:
@@ -83,7 +88,7 @@ def _fetch(name: str, as_json: bool) -> None:
 
 def _row(name: str, where: str, spec: ModelSpec, path: str | None) -> dict[str, Any]:
     width, height = spec.input_size
-    finds = "boxes" if len(spec.keypoints) == 0 else f"{len(spec.keypoints)} keypoints ({spec.skeleton})"
+    finds = "boxes" if len(spec.keypoints) == 0 else f"{len(spec.keypoints)} keypoints ({spec.keypoints.name})"
     size = f"{width}x{height}"
     return {"name": name, "where": where, "finds": finds, "input": size, "license": spec.license or None, "path": path}
 

@@ -81,11 +81,27 @@ def choice_of(skeleton: str | None, category: str | None) -> Choice:
     return Choice(chosen_skeleton(skeleton), category or "")
 
 
-def load_estimator(model: str | None, detector: str, backend: Backend | None, threads: int | None) -> Estimator:
-    """`edgepose.load` with the words of the command line, which are its own."""
+def load_estimator(
+    model: str | None, detector: str, backend: Backend | None, threads: int | None, boxed: bool = False
+) -> Estimator:
+    """`edgepose.load` with the words of the command line, which are its own.
+
+    Says so where the whole picture is taken for one subject because the default detector would find people instead.
+
+    boxed: boxes come from elsewhere, so that no detector is needed.
+    """
     from edgepose.runtime.load import load
 
-    return load(model, detector=detector, backend=backend, threads=threads)
+    estimator = load(model, detector=detector, backend=backend, threads=threads)
+    spec = estimator.spec
+    if detector == "default" and spec.per_person and not spec.of_people and not boxed:
+        found = ", ".join(spec.categories[:3])
+        typer.echo(
+            f"{spec.name} finds {found}, not people: the whole picture is taken for one; for several in a picture "
+            "train rtmdet-nano on the same labels and name it with --detector",
+            err=True,
+        )
+    return estimator
 
 
 def require_folder(out: Path | None, kind: Format | None, overlay: bool) -> None:

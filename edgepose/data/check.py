@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import People
 from edgepose.data.read import recognized
 from edgepose.oks import oks
-from edgepose.skeleton import SYNONYMS
+from edgepose.skeleton import meaning
 
 SAME = 0.9  # OKS above which two people of a picture are one labelled twice
 WIDTH = 0.2  # of the torso: a pair of shoulders or hips narrower than it says nothing about sides
@@ -35,6 +36,7 @@ KINDS = {
     "swaps": "people with left and right suspected swapped",
     "twins": "people labelled twice",
     "empty_pictures": "pictures without people",
+    "notes": "to know",
 }
 HARMFUL = ("problems", "missing", "corrupt", "empty_boxes")
 
@@ -71,6 +73,14 @@ class Report:
             "crowds": int(people.crowd.sum()),
             "categories": len(people.categories),
             "keypoints": keypoints,
+            "limbs": [list(limb) for limb in people.skeleton.limbs],
+            "pairs": [
+                [people.skeleton.names[i], people.skeleton.names[j]]
+                for i, j in enumerate(people.skeleton.flip)
+                if i < j
+            ],
+            "sigmas": list(people.skeleton.oks_sigmas),
+            "built_in": people.skeleton.built_in,
             "found": self.found,
         }
 
@@ -79,14 +89,18 @@ def check(
     annotations: str | Path,
     pictures: str | Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    choice: Choice = NO_CHOICE,
 ) -> Report:
     """Look through an annotation file, and through its pictures where they are given.
 
     progress: called with how many pictures were looked at, and of how many.
+    choice: which category of the file, and what its keypoints are.
     """
     problems: list[str] = []
-    kind, people = recognized(annotations, pictures, problems)
-    found: dict[str, list[Any]] = {name: [] for name in KINDS} | {"problems": problems}
+    kind, people = recognized(annotations, pictures, problems, choice)
+    found: dict[str, list[Any]] = {name: [] for name in KINDS} | {"problems": problems, "notes": list(people.notes)}
+    if not len(people):
+        problems.append("nobody is labelled: no annotation has a keypoint x, y, v with v above 0")
     sizes = people.sizes
     if pictures is not None:
         sizes = _look_at_pictures(people, found, progress)
@@ -112,7 +126,7 @@ def suspected_swaps(people: People) -> np.ndarray:
     FACE) say nothing, and neither do people seen from behind, whose eyes are not labelled.
     """
     sides = {}
-    index = {SYNONYMS.get(name, name): i for i, name in enumerate(people.skeleton.names)}
+    index = {meaning(name): i for i, name in enumerate(people.skeleton.names)}
     pairs = {part: (index.get(f"left_{part}"), index.get(f"right_{part}")) for part in ("shoulder", "hip", "eye")}
     (ls, rs), (lh, rh) = pairs["shoulder"], pairs["hip"]
     if ls is None or rs is None or lh is None or rh is None:

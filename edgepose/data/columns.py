@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.data.images import Pictures
+from edgepose.data.memory import Budget
 from edgepose.data.people import FILLED, People
 from edgepose.skeleton import Skeleton
 
@@ -95,6 +96,8 @@ class Columns:
                 tell(problems, f"{self.path}: annotation {ids[which[0]]} has {what}{_and_more(len(which) - 1)}")
         boxes = self.boxes.copy()
         boxes[:, 2:] += boxes[:, :2]
+        if pictures is not None and self.clip:
+            sizes = _real_sizes(sizes, boxes, self.picture, self.names, Pictures(pictures, Budget(0)))
         if problems is None and self.clip:
             known = (sizes[self.picture] > 0).all(axis=1)
             limits = np.tile(sizes[self.picture] - 1, 2).astype(np.float32)
@@ -128,6 +131,26 @@ class Columns:
             categories=self.categories,
             notes=tuple(self.notes),
         )
+
+
+def _real_sizes(
+    sizes: np.ndarray, boxes: np.ndarray, picture: np.ndarray, names: Sequence[str], source: Pictures
+) -> np.ndarray:
+    """(M, 2) stated sizes, and the pictures' own where boxes tell that the stated ones are of before EXIF turned them.
+
+    Those boxes leave the picture, and would not if width and height were exchanged. Only such pictures are looked at.
+    """
+    stated = sizes[picture]
+    ends = boxes[:, 2:] - 1
+    beyond = ((ends > stated) & (stated > 0)).any(axis=1) & (ends <= stated[:, ::-1]).all(axis=1)
+    found = sizes.copy()
+    for i in np.unique(picture[beyond]):
+        try:
+            width, height, orientation = source.size(names[i])
+        except (OSError, ValueError):
+            continue  # who reads the picture will tell
+        found[i] = (height, width) if orientation >= 5 else (width, height)
+    return found
 
 
 def tell(problems: Problems, sentence: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepose.data.detection import boxed_categories
 from edgepose.evaluate.labels import Labels, Row, read_labels, read_results
 
 MIN_BOX_SCORE = 0.05  # AP looks at the whole curve; 0.3, the threshold of daily use, would cut its end off
@@ -23,8 +24,9 @@ def box_ap(
 ) -> dict[str, Any]:
     """AP AP50 AP75 APS APM APL AR, and how many images and people they stand on.
 
-    Of the annotations only people count: those of the category named "person", or of category 1 where none is. Crowds
-    are no people to find, and whoever is found inside them is no mistake.
+    Of the annotations only what a detector learns to find counts (`edgepose.data.detection.boxed_categories`): people
+    where a category is called so, else what has keypoints, else everything. Crowds are no people to find, and whoever
+    is found inside them is no mistake.
 
     Args:
         results: rows {image_id, category_id, bbox: x y w h, score}, or a file of them; rows of a category other than 1
@@ -51,7 +53,7 @@ def _people(labels: Labels) -> Labels:
 
     An annotation without an area, as outside COCO, has that of its box.
     """
-    named = {c["id"] for c in labels.get("categories") or () if c.get("name") == "person"} or {1}
+    named = boxed_categories(labels)
     chosen = [a for a in labels["annotations"] if a.get("category_id", 1) in named]
     people = []
     for i, annotation in enumerate(chosen, start=1):
@@ -68,7 +70,7 @@ def _people(labels: Labels) -> Labels:
                 "area": annotation.get("area", box[2] * box[3]),
             }
         )
-    images = [{"id": image["id"]} for image in labels["images"]]
+    images = [{"id": image["id"]} for image in labels["images"]]  # other fields may be of any type
     return {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
 
 

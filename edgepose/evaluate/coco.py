@@ -164,7 +164,13 @@ def _curves(
     k = keypoints_in(rows)
     if k is not None and k != len(sigmas):
         raise ValueError(f"results of {k} keypoints do not fit {len(sigmas)} sigmas")
-    truth = COCO({key: labels[key] for key in ("images", "annotations", "categories")})
+    truth = COCO(
+        {
+            "images": [{"id": image["id"]} for image in labels["images"]],  # other fields may be of any type
+            "annotations": labels["annotations"],
+            "categories": [{"id": c["id"], "name": str(c.get("name", ""))} for c in labels["categories"]],
+        }
+    )
     if isinstance(rows, ResultFile):
         try:
             found = truth.load_res(str(rows.path))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.evaluate.energy import EnergyMeter, efficiency
 from edgepose.evaluate.graph import graph_size
 from edgepose.evaluate.labels import Labels, read_labels
@@ -42,6 +43,7 @@ class Plan:
         rounds: every model is timed once in each, in a new order.
         seconds: of one model in one round.
         watts: power of the machine under load; by default measured where the system has counters.
+        choice: which category of the labels, and what its keypoints are.
         memory: also run every model in a process of its own for its peak memory.
     """
 
@@ -56,6 +58,7 @@ class Plan:
     memory: bool = True
     backend: Backend | None = None
     threads: int | None = None
+    choice: Choice = NO_CHOICE
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or not self.seconds >= 0:
@@ -96,7 +99,7 @@ def compare(
         open_model: gives the estimator of a model's name, as for daily use.
         progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
     """
-    labels = read_labels(plan.data, pictures=plan.images)
+    labels = read_labels(plan.data, choice=plan.choice, pictures=plan.images)
     meter = EnergyMeter() if meter is None else meter
     contenders = [
         _Contender({"model": name, "backend": backend_of(name, plan.backend), "boxes": plan.boxes}) for name in models

@@ -22,7 +22,7 @@ from edgepose.evaluate.labels import (
     read_results,
     result_skeleton,
 )
-from edgepose.skeleton import MPII, SYNONYMS, Skeleton
+from edgepose.skeleton import MPII, Skeleton, meaning
 
 MPII_GROUPS = {"head": (9,), "shoulder": (12, 13), "elbow": (11, 14), "wrist": (10, 15), "hip": (2, 3), "knee": (1, 4),
                "ankle": (0, 5)}  # fmt: skip
@@ -125,7 +125,7 @@ def keypoint_metrics(
     image_ids: Collection[int] | None = None,
     leave_out: Collection[str] = (),
 ) -> dict[str, Any]:
-    """PCK at `threshold` (`PCK`, `per_joint` by name) and at 0.05, AUC over 30 pixels, EPE and NME of a set's people.
+    """PCK at `threshold` (`PCK`, `per_joint` by name), 0.1 and 0.05, AUC over 30 pixels, EPE and NME of a set's people.
 
     Only what people labelled counts: the categories' `machine_keypoints` (`edgepose.data.coco`) do not. A result
     belongs to the annotation in its `annotation_id`, else to the one labelled person of its picture, best score first.
@@ -170,6 +170,7 @@ def keypoint_metrics(
         of_heads |= {"per_group": groups, "heads": "boxes" if boxed else "neck to top"}
     return of_heads | {
         "PCK": share,
+        "PCK@0.1": pck(predicted, labelled, mask, sizes, 0.1)[0],
         "PCK@0.05": pck(predicted, labelled, mask, sizes, 0.05)[0],
         "per_joint": {name: float(v) for name, v in zip(skeleton.names, per_joint, strict=True) if v >= 0},
         "AUC": auc(predicted, labelled, mask),
@@ -193,7 +194,7 @@ def _share(apart: np.ndarray, threshold: float) -> tuple[float, np.ndarray]:
 def _between(
     labelled: np.ndarray, mask: np.ndarray, skeleton: Skeleton, one: tuple[str, ...], other: tuple[str, ...]
 ) -> np.ndarray:
-    index = {SYNONYMS.get(name, name): i for i, name in enumerate(skeleton.names)}
+    index = {meaning(name): i for i, name in enumerate(skeleton.names)}
     missing = [name for name in one + other if name not in index]
     if missing:
         raise ValueError(f"skeleton {skeleton.name} has no {' or '.join(missing)}: choose another size")

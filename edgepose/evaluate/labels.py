@@ -17,7 +17,7 @@ from edgepose.data.people import FILLED, People
 from edgepose.data.read import READERS, loaded
 from edgepose.data.sound import Notes, noted, sound, whole
 from edgepose.evaluate.result_file import ResultFile, plain_results
-from edgepose.skeleton import COCO, WHOLEBODY, Skeleton, named_skeleton
+from edgepose.skeleton import COCO, DEFAULT_SIGMA, WHOLEBODY, Skeleton, named_skeleton
 from edgepose.skeleton_file import category_fields
 
 Labels = dict[str, Any]  # images, annotations, categories
@@ -295,7 +295,13 @@ def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
     if not subject.stated:
         listed = [category | category_fields(subject.skeleton) for category in listed]
     people = [person for person in people if person["category_id"] in kinds]
-    return noted(content, subject.notes) | {"annotations": people, "categories": listed}
+    notes = list(subject.notes)
+    if not subject.skeleton.built_in and set(subject.skeleton.oks_sigmas) == {DEFAULT_SIGMA}:
+        notes.append(
+            f"{path}: AP counts with a sigma of {DEFAULT_SIGMA} for every keypoint, as nobody states any: compare it "
+            "with figures of the same sigmas alone"
+        )
+    return noted(content, notes) | {"annotations": people, "categories": listed}
 
 
 def _name(source: object) -> str:

@@ -41,7 +41,19 @@ from edgepose.skeleton import COCO, WHOLEBODY
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
-OF_KEYPOINTS = ("PCKh", "PCKh@0.1", "per_group", "heads", "PCK", "PCK@0.05", "per_joint", "AUC", "EPE", "NME")
+OF_KEYPOINTS = (
+    "PCKh",
+    "PCKh@0.1",
+    "per_group",
+    "heads",
+    "PCK",
+    "PCK@0.1",
+    "PCK@0.05",
+    "per_joint",
+    "AUC",
+    "EPE",
+    "NME",
+)
 
 
 @dataclass(frozen=True)
@@ -220,7 +232,7 @@ def file_stem(name: str) -> str:
 def _protocol_of(labels: Labels, rows: str | Path | Sequence[Row]) -> str:
     """The labels' own, but COCO's for the body alone of people labelled as a whole."""
     skeleton = skeleton_of(labels)
-    if skeleton is None or skeleton.name not in PROTOCOLS:
+    if skeleton is None or skeleton.name not in PROTOCOLS or not skeleton.built_in:
         return "coco"
     if skeleton is not WHOLEBODY or isinstance(rows, (str, Path)) or not rows:
         return skeleton.name

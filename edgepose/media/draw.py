@@ -1,4 +1,7 @@
-"""Poses drawn over a picture: the person's left side warm, the right side cool, dark rims for light backgrounds."""
+"""Poses drawn over a picture: the person's left side warm, the right side cool, dark rims for light backgrounds.
+
+Bodies are colored by the names of their keypoints; anything else by its sides, or chain of limbs by chain of limbs.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ import numpy as np
 from edgepose.geometry import area
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
+from edgepose.spelling import folded, side_of
 
 Color = tuple[int, int, int]
+Style = tuple[Color, float]
 
 # BGR; each side bright enough for dark pictures, the rims dark enough for light ones.
 RIM: Color = (32, 28, 24)
@@ -30,7 +35,10 @@ PEOPLE: tuple[Color, ...] = (
 _LEG = re.compile(r"hip|knee|ankle|toe|heel|back_paw")
 _ARM = re.compile(r"shoulder|elbow|wrist|front_paw|hand")
 _FACE = re.compile(r"nose|eye|ear|head|face")
+_TRUNK = {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
 _SMALL = re.compile(r"face_\d|_hand_")  # many points close together
+SHADES = (LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG)
+FEW = 12  # keypoints of somebody's own that are drawn at full thickness
 RADIUS = 0.95  # of a joint, in thicknesses of a limb
 _SHIFT = 4  # binary digits after the point that OpenCV draws with
 
@@ -139,11 +147,66 @@ def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, color: Color, fi
 
 
 @functools.cache
-def _style(skeleton: Skeleton) -> tuple[list[tuple[Color, float]], list[tuple[Color, float]]]:
-    """(color, factor on the thickness) of every limb and of every keypoint, from the keypoints' names."""
-    names = skeleton.names
+def _style(skeleton: Skeleton) -> tuple[list[Style], list[Style]]:
+    """(color, factor on the thickness) of every limb and of every keypoint, from the keypoints' names.
+
+    What has no shoulders and hips: by sides, where some keypoints have mirror images, else by chains of limbs.
+    """
+    names = skeleton.names if skeleton.built_in else tuple(folded(name) for name in skeleton.names)
+    if not skeleton.built_in and not set(names) >= _TRUNK:
+        return _own_style(skeleton)
     limbs = [_part(names[a], names[b]) for a, b in skeleton.limbs]
     return limbs, [_part(name, name) for name in names]
+
+
+def _own_style(skeleton: Skeleton) -> tuple[list[Style], list[Style]]:
+    """Thinner where there are many keypoints, larger dots where no limb joins them."""
+    factor = float(np.clip(np.sqrt(FEW / max(len(skeleton), 1)), 0.3, 1.0))
+    chain = _chains(skeleton)
+    paired = np.flatnonzero(skeleton.flip != np.arange(len(skeleton)))
+    sided = {}
+    for number, i in enumerate(i for i in paired.tolist() if i < skeleton.flip[i]):
+        j, late = int(skeleton.flip[i]), 2 * int(4 * number >= len(paired))  # the later half in other shades
+        left, right = (j, i) if side_of(skeleton.names[i]) == "right" else (i, j)
+        sided[left], sided[right] = SHADES[late], SHADES[late + 1]
+    colors = [sided.get(i, TRUNK) if sided else PEOPLE[chain[i] % len(PEOPLE)] for i in range(len(skeleton))]
+    degree = np.bincount(np.array(skeleton.limbs, int).reshape(-1), minlength=len(skeleton))
+    limbs: list[Style] = []
+    for a, b in skeleton.limbs:
+        first, second = colors[a], colors[b]
+        if sided:
+            one = TRUNK if first != TRUNK and second != TRUNK and first != second else second
+            limbs.append((first if one == TRUNK and second == TRUNK else one, factor))
+        else:
+            limbs.append((first if chain[a] > chain[b] else second, factor))
+    return limbs, [(color, factor * (1.0 if degree[i] else 2.0)) for i, color in enumerate(colors)]
+
+
+def _chains(skeleton: Skeleton) -> list[int]:
+    """For each keypoint the number of its chain: limbs one after the other, up to where more than two meet.
+
+    A keypoint that no limb reaches is a chain of its own.
+    """
+    near: list[list[int]] = [[] for _ in skeleton.names]
+    for a, b in skeleton.limbs:
+        near[a].append(b)
+        near[b].append(a)
+    chain = [-1] * len(near)
+    count = 0
+    for start in sorted(range(len(near)), key=lambda i: -len(near[i])):  # a hand's begin at the wrist
+        if chain[start] >= 0:
+            continue
+        chain[start], count = count, count + 1
+        waiting = [start]
+        while waiting:
+            here = waiting.pop(0)
+            for other in near[here]:
+                if chain[other] < 0:
+                    fork = here == start or len(near[here]) > 2
+                    chain[other] = count if fork else chain[here]
+                    count += fork
+                    waiting.append(other)
+    return chain
 
 
 def _part(start: str, end: str) -> tuple[Color, float]:

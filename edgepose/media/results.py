@@ -23,6 +23,7 @@ from edgepose.media.deeplabcut import DeepLabCut
 from edgepose.media.files import atomic_path, make_folder, unique_name
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
+from edgepose.spelling import folded
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +208,9 @@ class OpenPose:
 
     The neck and the middle hip are the middles of the shoulders and of the hips, as OpenPose trained them, with the
     lower of the two scores; what a skeleton lacks is 0, 0, 0. COCO-WholeBody adds hands and face (OpenPose's last two
-    of 70 face points, the pupils, stay 0). `name` is the source's without its suffix; a second source of the same name
-    gets `name-2`.
+    of 70 face points, the pupils, stay 0). Of a skeleton that is no human body the keypoints are all there, in its own
+    order: `edgepose models NAME` and the header of a CSV file name them. `name` is the source's without its suffix; a
+    second source of the same name gets `name-2`.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -272,10 +274,17 @@ BODY_25: tuple[str | tuple[str, str], ...] = (
 )  # fmt: skip
 
 
+# Who has these is drawn as a person by OpenPose's tools.
+_JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+HUMAN = {f"{side}_{part}" for side in ("left", "right") for part in _JOINTS}
+
+
 def _openpose_person(skeleton: Skeleton, person: dict[str, Any]) -> dict[str, Any]:
-    by_name = dict(zip(skeleton.names, person["keypoints"], strict=True))
+    by_name = dict(zip(map(folded, skeleton.names), person["keypoints"], strict=False))
     body: list[float] = []
-    for name in BODY_25:
+    if not set(by_name) >= HUMAN:
+        by_name, body = {}, [number for keypoint in person["keypoints"] for number in keypoint]
+    for name in BODY_25 if by_name else ():
         a, b = [by_name.get(n, [0.0, 0.0, 0.0]) for n in ((name, name) if isinstance(name, str) else name)]
         certain = min(a[2], b[2])
         middle = [round((a[0] + b[0]) / 2, 2), round((a[1] + b[1]) / 2, 2), certain]

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgepose.media.draw import PEOPLE
 from edgepose.poses import Poses
+from edgepose.spelling import folded
 
 SECONDS = 1.0
 MOST = 120  # points of one trail
@@ -26,7 +27,7 @@ class Trails:
         """Add the people of a frame, without those `guessed` (N,) bool, and forget what is too long ago."""
         if poses.ids is None:
             return
-        hips = [i for i, name in enumerate(poses.skeleton.names) if name in ("left_hip", "right_hip")]
+        hips = [i for i, name in enumerate(poses.skeleton.names) if folded(name) in ("left_hip", "right_hip")]
         middles = poses.keypoints[:, hips].mean(1) if hips else (poses.boxes[:, :2] + poses.boxes[:, 2:]) / 2
         seen = np.ones(len(poses), bool) if guessed is None else ~guessed
         for identity, (x, y) in zip(poses.ids[seen].tolist(), np.nan_to_num(middles[seen]).tolist(), strict=True):

@@ -50,7 +50,8 @@ def load(
             package.
         detector: finds the people for models that look at one person at a time: "default" is the one in the package, or
             a name, a file, an Estimator, or any function that makes Poses of a picture. None or "none": the whole
-            picture is one person's. Models that find people by themselves need none.
+            picture is one person's. Models that find people by themselves need none. Of a model of something else than
+            people (`spec.categories`) "default" is "none": give a detector that was trained on the same labels.
         spec: what the model file is, where it does not say so itself.
         backend: "onnxruntime", "openvino" (an extra; about twice as fast where the processor has bfloat16) or "ncnn"
             (an extra, for .param files). By default each file's own, which is onnxruntime for .onnx files.
@@ -67,6 +68,8 @@ def load(
     check_device(device)
     network = open_model(model, spec, backend, threads)
     detector = None if detector == "none" else detector
+    if detector == "default" and network.spec.per_person and not network.spec.of_people:
+        detector = None  # the one in the package finds people
     if not network.spec.per_person:
         if detector is not None and detector != "default":
             raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")

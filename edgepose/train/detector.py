@@ -60,8 +60,11 @@ def detector_task(
     spec = of_categories(spec, [name for record in records for name in record.categories])
     codec = codec_of(spec, Boxes)
     if not options.teacher or not options.teacher_weight:
-        said = tuple(notes)
-        return Task(spec, network, samples, lambda outputs, targets: detection_loss(outputs, targets, codec), notes=said)
+
+        def alone(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
+            return detection_loss(outputs, targets, codec)
+
+        return Task(spec, network, samples, alone, notes=tuple(notes))
     teacher = Teacher(Path(options.teacher), spec.input_size, recipe.threads or None, inner=options.hint_weight > 0)
     own = 2 * len(codec.strides)
 

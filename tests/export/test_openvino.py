@@ -35,7 +35,7 @@ Made = tuple[Any, nn.Module, np.ndarray]
 
 def test_from_a_checkpoint_by_the_command_line(tmp_path: Path) -> None:
     """Of the pose network in the package, with half the bytes; random weights would not survive that."""
-    source = Path(__file__).resolve().parents[2] / "training" / "default-pose.safetensors"
+    source = Path(__file__).resolve().parents[2] / "edgepose" / "weights" / "default-pose.safetensors"
     target = tmp_path / "pose.xml"
     words = ["export", str(source), "--to", "openvino", "--out", str(target), "--half", "--json"]
     result = CliRunner().invoke(app, words)
