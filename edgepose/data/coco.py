@@ -15,7 +15,7 @@ import numpy as np
 
 from edgepose.data.columns import NO_CHOICE, Choice, Columns, Problems, Row, load_json, numbers, rows_of, tell
 from edgepose.data.people import People
-from edgepose.data.sound import PARTS, noted, sound
+from edgepose.data.sound import NO_AREA, PARTS, noted, sound
 from edgepose.skeleton import COCO, HALPE26, HALPE136, LONGEST, MOST, WHOLEBODY, Skeleton, shared
 from edgepose.skeleton_file import numbered, skeleton_of_category
 
@@ -97,7 +97,8 @@ def of_coco(
         crowd=np.array([bool(row.get("iscrowd")) for row in rows], bool),
         clip=boxed,
         categories=categories,
-        notes=tuple(noted(content, subject.notes)["notes"]),
+        # Areas matter where people are compared with results, which is not here.
+        notes=tuple(note for note in noted(content, subject.notes)["notes"] if NO_AREA not in note),
         more=more,
     ).people(pictures, problems)
 

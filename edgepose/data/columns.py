@@ -96,7 +96,7 @@ class Columns:
                 tell(problems, f"{self.path}: annotation {ids[which[0]]} has {what}{_and_more(len(which) - 1)}")
         boxes = self.boxes.copy()
         boxes[:, 2:] += boxes[:, :2]
-        if pictures is not None and self.clip:
+        if pictures is not None and problems is None and self.clip:
             sizes = _real_sizes(sizes, boxes, self.picture, self.names, Pictures(pictures, Budget(0)))
         if problems is None and self.clip:
             known = (sizes[self.picture] > 0).all(axis=1)

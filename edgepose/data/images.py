@@ -101,6 +101,11 @@ class Pictures:
         self._taken |= {name: name for name in names if name not in lost} if lost else {}
         return [name for name in names if name in lost and self._meant(name) is None]
 
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Names that were asked for and are written otherwise, by the file that each means."""
+        return {name: file for name, file in self._resolved.items() if file is not None}
+
     def nearest(self, name: str) -> str | None:
         """The file whose name looks most like one that is missing."""
         return self._held().nearest(name)

@@ -24,6 +24,7 @@ PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts
 LENGTHS = {len(skeleton) for skeleton in (HALPE26, HALPE136, WHOLEBODY)}
 FRACTION = 1.5  # no set of labels in pixels lies within the first pixel and a half of its pictures
 FINITE = "has a box or keypoint that is no finite number"
+NO_AREA = "no area above 0"
 NAMED = 5  # ids that a sentence lists
 
 
@@ -376,7 +377,7 @@ def _areas(people: list[Row], path: str | Path, notes: list[str]) -> None:
         if not row["iscrowd"] and row["area"] > 0 and labelled_points(row):
             without.append(row["id"])
     if without:
-        notes.append(f"{path}: {people_count(len(without))} no area above 0: {FILLED:g} x the box is taken")
+        notes.append(f"{path}: {people_count(len(without))} {NO_AREA}: {FILLED:g} x the box is taken")
 
 
 def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> None:
