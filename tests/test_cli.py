@@ -242,7 +242,7 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
         ("data synthesize --out a --video --move fly", "'fly' is not one of 'static', 'pan'"),
         ("data synthesize --out a --fps 5", "add --video"),
         ("macs litepose-xs --size big", "'big': expected width x height"),
-        ("macs litepose-xs --skeleton cat", "'cat' is not one of coco, "),
+        ("macs litepose-xs --skeleton cat", "skeleton 'cat': expected a .json or .toml file"),
     ],
 )
 def test_wrong_use_is_a_sentence_with_status_2(words: str, said: str) -> None:

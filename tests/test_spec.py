@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepose.skeleton import SKELETONS
+from edgepose.skeleton import SKELETONS, Skeleton
 from edgepose.spec import COLORS, LAYOUTS, WARPS, ModelSpec
 
 texts = st.text(max_size=20)
@@ -119,3 +120,42 @@ def test_the_spec_beside_a_model(tmp_path: Path) -> None:
     model.with_suffix(".json").write_text("nonsense", encoding="utf-8")
     with pytest.raises(ValueError, match=r"model\.json is not JSON"):
         ModelSpec.beside(model)
+
+
+def test_a_skeleton_of_ones_own_travels_along() -> None:
+    tool = Skeleton("tool", ("grip", "left_tip", "right_tip"), ((0, 1), (0, 2)), (0.03, 0.04, 0.04), (0,), ((1, 2),))
+    spec = ModelSpec("mine", "simcc", (192, 256), tool, per_person=True, categories=("tool",))
+    again = ModelSpec.from_json(spec.to_json())
+    assert again == spec and again.keypoints == tool and again.categories == ("tool",) and not again.of_people
+    assert ModelSpec("mine", "simcc", (192, 256), SKELETONS["mpii"]).skeleton == "mpii"
+
+
+def test_others_may_state_the_names_alone() -> None:
+    values = {"name": "mine", "codec": "simcc", "input_size": [192, 256], "skeleton": ["wrist", "thumb_1"]}
+    spec = ModelSpec.from_json(json.dumps(values), "mine.json")
+    assert spec.keypoints.names == ("wrist", "thumb_1") and spec.of_people
+    values["skeleton"] = list(SKELETONS["coco"].names)
+    assert ModelSpec.from_json(json.dumps(values)).skeleton == "coco"
+
+
+@pytest.mark.parametrize("categories", [("Person",), ("people", "dog"), ("pedestrian",)])
+def test_people_by_any_name_are_people(categories: tuple[str, ...]) -> None:
+    assert ModelSpec("mine", "simcc", (192, 256), categories=categories).of_people
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"skeleton": {"keypoints": ["a"] * 3}}, "spec of mine: skeleton: skeleton own: keypoint names repeat"),
+        ({"skeleton": {"keypoints": [f"k{i}" for i in range(5000)]}}, "names 5000, expected at most 1000"),
+        ({"skeleton": ["a\u001b[31m"]}, "expected text of 1 to 200 signs on one line"),
+        ({"skeleton": {"names": ["a"]}}, "has unknown fields"),
+        ({"skeleton": 17}, "unknown skeleton 17, expected one of"),
+        ({"categories": ["a\nb"]}, "a category is empty, longer than 200 signs or no one line"),
+        ({"categories": "tool"}, "categories is 'tool', expected a list of names"),
+    ],
+)
+def test_skeletons_of_strangers_are_checked(change: dict[str, Any], message: str) -> None:
+    values = {"name": "mine", "codec": "simcc", "input_size": [192, 256]} | change
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ModelSpec.from_json(json.dumps(values), "mine.json")

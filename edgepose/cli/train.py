@@ -48,6 +48,12 @@ def train(
     spec inside or beside it (FILE.json): a top-down network from the maps, or else the keypoints, of any other; a
     detector from an ONNX file; a bottom-up network from one with both its outputs
 
+    skeleton=NAME|FILE.json  what to learn, by default the recipe's keypoints, or the labels' own where no built-in
+    skeleton has them; a file also names those of labels that do not (docs/api.md). category=NAME of labels with several
+
+    init=CHECKPOINT|NAME  start from other weights, or from those in the package (default-pose, default-detector); what
+    has another shape, such as the head for other keypoints, starts anew
+
     Annotations may be gzipped (A.json.gz). Keypoints that a network labelled count as much as it was sure: `kp_scores`
     of an annotation, read for top-down networks
 

@@ -165,3 +165,17 @@ def test_one_person_pictures(labels: dict[str, Any], tmp_path: Path) -> None:
     assert single_person(labels | {"annotations": [bare]}, "x")["images"] == []
     with pytest.raises(ValueError, match="lacks `images`"):
         single_person([], "x")
+
+
+def test_labels_of_nobody_are_no_training_data(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    kind = {"id": 1, "name": "tool", "keypoints": ["a", "b"]}
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "keypoints": [0] * 6}
+    image = {"id": 1, "file_name": "a.jpg"}
+    path.write_text(json.dumps({"images": [image], "annotations": [person], "categories": [kind]}))
+    report = check(path)
+    assert report.harmful and "nobody is labelled" in report.found["problems"][0]
+    person["keypoints"] = [2, 2, 2, 4, 4, 2]
+    path.write_text(json.dumps({"images": [image], "annotations": [person], "categories": [kind]}))
+    report = check(path)
+    assert not report.harmful and report.as_dict()["skeleton"] == "tool" and not report.as_dict()["built_in"]

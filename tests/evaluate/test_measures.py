@@ -121,3 +121,29 @@ def test_a_model_is_measured_from_python(tmp_path: Path, capsys: pytest.CaptureF
     assert told[: count + 1] == [("mine", done, count) for done in range(count + 1)]
     spoiled = dict.fromkeys(what for what, _, _ in told[count + 1 :])
     assert next(iter(spoiled)).startswith("mine, ") and len(told) == (count + 1) * (1 + len(report["robustness"]))
+
+
+def test_results_of_the_only_kind_are_of_the_labels_only_category(tmp_path: Path) -> None:
+    labels = labels_of(np.random.default_rng(3), 6)
+    rows = truth_as_results(labels)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    figures = library.evaluated_results(path, labels, Measures())
+    for person in labels["annotations"]:
+        person["category_id"] = 5
+    labels["categories"][0]["id"] = 5
+    assert library.evaluated_results(path, labels, Measures()) == figures and figures["AP"] > 0.9
+    assert "its results are of category 1, and counted as the only one of the labels, 5" in labels["notes"][0]
+    labels["annotations"][0]["category_id"] = 6
+    with pytest.raises(ValueError, match=r"no result is of a category of the labels, \[5, 6\]: results are of \[1\]"):
+        library.evaluated_results(path, labels, Measures())
+
+
+def test_labels_of_nobody_are_not_measured(tmp_path: Path) -> None:
+    labels = labels_of(np.random.default_rng(3), 6)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(truth_as_results(labels)), encoding="utf-8")
+    for person in labels["annotations"]:
+        person["keypoints"] = [0] * 51
+    with pytest.raises(ValueError, match="no keypoint is labelled in 6 pictures"):
+        library.evaluated_results(path, labels, Measures())

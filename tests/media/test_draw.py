@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from edgepose.media import draw as draw_module
 from edgepose.media.draw import draw
 from edgepose.poses import Poses
 from edgepose.skeleton import BOX, COCO, SKELETONS, Skeleton
@@ -105,3 +106,23 @@ def test_strange_numbers_draw_nothing_strange() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3)])
 def test_any_picture_size(size: tuple[int, int]) -> None:
     assert draw(gray(*size), people(COCO), boxes=True).shape == (size[1], size[0], 3)
+
+
+def test_skeletons_of_ones_own_have_colors_of_sides_or_chains() -> None:
+    fork = Skeleton("fork", ("grip", "leftTip", "rightTip"), ((0, 1), (0, 2)))
+    limbs, dots = draw_module._style(fork)
+    assert [color for color, _ in limbs] == [draw_module.LEFT_ARM, draw_module.RIGHT_ARM]
+    assert [color for color, _ in dots] == [draw_module.TRUNK, draw_module.LEFT_ARM, draw_module.RIGHT_ARM]
+    names = tuple(f"finger{i}_{j}" for i in range(5) for j in range(4))
+    chains = tuple((0 if j == 0 else 4 * i + j, 4 * i + j + 1) for i in range(5) for j in range(4))
+    limbs, _ = draw_module._style(Skeleton("hand", ("wrist", *names), chains))
+    fingers = [{color for color, _ in limbs[4 * i : 4 * i + 4]} for i in range(5)]
+    assert all(len(colors) == 1 for colors in fingers) and len(set.union(*fingers)) == 5
+    _, dots = draw_module._style(Skeleton("corners", ("a", "b", "c")))  # no limb joins them
+    assert len({color for color, _ in dots}) == 3 and all(factor > 1 for _, factor in dots)
+
+
+def test_a_body_in_another_spelling_has_the_colors_of_a_body() -> None:
+    camel = ("leftShoulder", "rightShoulder", "leftHip", "rightHip", "leftKnee", "mark")
+    limbs, _ = draw_module._style(Skeleton("body", camel, ((2, 4), (0, 2))))
+    assert [color for color, _ in limbs] == [draw_module.LEFT_LEG, draw_module.TRUNK]

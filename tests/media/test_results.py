@@ -194,3 +194,14 @@ def test_the_same_name_twice_gets_a_number() -> None:
 def test_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown format 'xml', expected one of"):
         writer("xml", tmp_path)
+
+
+def test_openpose_files_of_what_is_no_body_hold_all_keypoints_in_order(tmp_path: Path) -> None:
+    mouse = Skeleton("mouse", ("nose", "left_ear", "tail"))
+    poses = Poses(np.array([[[1, 2], [3, 4], [5, 6]]]), np.array([[0.9, 0.8, 0.7]]), np.array([[0, 0, 9, 9]]),
+                  np.array([0.5]), mouse)  # fmt: skip
+    made, path = writer("openpose", tmp_path)
+    with made:
+        made.write(Result("a.jpg", 0, None, 10, 10, poses))
+    (person,) = json.loads((path / "a_000000000000_keypoints.json").read_text())["people"]
+    assert person["pose_keypoints_2d"] == [1, 2, 0.9, 3, 4, 0.8, 5, 6, 0.7] and person["face_keypoints_2d"] == []

@@ -225,3 +225,18 @@ edgepose.load()(edgepose.example_image())
 assert not {"pooch", "requests", "torch"} & set(sys.modules)
 """
     assert python(script) == ""
+
+
+def test_a_model_of_tools_is_not_shown_people(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tool = edgepose.Skeleton("tool", ("grip", "left_tip", "right_tip"))
+    path = package.parent / "tool.onnx"
+    path.write_bytes(pose_model(dataclasses.replace(SIMCC, skeleton=tool, categories=("tool",))))
+    estimator = load(path)
+    poses = estimator(picture())
+    assert estimator.detector is None and len(poses) == 1 and poses.skeleton == tool
+    assert poses["left_tip"].shape == (1, 3) and poses.boxes[0].tolist() == [0, 0, *picture().shape[1::-1]]
+    assert len(load(path, detector="default-detector")(picture())) == 2  # whoever names one gets it
+    load_estimator(str(path), "default", None, None)
+    assert "small-pose finds tool, not people: the whole picture is taken for one" in capsys.readouterr().err
+    load_estimator(str(path), "default", None, None, boxed=True)
+    assert capsys.readouterr().err == ""
