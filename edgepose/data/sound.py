@@ -93,10 +93,13 @@ def labelled_points(row: Row) -> list[list[float]]:
 
 
 def extent(points: Sequence[Sequence[float]]) -> list[float]:
-    """x, y, w, h around points, grown on every side by MARGIN x sqrt(w h)."""
+    """x, y, w, h around points, grown on every side by MARGIN x sqrt(w h).
+
+    Of points in a line, the shorter side counts as a tenth of the longer one; of a single point nothing comes.
+    """
     xs, ys = zip(*points, strict=True)
     w, h = max(xs) - min(xs), max(ys) - min(ys)
-    margin = MARGIN * math.sqrt(w * h)
+    margin = MARGIN * math.sqrt(max(w, h / 10) * max(h, w / 10))
     return [min(xs) - margin, min(ys) - margin, w + 2 * margin, h + 2 * margin]
 
 
