@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the names of files that are given to it
+ALIKE = 0.85  # of two names, by their letters, from which one may be meant by the other
 SEARCHED = 20_000  # names among which the nearest is looked for
 
 
@@ -53,7 +54,7 @@ class Held:
         if same:
             return same[0][1]
         some = list(self.by_last)[:SEARCHED]
-        close = difflib.get_close_matches(parts[-1], some, 1, 0.6)
+        close = difflib.get_close_matches(parts[-1], some, 1, ALIKE)
         return self.by_last[close[0]][0][1] if close else None
 
 
