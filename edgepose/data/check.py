@@ -143,7 +143,8 @@ def check(
         found["unused"] = unused_categories(content)
     if not len(people) and people.skeleton is not BOX:
         problems.append("nobody is labelled: no annotation has a keypoint x, y, v with v above 0")
-    sizes, hashes = people.sizes, {}
+    sizes = people.sizes
+    hashes: dict[str, np.ndarray] = {}
     if pictures is not None:
         sizes, hashes = _look_at_pictures(people, found, progress, finder)
         found["duplicates"] = _pairs(hashes)

@@ -48,9 +48,9 @@ def missed(found: np.ndarray, people: People, picture: int) -> np.ndarray:
     regions = people.unlabelled[people.unlabelled_picture == picture]
     crowds = people.crowd[people.unlabelled_picture == picture]
     known = np.concatenate([people.boxes[people.picture == picture], regions])
-    alone = np.ones(len(found), bool)
+    alone: np.ndarray = np.ones(len(found), bool)
     if len(found) and len(known):
-        alone = (iou(found, known) < MISSED).all(axis=1)
+        alone &= (iou(found, known) < MISSED).all(axis=1)
     for x1, y1, x2, y2 in regions[crowds]:
         inside = np.clip(found, [x1, y1, x1, y1], [x2, y2, x2, y2])
         alone &= area(inside) < COVERED * np.maximum(area(found), 1)
@@ -65,7 +65,7 @@ def unused_categories(content: dict[str, Any]) -> list[str]:
 
 def sorted_out(notes: Sequence[str], words: dict[str, str]) -> dict[str, list[str]]:
     """Sentences by the kind of finding they are of, told by a word in them; the rest under "notes"."""
-    found: dict[str, list[str]] = {kind: [] for kind in words} | {"notes": []}
+    found: dict[str, list[str]] = {kind: [] for kind in (*words, "notes")}
     for note in notes:
         found[next((kind for kind, word in words.items() if word in note), "notes")].append(note)
     return found

@@ -198,7 +198,9 @@ def _of_images(
     people: list[Row], images: list[Row], path: str | Path, problems: Problems, notes: list[str]
 ) -> list[Row]:
     known = {image["id"] for image in images}
-    kept, strangers, renamed = [], [], []
+    kept: list[Row] = []
+    strangers: list[Row] = []
+    renamed = []
     for row in people:
         identity = whole(row.get("image_id"))
         if identity is None:

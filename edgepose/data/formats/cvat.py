@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +39,8 @@ def read_cvat(path: str | Path) -> Row:
         name = image.get("name")
         if not name:
             raise ValueError(f"{where} has no name")
-        sides = [int(_number(image.get(key, "0"), where, key)) for key in ("width", "height")]
-        pictures.append(Picture(name, *sides, _people(image, where)))
+        width, height = (int(_number(image.get(key, "0"), where, key)) for key in ("width", "height"))
+        pictures.append(Picture(name, width, height, _people(image, where)))
     return as_coco(pictures, names=names, limbs=limbs)
 
 
@@ -146,6 +147,9 @@ def _pairs(shape: Element, where: str, count: int | None = None) -> list[tuple[f
 
 def _number(text: str | None, where: str, key: str) -> float:
     try:
-        return float(text or "")
+        value = float(text or "")
     except ValueError:
-        raise ValueError(f"{where} has {key}={text!r}, expected a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{where} has {key}={str(text)[:40]!r}, expected a number")
+    return value

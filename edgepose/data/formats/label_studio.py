@@ -7,6 +7,7 @@ from typing import Any
 
 from edgepose.data.columns import Row
 from edgepose.data.formats.layout import Box, Picture, Point, as_coco, grouped
+from edgepose.data.sound import whole
 
 POINTS, BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
 
@@ -54,8 +55,8 @@ def _picture(name: str, results: list[Row], where: str) -> Picture:
         kind, value = result.get("type"), result.get("value")
         if kind not in POINTS + BOXES or not isinstance(value, dict):
             continue
-        width, height = (result.get(key) for key in ("original_width", "original_height"))
-        if not all(isinstance(side, int) and 0 < side < 2**31 for side in (width, height)):
+        width, height = (whole(result.get(key)) or 0 for key in ("original_width", "original_height"))
+        if not all(0 < side < 2**31 for side in (width, height)):
             raise ValueError(f"{where} states no `original_width` and `original_height`, which its percents are of")
         size = (width, height)
         x, y = _percent(value, "x", where) * width, _percent(value, "y", where) * height

@@ -118,7 +118,8 @@ def _classes(names: Any, file: Path) -> dict[int, str]:
 def _folders(content: Mapping[str, Any], root: Path, file: Path) -> dict[str, list[str]]:
     """Folders of pictures relative to the root, by split; a list of files counts as the folders of its pictures."""
     found: dict[str, list[str]] = {}
-    base = _inside(content.get("path") if isinstance(content.get("path"), str) else "", root)
+    stated_root = content.get("path")
+    base = _inside(stated_root, root) if isinstance(stated_root, str) else "."
     for split in SPLITS:
         stated = content.get(split)
         for word in stated if isinstance(stated, list) else [stated]:
@@ -218,8 +219,8 @@ def _rows(
             continue
         where = f"{file}, line {number}"
         if len(words) not in (5, 5 + k * width):
-            points = f"{k} keypoints of {width} numbers" if k else "no keypoints, for want of `kpt_shape` in data.yaml"
-            raise ValueError(f"{where}: {len(words)} numbers, expected {5 + k * width}: class, box and {points}")
+            what = f"{k} keypoints of {width} numbers" if k else "no keypoints, for want of `kpt_shape` in data.yaml"
+            raise ValueError(f"{where}: {len(words)} numbers, expected {5 + k * width}: class, box and {what}")
         try:
             values = [float(word) for word in words]
         except ValueError:
