@@ -167,7 +167,8 @@ def _evaluate_models(
     unreadable: dict[str, str] = {}
     told: set[str] = set()
     with Screen() as screen:
-        tell_notes(labels, screen, told)
+        if len(detectors) < len(estimators):  # what is said of detectors comes with their figures
+            tell_notes(labels, screen, told)
         for name, estimator in estimators.items():
             figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
             unreadable |= outcome.unreadable

@@ -151,8 +151,8 @@ def evaluated(
     refuse_nobody(labels, posed)
     outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
     refuse_unmatched(outcome.results, labels, name, posed)
-    notes = noted(labels, outcome.notes)["notes"]
-    said = {"notes": list(notes)} if notes else {}
+    notes = [note for note in noted(labels, outcome.notes)["notes"] if posed or "keypoint" not in note]
+    said = {"notes": notes} if notes else {}
     if not posed:
         return measures.of_boxes(name, outcome.results, labels) | said, outcome
     against, lacking = comparable(labels, estimates, str(boxes))

@@ -163,8 +163,8 @@ def test_what_does_not_fit_is_refused_in_one_sentence(
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, tuple[Any, nn.Module]]:
-    """The networks in the package, whose float32 weights lie in training/."""
-    folder = Path(__file__).resolve().parents[2] / "training"
+    """The networks in the package, whose training weights lie beside them."""
+    folder = Path(__file__).resolve().parents[2] / "edgepose" / "weights"
     return {name: checkpoint.network_of(folder / f"default-{name}.safetensors") for name in ("detector", "pose")}
 
 

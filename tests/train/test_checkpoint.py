@@ -54,7 +54,6 @@ def test_what_goes_into_the_repository_names_no_place(tmp_path: Path, monkeypatc
     facts = {"recipe": recipe, "spec": spec.to_json(), "iteration": 1, "updates": 0}
     checkpoint.save(tmp_path / "last.safetensors", {"network": network.state_dict()}, facts)
     (tmp_path / "facts.json").write_text("{}")
-    (tmp_path / "training").mkdir()
     package = script("package")
     monkeypatch.setattr(package, "ROOT", tmp_path)
     monkeypatch.setattr(package, "WEIGHTS", tmp_path)
@@ -62,7 +61,7 @@ def test_what_goes_into_the_repository_names_no_place(tmp_path: Path, monkeypatc
     monkeypatch.setattr(package, "real_views", lambda *of: None)
     monkeypatch.setattr(package, "export_onnx", lambda *of, **how: type("Report", (), {"mean": 0.0, "pictures": 0}))
     package.main("default-x", tmp_path / "last.safetensors", tmp_path / "facts.json", "labels.json:pictures")
-    written = tmp_path / "training" / "default-x.safetensors"
+    written = tmp_path / "default-x.safetensors"
     parts, found = checkpoint.load(written)
     assert found["recipe"] == {"model": "rtmdet-nano", "teacher": "teacher.onnx", "init": "start.safetensors"}
     assert (

@@ -189,7 +189,7 @@ def test_a_recipe_of_before_families_is_that_of_its_family() -> None:
 def test_the_weights_in_the_package_have_a_recipe(name: str, chosen: dict[str, Any]) -> None:
     """The file's own, as a version before families wrote it, is the recipe of its name but for what the run chose."""
     checkpoint = pytest.importorskip("edgepose.train.checkpoint", exc_type=ImportError)
-    path = DIARY.parent / f"{name}.safetensors"
+    path = DIARY.parents[1] / "edgepose" / "weights" / f"{name}.safetensors"
     stored = checkpoint.recipe_of(checkpoint.load(path)[1], path)
     options = replace(RECIPES[name].options, teacher=stored.options.teacher)
     assert stored == replace(RECIPES[name], options=options, **chosen)
