@@ -44,7 +44,8 @@ def plain_results(path: Path, image_ids: Collection[int], categories: Collection
     boxes = content.count(BOX)
     if not n or boxes not in (0, n) or not content.lstrip().startswith(b"["):
         return None
-    if any(content.count(field) != n for field in COUNTED) or any(word in content for word in (b"null", *WORKED_OUT)):
+    odd = (b"null", b"NaN", b"Infinity", *WORKED_OUT)
+    if any(content.count(field) != n for field in COUNTED) or any(word in content for word in odd):
         return None
     found = IMAGE.findall(content)
     if len(found) != n or not {int(identity) for identity in set(found)} <= set(image_ids):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepose.data.check import check
 from edgepose.data.detection import read_boxes
 from edgepose.data.read import read
 from edgepose.data.sound import extent, is_sound, sound, whole
@@ -150,3 +151,47 @@ def test_a_test_set_has_no_annotations() -> None:
 )  # fmt: skip
 def test_whole_numbers(value: Any, number: int | None) -> None:
     assert whole(value) == number
+
+
+ANYTHING: list[Any] = [
+    None, "", "x", "1", [], {}, [None], [[1, 2]], {"a": 1}, -1, 0, 1.5, True, 2**70, 10**18, float("nan"), float("inf"),
+    "../../x", "\0",
+]  # fmt: skip
+OF_ANNOTATIONS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "keypoints", "num_keypoints",
+                  "segmentation", "foot_kpts", "kp_scores")  # fmt: skip
+FIELDS: list[tuple[Any, ...]] = [
+    *((key,) for key in ("images", "annotations", "categories", "info")),
+    *((key, 0) for key in ("images", "annotations", "categories")),
+    *(("images", 0, key) for key in ("id", "file_name", "width")),
+    *(("annotations", 0, key) for key in OF_ANNOTATIONS),
+    *(("categories", 0, key) for key in ("id", "name", "keypoints", "skeleton", "flip_idx")),
+    ("annotations", 0, "keypoints", 5), ("annotations", 0, "bbox", 2), ("categories", 0, "keypoints", 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: ".".join(map(str, field)))
+def test_whatever_stands_in_a_field_every_command_says_the_same(tmp_path: Path, field: tuple[Any, ...]) -> None:
+    """Training and measuring refuse the same files, with the same sentence of one line."""
+    path = tmp_path / "labels.json"
+
+    def outcome(reader: Any, *more: Any) -> str | None:
+        try:
+            reader(path, *more)
+        except ValueError as error:
+            assert "\n" not in str(error)
+            return str(error)
+        return None
+
+    for value in ANYTHING:
+        given = content()
+        place: Any = given
+        for key in field[:-1]:
+            place = place[key]
+        place[field[-1]] = value
+        path.write_text(json.dumps(given))
+        trained, measured = outcome(read), outcome(read_labels)
+        detected = outcome(read_boxes, tmp_path)
+        if "kp_scores" not in field and "foot_kpts" not in field:  # which only training reads, or other lists follow
+            assert trained == measured or (measured is None and trained is not None and "no category" in trained), value
+        assert detected in (None, trained, measured) or "no annotation is of" in detected
+        assert outcome(check) in (None, trained)

@@ -45,9 +45,9 @@ def of_label_studio(content: Any, path: str | Path) -> Row:
 
 
 def _picture(name: str, results: list[Row], where: str) -> Picture:
-    parents = {r["from_id"]: r.get("to_id") for r in results if r.get("type") == "relation" and "from_id" in r}
-    parents |= {r["to_id"]: r.get("from_id") for r in results if r.get("type") == "relation" and "to_id" in r}
-    rectangles = {r.get("id") for r in results if r.get("type") in BOXES}
+    ends = [(_key(r.get("from_id")), _key(r.get("to_id"))) for r in results if r.get("type") == "relation"]
+    parents = dict(ends) | {b: a for a, b in ends}
+    rectangles = {_key(r.get("id")) for r in results if r.get("type") in BOXES} - {None}
     points: list[Point] = []
     boxes: list[Box] = []
     size = (0, 0)
@@ -60,9 +60,9 @@ def _picture(name: str, results: list[Row], where: str) -> Picture:
             raise ValueError(f"{where} states no `original_width` and `original_height`, which its percents are of")
         size = (width, height)
         x, y = _percent(value, "x", where) * width, _percent(value, "y", where) * height
-        identity = result.get("id")
+        identity = _key(result.get("id"))
         if kind in POINTS:
-            parent = result.get("parentID") or parents.get(identity)
+            parent = _key(result.get("parentID")) or parents.get(identity)
             group = parent if parent in rectangles else None
             hidden = bool((result.get("meta") or {}).get("occluded")) if isinstance(result.get("meta"), dict) else False
             points.append(Point(_label(value, where), x, y, hidden, group))
@@ -70,6 +70,10 @@ def _picture(name: str, results: list[Row], where: str) -> Picture:
             w, h = _percent(value, "width", where) * width, _percent(value, "height", where) * height
             boxes.append(Box(_label(value, where), (x, y, w, h), identity))
     return Picture(name, *size, grouped(points, boxes, where))
+
+
+def _key(identity: Any) -> str | int | None:
+    return identity if isinstance(identity, (str, int)) else None
 
 
 def _picture_name(data: Any) -> str | None:
