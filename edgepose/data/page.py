@@ -102,11 +102,23 @@ def _figure(report: Report, row: int, why: Sequence[str]) -> str:
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     matrix = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5]])
     drawn = draw(small, poses.mapped(matrix))
-    for x1, y1, x2, y2 in (people.unlabelled[people.unlabelled_picture == row] * scale).tolist():
-        cv2.rectangle(drawn, (round(x1), round(y1)), (round(x2), round(y2)), (160, 160, 160), 1)
+    regions = people.unlabelled[people.unlabelled_picture == row]
+    for boxes, color in (
+        (here.boxes, (255, 255, 255)),
+        (regions, (160, 160, 160)),
+        (_seen(report, name), (40, 40, 230)),
+    ):
+        for x1, y1, x2, y2 in (boxes * scale).tolist():
+            cv2.rectangle(drawn, (round(x1), round(y1)), (round(x2), round(y2)), color, 1)
     data = base64.b64encode(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()).decode()
     shown = f"<img alt='{escape(name, quote=True)}' src='data:image/jpeg;base64,{data}'>"
     return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+
+
+def _seen(report: Report, name: str) -> np.ndarray:
+    """(N, 4) boxes of people on a picture whom nobody labelled."""
+    found = [entry.rpartition(": ") for entry in report.found["unlabelled"]]
+    return np.array([words.split() for where, _, words in found if where == name], np.float64).reshape(-1, 4)
 
 
 def _some(entries: Sequence[Any]) -> str:
