@@ -154,10 +154,11 @@ def labelled_skeleton(
     """The skeleton of a category's annotations; None where neither says anything about keypoints.
 
     It is COCO-WholeBody's where there are its lists, else the built-in one with these names, else the category's own.
-    Without names 17 keypoints are COCO's, as its tools take them, 26 and 136 are Halpe's, and others get numbers.
+    Without names, or with such as only count (k0, k1 ...), 17 keypoints are COCO's, as its tools take them, 26 and 136
+    are Halpe's, and others get numbers.
     """
     names = category.get("keypoints")
-    named = isinstance(names, list) and len(names) > 0
+    named = isinstance(names, list) and len(names) > 0 and not _is_counted(names)
     length = next((len(row["keypoints"]) for row in rows if isinstance(row.get("keypoints"), list)), 0) // 3
     if any("foot_kpts" in row for row in rows[:100]):
         return WHOLEBODY
@@ -167,7 +168,15 @@ def labelled_skeleton(
         return skeleton_of_category(category, str(source), notes)
     if length == len(COCO):
         return COCO
+    if names and isinstance(names, list):  # counted, and not COCO's number of them
+        return skeleton_of_category(category, str(source), notes)
     return Skeleton(category_name(category), numbered(length)) if 0 < length <= MOST else None
+
+
+def _is_counted(names: Sequence[Any]) -> bool:
+    """Whether names are numbers behind one word, which say no more than the order does."""
+    words = {str(name).rstrip("0123456789") for name in names}
+    return len(names) > 1 and len(words) == 1 and all(str(name)[-1:].isdigit() for name in names)
 
 
 def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choice = NO_CHOICE) -> Subject:

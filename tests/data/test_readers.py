@@ -344,6 +344,15 @@ def test_keypoints_without_names_are_cocos_or_numbered_unless_they_are_chosen(tm
     assert chosen.skeleton is mine and "does not say" not in "".join(chosen.notes)
 
 
+def test_names_that_only_count_are_none(tmp_path: Path) -> None:
+    data = content()
+    data["categories"][0]["keypoints"] = [f"k{i}" for i in range(17)]
+    assert read(written(tmp_path / "a.json", data)).skeleton is COCO
+    data = content(keypoints=[1, 2, 2, 3, 4, 2])
+    data["categories"][0]["keypoints"] = ["p1", "p2"]
+    assert read(written(tmp_path / "b.json", data)).skeleton.names == ("p1", "p2"), "their own number, their own names"
+
+
 def test_a_chosen_skeleton_meets_the_file_by_name(tmp_path: Path) -> None:
     data = content(keypoints=[1, 2, 2, 3, 4, 2])
     data["categories"] = [{"id": 1, "name": "stick", "keypoints": ["end", "Tip"]}]
