@@ -97,7 +97,8 @@ def evaluate_model(
 
     estimator = model if isinstance(model, Estimator) else load(model)
     name = estimator.spec.name if isinstance(model, Estimator) else str(model or "default")
-    estimates, labels = prepared(estimator, flip_test), read_labels(annotations, choice=Choice(skeleton, category))
+    choice = Choice(skeleton, category)
+    estimates, labels = prepared(estimator, flip_test), read_labels(annotations, choice=choice, pictures=pictures)
     figures, outcome = evaluated(name, estimates, labels, pictures, boxes, Measures(protocol))
     return figures | {"unreadable": outcome.unreadable}
 

@@ -12,6 +12,7 @@ import typer
 from edgepose.cli import (
     bench,
     compare,
+    convert,
     demo,
     doctor,
     evaluate,
@@ -46,7 +47,7 @@ app = typer.Typer(
 
 for command in COMMANDS:
     app.command()(command)
-for addition in (labelling.frames, labelling.split, labelling.suggest):
+for addition in (labelling.frames, labelling.split, labelling.suggest, convert.convert):
     data_app.command()(addition)
 app.add_typer(data_app, name="data")
 

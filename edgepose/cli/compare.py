@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgepose.cli.evaluate import tell_notes
 from edgepose.cli.options import (
     Category,
     Detector,
@@ -71,7 +72,9 @@ def compare(
             plan,
             screen.stage,
         )
+        told: set[str] = set()
         for row in rows:
+            tell_notes(row, screen, told)
             if "error" in row:
                 screen.complain(f"error: {row['model']}: {row['error']}")
     show_rows(rows, as_json, race.cells)

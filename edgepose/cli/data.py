@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgepose.cli.options import Category, Json, Move, SkeletonFile, choice_of
+from edgepose.cli.options import Category, Json, Move, SkeletonFile, choice_of, load_estimator
 from edgepose.cli.outputs import interrupted
 from edgepose.cli.screen import Screen, show, show_json
+
+if TYPE_CHECKING:
+    from edgepose.data.check import Finder
+
+SURE = 0.5  # score from which a detector's box is somebody whom nobody labelled
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
 
@@ -26,6 +31,14 @@ def check(
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Write a contact sheet here (.jpg, .png); needs --images.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="Write the worst fifty pictures with their findings here (.html); needs --images."),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option("--detector", help="Look for people whom nobody labelled, with this detector; needs --images."),
+    ] = None,
     skeleton: SkeletonFile = None,
     category: Category = None,
     as_json: Json = False,
@@ -33,25 +46,30 @@ def check(
     """Count what a data set holds and say what is odd about it.
 
     Formats are recognized by content: COCO's and its relatives (WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...),
-    the original files of AI Challenger, MPII and OCHuman, and LSP's joints.mat. Several files are also compared by the
-    names of their pictures, as train and val should be. Exit status 1 where training would refuse a file, or lose
-    people or pictures of it.
+    what labelling tools write (YOLO-pose's data.yaml, CVAT's XML, labelme, Label Studio, DeepLabCut's CSV), the
+    original files of AI Challenger, MPII and OCHuman, and LSP's joints.mat. Several files are also compared by the
+    names and looks of their pictures, as train and val should be. Exit status 1 where training would refuse a file,
+    lose people or pictures of it, learn what is wrong, or validate on what it trains on.
     """
-    if sheet is not None and not images:
-        raise typer.BadParameter("it shows pictures: add --images FOLDER_OR_ZIP", param_hint="--sheet")
+    for option, value in (("--sheet", sheet), ("--page", page), ("--detector", detector)):
+        if value is not None and not images:
+            raise typer.BadParameter("it looks at pictures: add --images FOLDER_OR_ZIP", param_hint=option)
     if images and len(images) not in (1, len(paths)):
         raise typer.BadParameter(f"given {len(images)} times for {len(paths)} files", param_hint="--images")
     given = images or []
     sources = [given[min(i, len(given) - 1)] if given else None for i in range(len(paths))]
     from edgepose.data.check import check as checked
     from edgepose.data.check import overlap
+    from edgepose.data.page import page_of
     from edgepose.data.sheet import contact_sheet
+    from edgepose.media.files import atomic_path
     from edgepose.media.images import write_image
 
+    finder = None if detector is None else _finder(detector)
     reports = []
     for path, source in zip(paths, sources, strict=True):
         with Screen() as screen, screen.task(f"pictures of {path.name}", None) as task:
-            reports.append(checked(path, source, task.progress, choice_of(skeleton, category)))
+            reports.append(checked(path, source, task.progress, choice_of(skeleton, category), finder))
     shared = overlap(reports)
     for report in reports:
         if as_json:
@@ -60,7 +78,7 @@ def check(
             for line in _describe(report.as_dict()):
                 typer.echo(line)
     if shared and not as_json:
-        typer.echo(f"listed in more than one file: {_some(shared)}")
+        typer.echo(f"in more than one file: {_some(shared)}: train and validate on different pictures")
     if sheet is not None:
         for report in reports:
             several = len(reports) > 1
@@ -68,7 +86,12 @@ def check(
             write_image(target, contact_sheet(report))
             if not as_json:
                 typer.echo(f"wrote {target}")
-    if any(report.harmful for report in reports):
+    if page is not None:
+        with atomic_path(page) as temporary:
+            temporary.write_text(page_of(reports, shared), encoding="utf-8")
+        if not as_json:
+            typer.echo(f"wrote {page}")
+    if shared or any(report.harmful for report in reports):
         raise typer.Exit(1)
 
 
@@ -199,8 +222,6 @@ def sigmas(
 
 def _describe(report: dict[str, Any]) -> list[str]:
     """A report (`Report.as_dict`) in lines for people."""
-    from edgepose.data.check import KINDS
-
     lines = [
         f"{report['path']}: {report['format']} form, {report['skeleton']}, {report['images']} pictures, "
         f"{report['people']} people, {report['unlabeled']} more without keypoints, {report['crowds']} crowds"
@@ -215,8 +236,19 @@ def _describe(report: dict[str, Any]) -> list[str]:
         lines.append(f"  {name:<18} {counts['seen']:>8} seen {counts['hidden']:>8} hidden  {share:5.1f} %")
     if len(names) > 30:
         lines.append(f"  ... and {len(names) - 30} more keypoints (--json has all)")
-    lines += [f"  {words}: {_some(report['found'][kind])}" for kind, words in KINDS.items() if report["found"][kind]]
+    for finding in report["findings"]:
+        advice = f": {finding['do']}" if finding["do"] else ""
+        lines.append(f"  {finding['what']}: {_some(finding['which'])}{advice}")
     return lines
+
+
+def _finder(name: str) -> Finder:
+    """Boxes of people on a picture, of whom a detector is sure."""
+    estimator = load_estimator(name, "default", None, None)
+    if len(estimator.spec.keypoints):
+        raise typer.BadParameter(f"{name} finds keypoints: expected a detector", param_hint="--detector")
+    sure = estimator.replace(min_box_score=SURE)
+    return lambda image: sure(image).boxes
 
 
 def _some(entries: Sequence[Any], shown: int = 5) -> str:

@@ -136,10 +136,9 @@ def evaluate(
     measures = Measures(protocol, pck, bootstrap, report, robustness)
     choice = choice_of(skeleton, category)
     if predictions is not None:
-        labels = read_labels(data, choice=choice)
-        figures = evaluated_results(predictions, labels, measures)
-        for note in labels.get("notes", ()):
-            typer.echo(note, err=True)
+        figures = evaluated_results(predictions, read_labels(data, choice=choice), measures)
+        with Screen() as screen:
+            tell_notes(figures, screen, set())
         show_rows([figures], as_json, _cells)
         return
     if images is None:
@@ -186,7 +185,7 @@ def _evaluate_models(
             f"{detectors[0]} is a detector and finds no keypoints: leave out --protocol, --pck, "
             "--bootstrap and --report"
         )
-    labels = read_labels(annotations, choice=choice, annotated=False)
+    labels = read_labels(annotations, choice=choice, pictures=images, annotated=False)
     if not labels["annotations"]:
         if out is None:
             raise ValueError(f"{annotations} labels nobody: nothing to measure; add --out FILE for the results alone")
@@ -194,15 +193,17 @@ def _evaluate_models(
             raise ValueError(f"{annotations} labels nobody, so it has no boxes: add --boxes detector")
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
+    told: set[str] = set()
     with Screen() as screen:
-        for note in labels.get("notes", ()) if len(detectors) < len(estimators) else ():  # they are about keypoints
-            screen.complain(note)
+        if len(detectors) < len(estimators):  # what is said of detectors comes with their figures
+            tell_notes(labels, screen, told)
         try:
             for name, estimator in estimators.items():
                 figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
                 unreadable |= outcome.unreadable
                 if lacking := figures.get("unmeasured"):
                     screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
+                tell_notes(figures, screen, told)
                 rows.append(figures)
                 if as_json:
                     show_json(figures)
@@ -237,6 +238,14 @@ def _write_results(out: Path, rows: Sequence[Row], labels: Labels) -> None:
 def _track_cells(rows: Sequence[dict[str, Any]]) -> Cells:
     columns = ["by", "IDF1", "HOTA", "MOTA", "DetA", "AssA", "switches", "fragments", "frames", "people", "identities"]
     return ["tracks", *columns], [[str(row["tracks"]), *(_cell(row[name]) for name in columns)] for row in rows]
+
+
+def tell_notes(figures: Mapping[str, Any], screen: Screen, told: set[str]) -> None:
+    """What was repaired or left out before these figures were made, each once."""
+    for note in figures.get("notes", ()):
+        if note not in told:
+            screen.complain(note)
+        told.add(note)
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> Cells:

@@ -6,7 +6,6 @@ OCHuman and LSPET differ in the keypoints that their categories name and in a fe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.columns import (
-    NO_CHOICE,
-    Choice,
-    Columns,
-    Problems,
-    Row,
-    load_json,
-    numbers,
-    rows_of,
-    tell,
-    texts,
-    whole_numbers,
-)
+from edgepose.data.columns import NO_CHOICE, Choice, Columns, Problems, Row, load_json, numbers, rows_of, tell
 from edgepose.data.people import People
+from edgepose.data.sound import NO_AREA, PARTS, noted, sound
 from edgepose.skeleton import COCO, HALPE26, HALPE136, LONGEST, MOST, WHOLEBODY, Skeleton, shared
 from edgepose.skeleton_file import numbered, skeleton_of_category
 
-# COCO-WholeBody's own lists, in the order of the skeleton: field, how many keypoints.
-PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21))
 CODED = 23  # of its keypoints, body and feet have COCO's visibility codes; face and hands a confidence, or 1
 # Skeletons of files that name no keypoints, or only the body's, by their number of keypoints.
 BY_LENGTH = {len(s): s for s in (HALPE26, HALPE136, WHOLEBODY)}
@@ -69,29 +55,24 @@ def of_coco(
     content: Any, path: str | Path, pictures: str | Path | None, problems: Problems, choice: Choice = NO_CHOICE
 ) -> People:
     """What `read_coco` does, of a file that was read already."""
-    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-        raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
-    images = rows_of(content, "images", path)
-    image_ids = whole_numbers(images, "id", path, "image")
-    index = {int(identity): i for i, identity in enumerate(image_ids)}
-    if len(index) < len(image_ids):
-        tell(problems, f"{path} lists {len(image_ids) - len(index)} pictures twice: their ids repeat")
-    names = texts(images, "file_name", path)
-    every = rows_of(content, "annotations", path)
-    rows = _of_listed_pictures(every, index, path, problems)
-    subject = subject_of(content, every, path, choice)
+    content = sound(content, path, problems)
+    images, rows = content["images"], content["annotations"]
+    image_ids = np.array([image["id"] for image in images], np.int64)
+    index = {identity: i for i, identity in enumerate(image_ids.tolist())}
+    names = [image["file_name"] for image in images]
+    subject = subject_of(content, rows, path, choice)
     skeleton, kinds = subject.skeleton, subject.categories
-    chosen = [row for row in rows if row.get("category_id", next(iter(kinds))) in kinds]
+    chosen = [row for row in rows if row["category_id"] in kinds]
     if rows and not chosen:
-        names = sorted({repr(row.get("category_id")) for row in rows})[:3]
+        ids = sorted({row["category_id"] for row in rows})[:3]
         tell(
             problems,
-            f"{path}: annotations name the category {', '.join(names)}, expected {' or '.join(map(repr, kinds))}, the "
-            "id of the category with the keypoints",
+            f"{path}: annotations name the category {', '.join(map(str, ids))}, expected "
+            f"{' or '.join(map(str, kinds))}, the id of the category with the keypoints",
         )
     rows = chosen
     points = _points(rows, skeleton, path)
-    more = {"image_ids": image_ids, "ids": _ids(rows, path)}
+    more = {"image_ids": image_ids, "ids": np.array([row["id"] for row in rows], np.int64)}
     if any("area" in row for row in rows):
         more["areas"] = np.array([_number(row.get("area")) for row in rows], np.float32)
     if any("crowdIndex" in image for image in images):
@@ -116,7 +97,8 @@ def of_coco(
         crowd=np.array([bool(row.get("iscrowd")) for row in rows], bool),
         clip=boxed,
         categories=categories,
-        notes=subject.notes,
+        # Areas matter where people are compared with results, which is not here.
+        notes=tuple(note for note in noted(content, subject.notes)["notes"] if NO_AREA not in note),
         more=more,
     ).people(pictures, problems)
 
@@ -131,23 +113,6 @@ def centered_boxes(rows: list[Row], path: str | Path) -> np.ndarray:
     stated = centers[:, 0] != -1
     centers[stated, 1] += 15 / 200 * sides[stated, 0]
     return np.concatenate([centers - 1 - sides / 2, sides, sides], axis=1)
-
-
-def _of_listed_pictures(rows: list[Row], index: dict[int, int], path: str | Path, problems: Problems) -> list[Row]:
-    """Annotations of the pictures in `index`; one of a picture that the file does not list is told."""
-    try:
-        strangers = {row["image_id"] for row in rows} - index.keys()
-    except (KeyError, TypeError):
-        whole_numbers(rows, "image_id", path)  # says which
-        raise
-    if not strangers:
-        return rows
-    count = sum(row["image_id"] in strangers for row in rows)
-    tell(
-        problems,
-        f"{path}: {count} annotations name pictures that `images` lacks, such as {min(strangers, key=str)!r}",
-    )
-    return [row for row in rows if row["image_id"] in index]
 
 
 def machine_keypoints(content: Row, path: str | Path) -> frozenset[str]:
@@ -183,31 +148,35 @@ class Subject:
     notes: tuple[str, ...] = ()
 
 
-NUMBER = re.compile(r"(?:k|kp|kpt|keypoint|point|joint|p)?[-_ ]?\d+", re.IGNORECASE)  # a name that says nothing
-
-
 def labelled_skeleton(
     category: Row, rows: Sequence[Row], source: str | Path, notes: list[str] | None = None
 ) -> Skeleton | None:
     """The skeleton of a category's annotations; None where neither says anything about keypoints.
 
     It is COCO-WholeBody's where there are its lists, else the built-in one with these names, else the category's own.
-    Without names, and where the names are only numbers such as k0 or kp_1, 17 keypoints are COCO's, as its tools take
-    them. Without names 26 and 136 are Halpe's, and others get numbers.
+    Without names, or with such as only count (k0, k1 ...), 17 keypoints are COCO's, as its tools take them, 26 and 136
+    are Halpe's, and others get numbers.
     """
     names = category.get("keypoints")
-    named = isinstance(names, list) and len(names) > 0
+    named = isinstance(names, list) and len(names) > 0 and not _is_counted(names)
     length = next((len(row["keypoints"]) for row in rows if isinstance(row.get("keypoints"), list)), 0) // 3
     if any("foot_kpts" in row for row in rows[:100]):
         return WHOLEBODY
     if length in BY_LENGTH and length != len(names or ()):
         return BY_LENGTH[length]
-    numbers = named and len(names) == len(COCO) and all(NUMBER.fullmatch(str(name)) for name in names)
-    if named and not numbers:
+    if named:
         return skeleton_of_category(category, str(source), notes)
-    if numbers or length == len(COCO):
+    if length == len(COCO):
         return COCO
+    if names and isinstance(names, list):  # counted, and not COCO's number of them
+        return skeleton_of_category(category, str(source), notes)
     return Skeleton(category_name(category), numbered(length)) if 0 < length <= MOST else None
+
+
+def _is_counted(names: Sequence[Any]) -> bool:
+    """Whether names are numbers behind one word, which say no more than the order does."""
+    words = {str(name).rstrip("0123456789") for name in names}
+    return len(names) > 1 and len(words) == 1 and all(str(name)[-1:].isdigit() for name in names)
 
 
 def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choice = NO_CHOICE) -> Subject:
@@ -320,12 +289,6 @@ def stated_sizes(images: list[Row]) -> np.ndarray:
     known = [(w, h) if isinstance(w, int) and isinstance(h, int) and 0 < min(w, h) < 2**31 > max(w, h) else (0, 0)
              for w, h in sides]  # fmt: skip
     return np.array(known, np.int32).reshape(-1, 2)
-
-
-def _ids(rows: list[Row], path: str | Path) -> np.ndarray:
-    if any("id" in row for row in rows):
-        return whole_numbers(rows, "id", path)
-    return np.arange(1, len(rows) + 1)
 
 
 def _heads(rows: list[Row], path: str | Path) -> np.ndarray:

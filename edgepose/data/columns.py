@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.data.images import Pictures
+from edgepose.data.memory import Budget
 from edgepose.data.people import FILLED, People
 from edgepose.skeleton import Skeleton
 
@@ -27,6 +28,7 @@ Row = dict[str, Any]  # one entry of an annotation file
 # Polygons hold neither quotes nor braces; a mask (an object with `counts`) stays and is short.
 OUTLINE = re.compile(r'("segmentation":)\s*\[[^"{}]*\](?=\s*[,}])')
 GZIP = b"\x1f\x8b"  # how a gzip file begins
+LARGEST = 4 << 30  # bytes of an annotation file, unpacked; COCO-WholeBody's has 0.8 GB
 Problems = list[str] | None  # sentences about what is wrong, or None: the first one is raised
 
 
@@ -94,6 +96,8 @@ class Columns:
                 tell(problems, f"{self.path}: annotation {ids[which[0]]} has {what}{_and_more(len(which) - 1)}")
         boxes = self.boxes.copy()
         boxes[:, 2:] += boxes[:, :2]
+        if pictures is not None and problems is None and self.clip:
+            sizes = _real_sizes(sizes, boxes, self.picture, self.names, Pictures(pictures, Budget(0)))
         if problems is None and self.clip:
             known = (sizes[self.picture] > 0).all(axis=1)
             limits = np.tile(sizes[self.picture] - 1, 2).astype(np.float32)
@@ -129,6 +133,26 @@ class Columns:
         )
 
 
+def _real_sizes(
+    sizes: np.ndarray, boxes: np.ndarray, picture: np.ndarray, names: Sequence[str], source: Pictures
+) -> np.ndarray:
+    """(M, 2) stated sizes, and the pictures' own where boxes tell that the stated ones are of before EXIF turned them.
+
+    Those boxes leave the picture, and would not if width and height were exchanged. Only such pictures are looked at.
+    """
+    stated = sizes[picture]
+    ends = boxes[:, 2:] - 1
+    beyond = ((ends > stated) & (stated > 0)).any(axis=1) & (ends <= stated[:, ::-1]).all(axis=1)
+    found = sizes.copy()
+    for i in np.unique(picture[beyond]):
+        try:
+            width, height, orientation = source.size(names[i])
+        except (OSError, ValueError):
+            continue  # who reads the picture will tell
+        found[i] = (height, width) if orientation >= 5 else (width, height)
+    return found
+
+
 def tell(problems: Problems, sentence: str) -> None:
     """Raise what is wrong, or write it down where a list is given."""
     if problems is None:
@@ -144,13 +168,15 @@ def load_json(path: str | Path, outlines: bool = False, kind: str = "an annotati
     collecting = gc.isenabled()
     gc.disable()  # a file of 10 million numbers sets it off all the time, for nothing: a third of the reading
     try:
-        data = Path(path).read_bytes()
-        if data.startswith(GZIP):  # told by the content: a renamed file is read as well
-            data = gzip.decompress(data)
+        data = read_bounded(path)
         text = data.decode("utf-8").removeprefix("\ufeff")
         return json.loads(text if outlines else OUTLINE.sub(r"\1 0", text))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: expected {kind}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder: expected {kind}") from None
+    except TooLarge:
+        raise
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is no whole gzip file ({error}): expected {kind}") from error
     except (ValueError, RecursionError) as error:
@@ -158,6 +184,21 @@ def load_json(path: str | Path, outlines: bool = False, kind: str = "an annotati
     finally:
         if collecting:
             gc.enable()
+
+
+class TooLarge(ValueError):
+    """A file of more bytes than any label file has."""
+
+
+def read_bounded(path: str | Path, largest: int = LARGEST) -> bytes:
+    """The bytes of a file, gzipped or not; TooLarge (ValueError) where there are more than `largest`."""
+    with Path(path).open("rb") as file:
+        packed = file.read(len(GZIP)) == GZIP  # told by the content: a renamed file is read as well
+        file.seek(0)
+        data = gzip.GzipFile(fileobj=file).read(largest + 1) if packed else file.read(largest + 1)
+    if len(data) > largest:
+        raise TooLarge(f"{path} holds more than {largest} bytes{' unpacked' if packed else ''}: no label file does")
+    return data
 
 
 def rows_of(content: Any, key: str | None, path: str | Path) -> list[Row]:
@@ -179,9 +220,9 @@ def numbers(rows: Sequence[Row], key: str, width: int, path: str | Path, kind: s
         pass
     for i, row in enumerate(rows):
         if not _is_numbers(row.get(key), width):
-            shown = _shown(row[key]) if key in row else "missing"
+            what = shown(row[key]) if key in row else "missing"
             name = f"{kind} {row['id']}" if "id" in row else f"{kind} number {i + 1}"
-            raise ValueError(f"{path}: `{key}` of {name} is {shown}, expected {width} numbers")
+            raise ValueError(f"{path}: `{key}` of {name} is {what}, expected {width} numbers")
     raise ValueError(f"{path}: `{key}` holds what are no {width} numbers")  # an int too large for a float
 
 
@@ -194,8 +235,8 @@ def whole_numbers(rows: Sequence[Row], key: str, path: str | Path, kind: str = "
     for i, row in enumerate(rows):
         value = row.get(key)
         if not isinstance(value, int) or abs(value) >= 2**63:
-            shown = _shown(value) if key in row else "missing"
-            raise ValueError(f"{path}: `{key}` of {kind} number {i + 1} is {shown}, expected a whole number")
+            what = shown(value) if key in row else "missing"
+            raise ValueError(f"{path}: `{key}` of {kind} number {i + 1} is {what}, expected a whole number")
     raise ValueError(f"{path}: `{key}` holds what are no whole numbers")
 
 
@@ -204,8 +245,8 @@ def texts(rows: Sequence[Row], key: str, path: str | Path, kind: str = "image") 
     found = [row.get(key) for row in rows]
     for i, value in enumerate(found):
         if not isinstance(value, str) or not value:
-            shown = _shown(value) if value is not None else "missing"
-            raise ValueError(f"{path}: `{key}` of {kind} number {i + 1} is {shown}, expected text")
+            what = shown(value) if value is not None else "missing"
+            raise ValueError(f"{path}: `{key}` of {kind} number {i + 1} is {what}, expected text")
     return found  # type: ignore[return-value]
 
 
@@ -213,7 +254,8 @@ def _is_numbers(value: Any, width: int) -> bool:
     return isinstance(value, list) and len(value) == width and all(isinstance(v, (int, float)) for v in value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in an error, shortened."""
     if isinstance(value, list):
         return f"a list of {len(value)}" if len(value) > 6 else repr(value)[:60]
     return repr(value)[:60]

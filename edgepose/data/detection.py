@@ -11,7 +11,6 @@ scale about 0 and mirror to W - x. OpenCV's pixel centers lie half a pixel off; 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,11 @@ import numpy as np
 
 from edgepose.data.augment import jitter_hsv
 from edgepose.data.coco import category_name
+from edgepose.data.columns import NO_CHOICE
 from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.data.memory import PROCESS, Budget, Kept
+from edgepose.data.people import People
+from edgepose.data.read import READERS, loaded
 from edgepose.geometry import area, clip_boxes, compose
 from edgepose.spec import PEOPLE
 
@@ -63,29 +65,43 @@ def boxed_categories(content: Any, category: str = "") -> dict[Any, str]:
     return people or posed or names or {1: "person"}
 
 
-def read_boxes(annotations: Path, images: Path, category: str = "") -> list[Record]:
-    """Boxes of an annotation file, of every picture that it names, in order of their ids; see `boxed_categories`.
+def read_boxes(annotations: Path, images: Path, category: str = "", notes: list[str] | None = None) -> list[Record]:
+    """Boxes of an annotation file of any known format, of every picture that it names, in order of their ids.
 
-    COCO's form: people are positives with or without keypoints; crowds are regions to ignore.
+    People are positives with or without keypoints; crowds are regions to ignore. `boxed_categories` says what counts
+    where a file has several categories.
+
+    Args:
+        notes: takes sentences about what was repaired or left out.
     """
-    data = _json(annotations)
-    if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= set(data):
-        raise ValueError(f"{annotations} lacks `images`, `annotations` or `categories`: expected boxes in COCO's form")
-    people = boxed_categories(data, category)
+    kind, content = loaded(annotations, pictures=images)
+    if kind != "coco" or any("bbox" not in row for row in content["annotations"]):
+        return _of_people(READERS[kind](content, annotations, None, None, NO_CHOICE), images)
+    try:
+        kinds = boxed_categories(content, category)
+    except ValueError as error:
+        raise ValueError(f"{annotations}: {error}") from None
     rows: Rows = {}
-    for a in data["annotations"]:
-        if a["category_id"] in people:
-            rows.setdefault(a["image_id"], []).append((a["bbox"], bool(a.get("iscrowd", 0))))
-    names = {i["id"]: i["file_name"] for i in data["images"]}
-    if data["annotations"] and not rows:
-        raise ValueError(f"{annotations}: no annotation is of {' or '.join(people.values())}, the categories to find")
-    return _records(images, names, rows, tuple(dict.fromkeys(people.values())))
+    for row in content["annotations"]:
+        if row["category_id"] in kinds:
+            rows.setdefault(row["image_id"], []).append((row["bbox"], bool(row["iscrowd"])))
+    if content["annotations"] and not rows:
+        raise ValueError(f"{annotations}: no annotation is of {' or '.join(kinds.values())}, the categories to find")
+    if notes is not None:
+        notes += content["notes"]
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    return _records(images, names, rows, tuple(dict.fromkeys(kinds.values())))
 
 
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file {path}: expected person boxes in COCO's form")
-    return json.loads(path.read_text(encoding="utf-8"))
+def _of_people(people: People, images: Path) -> list[Record]:
+    """The boxes of a format that is not COCO's."""
+    boxes = np.concatenate([people.boxes, people.unlabelled])
+    of = np.concatenate([people.picture, people.unlabelled_picture])
+    crowd = np.concatenate([np.zeros(len(people), bool), people.crowd])
+    return [
+        Record(images, name, boxes[of == i].astype(np.float32), crowd[of == i], people.categories)
+        for i, (_, name) in enumerate(people.files)
+    ]
 
 
 def _records(images: Path, names: dict[int, str], rows: Rows, categories: tuple[str, ...]) -> list[Record]:

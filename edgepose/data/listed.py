@@ -49,7 +49,7 @@ def read_files(data: Sequence[tuple[Path, Path, int]], choice: Choice = NO_CHOIC
     """Data sets: annotations in any known format, pictures, how often it is listed."""
     files = Files([], [], [], [])
     for labels, pictures, repeat in data:
-        kind, content = loaded(labels, outlines=True)
+        kind, content = loaded(labels, outlines=True, pictures=pictures)
         people = READERS[kind](content, labels, pictures, None, choice)
         files.sets.append(people)
         files.unknown.extend(unknown_people(content, labels, choice) if kind == "coco" else _unlabelled(people))

@@ -162,6 +162,8 @@ class People:
             lost = set(source.missing(self.files[i][1] for i in rows))
             if lost and on_bad == "refuse":
                 some = ", ".join(sorted(lost)[:5])
+                near = source.nearest(min(lost))
+                some += f" (nearest to the first: {near})" if near else ""
                 raise FileNotFoundError(
                     f"{source.source} lacks {len(lost)} of {len(rows)} labelled pictures, such as {some}: complete it, "
                     "or leave their people out with on_bad=skip"

@@ -8,8 +8,15 @@ from typing import Any
 
 from edgepose.data.coco import of_coco
 from edgepose.data.columns import NO_CHOICE, Choice, Problems, load_json
+from edgepose.data.formats.cvat import read_cvat
+from edgepose.data.formats.deeplabcut import is_deeplabcut, read_deeplabcut
+from edgepose.data.formats.foreign import HDF5, named, of_hdf5
+from edgepose.data.formats.label_studio import is_label_studio, of_label_studio
+from edgepose.data.formats.labelme import is_labelme, read_labelme
+from edgepose.data.formats.yolo import data_yaml, read_yolo
 from edgepose.data.originals import of_aic, of_mpii, of_ochuman, read_lsp
 from edgepose.data.people import People
+from edgepose.data.sound import noted, sound
 
 Reader = Callable[[Any, str | Path, str | Path | None, Problems, Choice], People]
 
@@ -22,9 +29,13 @@ READERS: dict[str, Reader] = {
     "lsp": lambda _, path, pictures, problems, __: read_lsp(path, pictures, problems),  # no JSON
 }
 KNOWN = (
-    "COCO's form (COCO, WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...), the original lists of AI Challenger, MPII "
-    "and OCHuman, or LSP's joints.mat"
+    "COCO's form (COCO, WholeBody, CrowdPose, AP-10K, Halpe, Human-Art ...), a YOLO-pose data.yaml, CVAT's XML for "
+    "images, labelme's folder, Label Studio's JSON, DeepLabCut's CSV, the original lists of AI Challenger, MPII and "
+    "OCHuman, or LSP's joints.mat"
 )
+HEAD = 512  # bytes by which a format is told
+LABELS = (".json", ".xml", ".csv", ".yaml", ".yml", ".gz")
+FEW = 5  # files of a folder that are looked into
 
 
 def read(
@@ -46,25 +57,91 @@ def recognized(
     problems: Problems = None,
     choice: Choice = NO_CHOICE,
 ) -> tuple[str, People]:
-    """Which format a file has ("coco", "aic", "mpii", "ochuman", "lsp"), and its people."""
-    kind, content = loaded(annotations)
-    return kind, READERS[kind](content, annotations, pictures, problems, choice)
+    """Which format a file has (a key of `READERS`, or a tool's: "yolo", "cvat", "labelme" ...), and its people."""
+    kind, content = loaded(annotations, problems=problems, pictures=pictures)
+    form = content["form"] if kind == "coco" else kind
+    return form, READERS[kind](content, annotations, pictures, problems, choice)
 
 
-def loaded(annotations: str | Path, outlines: bool = False) -> tuple[str, Any]:
-    """The format of a file, a key of `READERS`, and its content where that is JSON (`columns.load_json`)."""
-    if _is_matlab(annotations):
+def loaded(
+    annotations: str | Path,
+    outlines: bool = False,
+    problems: Problems = None,
+    pictures: str | Path | None = None,
+    annotated: bool = True,
+) -> tuple[str, Any]:
+    """The format of a file, a key of `READERS`, and its content where that is JSON (`columns.load_json`).
+
+    What labelling tools write is content in COCO's form from here on, and `form` says what it was. All such content was
+    checked (`edgepose.data.sound`).
+
+    Args:
+        pictures: tells which part of a YOLO data set is meant.
+        annotated: False also takes COCO's form without `annotations`, as of a test set.
+    """
+    path = Path(annotations)
+    form, content = _content(path, outlines, pictures)
+    if content is None:
+        return form, None
+    if form == "json":
+        form = kind_of(content, path, annotated)
+    if form == "label-studio":
+        content = of_label_studio(content, path)
+    if form in READERS and form != "coco":
+        return form, content
+    notes = content.pop("said", ()) if form != "coco" else ()
+    return "coco", noted(sound(content, path, problems, annotated=annotated), notes) | {"form": form, "path": str(path)}
+
+
+def _content(path: Path, outlines: bool, pictures: str | Path | None) -> tuple[str, Any]:
+    """A file's format by how it begins, "json" for any JSON, and its content."""
+    if path.is_dir():
+        return _of_folder(path, pictures)
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: expected an annotation file") from None
+    if head.startswith(b"MATLAB"):
         return "lsp", None
-    content = load_json(annotations, outlines)
-    return kind_of(content, annotations), content
+    if head.startswith(HDF5):
+        raise ValueError(of_hdf5(path))
+    text = head.decode("utf-8", errors="replace").lstrip("\ufeff \r\n\t")
+    if text.startswith("<"):
+        return "cvat", read_cvat(path)
+    if is_deeplabcut(text):
+        return "deeplabcut", read_deeplabcut(path)
+    if text.startswith("filename,file_size"):
+        raise ValueError(f"{path} is VIA's CSV: export its annotations in COCO's form, with a name for every keypoint")
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return "yolo", read_yolo(path, pictures)
+    content = load_json(path, outlines)
+    return ("labelme", read_labelme(path)) if is_labelme(content) else ("json", content)
 
 
-def kind_of(content: Any, path: str | Path) -> str:
-    """The format of a file's content, a key of `READERS`."""
+def _of_folder(path: Path, pictures: str | Path | None) -> tuple[str, Any]:
+    """A folder that is a data set by itself; one that only holds label files is refused with their names."""
+    if data_yaml(path) is not None:
+        return "yolo", read_yolo(path, pictures)
+    here = sorted(file for file in path.iterdir() if file.suffix.lower() in LABELS and file.is_file())
+    if any(file.suffix.lower() == ".json" and is_labelme(load_json(file)) for file in here[:FEW]):
+        return "labelme", read_labelme(path)
+    some = ", ".join(str(file) for file in here[:3])
+    hint = f": name the label file, {some}{' ...' if len(here) > 3 else ''}" if here else ", and holds no label file"
+    raise ValueError(f"{path} is a folder{hint}; expected {KNOWN}")
+
+
+def kind_of(content: Any, path: str | Path, annotated: bool = True) -> str:
+    """The format of JSON, a key of `READERS`, or "label-studio"; ValueError says what other files are."""
+    what = named(content)
+    if what is not None:
+        raise ValueError(f"{path} is {what}")
+    if is_label_studio(content):
+        return "label-studio"
     if isinstance(content, dict):
         if "keypoint_names" in content and "images" in content:
             return "ochuman"
-        if {"images", "annotations"} <= set(content):
+        if {"images", "annotations"} <= set(content) or ("images" in content and not annotated):
             return "coco"
         saw = f"an object with {sorted(content)[:6]}"
         if "images" in content or "annotations" in content:
@@ -81,11 +158,3 @@ def kind_of(content: Any, path: str | Path) -> str:
         raise ValueError(f"{path} is a list of objects with {sorted(keys)[:8]}: expected {KNOWN}")
     saw = f"a list of {len(content)}" if isinstance(content, list) else type(content).__name__
     raise ValueError(f"{path} lacks `images` or `annotations`, it is {saw}: expected {KNOWN}")
-
-
-def _is_matlab(path: str | Path) -> bool:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(6) == b"MATLAB"
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: expected an annotation file") from None

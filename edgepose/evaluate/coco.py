@@ -29,6 +29,7 @@ from edgepose.skeleton import CROWDPOSE, WHOLEBODY
 
 Figures = dict[str, Any]
 AREAS = {"": 0, "M": 1, "L": 2}  # of COCO's: all, medium [32^2, 96^2], large
+OF_IMAGES = ("id", "width", "height", "crowdIndex")
 # By crowdIndex, as the official tool splits them (its paper says 0.1 and 0.8).
 CROWD_LEVELS = {"AP_easy": (-np.inf, 0.2), "AP_medium": (0.2, 0.8), "AP_hard": (0.8, np.inf)}
 
@@ -116,24 +117,23 @@ def prepared(labels: Labels, k: int, use_area: bool) -> Labels:
     people = []
     for i, annotation in enumerate(labels["annotations"], start=1):
         points, box = keypoints_of(annotation, k), annotation.get("bbox", [0.0] * 4)
-        if use_area and "area" not in annotation:
-            raise ValueError(f"annotation {annotation.get('id')} has no area: give one or use_area=False")
         count = sum(v > 0 for v in points[2::3])
         if len(annotation.get("keypoints") or ()) == 3 * k:  # else the stated count is of other keypoints
             count = annotation.get("num_keypoints", count)
         person = {
             "id": i,
             "image_id": annotation["image_id"],
-            "category_id": annotation.get("category_id", 1),
-            "iscrowd": annotation.get("iscrowd", 0),
+            "category_id": annotation["category_id"],
+            "iscrowd": annotation["iscrowd"],
             "bbox": box,
-            "area": annotation["area"] if use_area else FILLED * box[2] * box[3],
+            "area": annotation.get("area", 0.0) if use_area else FILLED * box[2] * box[3],
             "keypoints": points,
             "num_keypoints": count,
         }
         people.append(person)
-    categories = labels.get("categories") or [{"id": 1, "name": "person"}]
-    return {"images": labels["images"], "annotations": people, "categories": categories}
+    images = [{key: image[key] for key in OF_IMAGES if key in image} for image in labels["images"]]
+    categories = [{"id": category["id"], "name": category["name"]} for category in labels["categories"]]
+    return {"images": images, "annotations": people, "categories": categories}
 
 
 def _cut(annotation: Labels, part: slice) -> Labels:

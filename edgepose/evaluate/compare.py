@@ -99,7 +99,7 @@ def compare(
         open_model: gives the estimator of a model's name, as for daily use.
         progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
     """
-    labels = read_labels(plan.data, choice=plan.choice)
+    labels = read_labels(plan.data, choice=plan.choice, pictures=plan.images)
     meter = EnergyMeter() if meter is None else meter
     contenders = [
         _Contender({"model": name, "backend": backend_of(name, plan.backend), "boxes": plan.boxes}) for name in models

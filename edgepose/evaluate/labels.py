@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from edgepose.data.coco import labelled_skeleton, subject_of
-from edgepose.data.columns import NO_CHOICE, Choice, load_json, rows_of
+from edgepose.data.columns import NO_CHOICE, Choice, load_json
 from edgepose.data.people import FILLED, People
 from edgepose.data.read import READERS, loaded
+from edgepose.data.sound import Notes, noted, sound, whole
 from edgepose.evaluate.result_file import ResultFile, plain_results
 from edgepose.skeleton import COCO, DEFAULT_SIGMA, WHOLEBODY, Skeleton, named_skeleton
 from edgepose.skeleton_file import category_fields
@@ -36,22 +37,23 @@ def read_labels(
     source: str | Path | Labels,
     image_ids: Collection[int] | None = None,
     choice: Choice = NO_CHOICE,
+    pictures: str | Path | None = None,
     annotated: bool = True,
 ) -> Labels:
     """An annotation file in any known format, or COCO-style content; only the pictures in `image_ids` where given.
 
-    Files in COCO's form stay as they are, but people of a file that states no areas get `FILLED` x their box, and of
-    several skeletons one stays, named in its categories (`edgepose.data.coco.subject_of`; `notes` says what was left
-    out); others are read as for training (`edgepose.data.read`).
+    It is read and checked as for training (`edgepose.data.read`, `edgepose.data.sound`), and of several skeletons one
+    stays, named in its categories (`edgepose.data.coco.subject_of`). `notes` says what was repaired or left out.
 
     Args:
         choice: of a file: which category, and what its keypoints are.
-        annotated: False: a file of pictures without `annotations`, as COCO's test sets have it, will do, and gets an
-            empty list of them.
+        pictures: of a file: tells which part of a YOLO data set is meant.
+        annotated: False also takes a file without `annotations`, as of a test set.
     """
-    content = _of_file(source, choice, annotated) if isinstance(source, (str, Path)) else source
-    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-        raise ValueError(f"{_name(source)} lacks `images` or `annotations`: expected a COCO-style annotation file")
+    if isinstance(source, (str, Path)):
+        content = _of_file(source, choice, pictures, annotated)
+    else:
+        content = sound(source, "the given data", annotated=annotated, named=False)
     if image_ids is None:
         return content
     kept = set(image_ids)
@@ -81,11 +83,13 @@ def read_results(
     labels: Labels,
     image_ids: Collection[int] | None = None,
     content: Literal["keypoints", "bbox"] = "keypoints",
+    notes: list[str] | None = None,
 ) -> list[Row]:
     """Rows of a COCO result file, checked; rows of pictures outside `image_ids` are left out where given.
 
     Args:
         content: the field that holds the numbers, "keypoints" (x, y, score each) or "bbox" (x, y, w, h).
+        notes: takes sentences about rows of other pictures, which are left out; without it, ValueError says them.
     """
     rows = load_json(source, kind="a COCO-style results file") if isinstance(source, (str, Path)) else list(source)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -95,16 +99,22 @@ def read_results(
         fields.append("bbox")  # then the sizes of all results are read from it
     if not _sound(rows, fields):
         _refuse_first(rows, fields, _name(source))
+    if not all(type(row["image_id"]) is int for row in rows):
+        rows = [row | {"image_id": _image_id(row["image_id"], i, source)} for i, row in enumerate(rows)]
     if image_ids is not None:
         kept = set(image_ids)
         rows = [row for row in rows if row["image_id"] in kept]
     known = {image["id"] for image in labels["images"]}
     strangers = [row["image_id"] for row in rows if row["image_id"] not in known]
     if strangers:
-        raise ValueError(
-            f"{_name(source)} has {len(strangers)} rows of pictures that the annotations lack, such as {strangers[0]}: "
-            "give the annotations that they were made for"
-        )
+        what = f"{len(strangers)} rows of pictures that the annotations lack, such as {strangers[0]}"
+        if notes is None or len(strangers) == len(rows):
+            all_of = "nothing but " if len(strangers) == len(rows) else ""
+            raise ValueError(f"{_name(source)} has {all_of}{what}: give the annotations that they were made for")
+        notes.append(f"{_name(source)} has {what}: they are left out")
+        rows = [row for row in rows if row["image_id"] in known]
+    if content == "keypoints":
+        rows = _of_categories(rows, labels, _name(source), [] if notes is None else notes)
     lengths = {len(row[content]) for row in rows}
     sides = {len(row["bbox"]) for row in rows} if "bbox" in fields else set()
     if sides - {4}:
@@ -115,14 +125,43 @@ def read_results(
 
 
 def checked_results(
-    source: str | Path | Sequence[Row], labels: Labels, image_ids: Collection[int] | None = None
+    source: str | Path | Sequence[Row],
+    labels: Labels,
+    image_ids: Collection[int] | None = None,
+    notes: list[str] | None = None,
 ) -> list[Row] | ResultFile:
     """As `read_results`, but a file that is certainly sound stays one, for hotcoco to read."""
     if isinstance(source, (str, Path)) and image_ids is None and Path(source).is_file():
-        found = plain_results(Path(source), {image["id"] for image in labels["images"]})
+        known = {category["id"] for category in labels["categories"]}
+        found = plain_results(Path(source), {image["id"] for image in labels["images"]}, known)
         if found is not None:
             return found
-    return read_results(source, labels, image_ids)
+    return read_results(source, labels, image_ids, notes=notes)
+
+
+def _image_id(value: Any, row: int, source: object) -> int:
+    identity = whole(value)
+    if identity is None:
+        raise ValueError(f"{_name(source)}: row {row} has the image_id {str(value)[:40]!r}, expected a whole number")
+    return identity
+
+
+def _of_categories(rows: list[Row], labels: Labels, name: str, notes: list[str]) -> list[Row]:
+    """The rows of the labels' categories; where both sides have just one, they are the same."""
+    known = {category["id"] for category in labels["categories"]}
+    stated = {whole(row["category_id"]) for row in rows if row.get("category_id") is not None}
+    if len(known) == 1 and (only := next(iter(known))) not in stated and len(stated) <= 1:
+        if stated:
+            notes.append(f"{name} has results of category {stated.pop()}: taken for the labels' only one, {only}")
+        return [row | {"category_id": only} for row in rows]
+    kept = [row for row in rows if whole(row.get("category_id", 1)) in known]
+    if len(kept) < len(rows):
+        others = ", ".join(str(category) for category in sorted(stated - known, key=str)[:5])
+        what = f"results of category {others}, the labels have {', '.join(map(str, sorted(known)))}"
+        if not kept:
+            raise ValueError(f"{name} has nothing but {what}: nothing to measure")
+        notes.append(f"{name} has {len(rows) - len(kept)} {what}: they are left out")
+    return kept
 
 
 def keypoints_in(rows: Sequence[Row] | ResultFile) -> int | None:
@@ -166,7 +205,7 @@ def labels_of(people: People) -> Labels:
     ]  # fmt: skip
     fields = category_fields(people.skeleton)
     categories = [{"id": i, "name": name, **fields} for i, name in enumerate(people.categories, start=1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+    return {"images": images, "annotations": annotations, "categories": categories, "notes": Notes(people.notes)}
 
 
 def skeleton_of(labels: Labels) -> Skeleton | None:
@@ -252,33 +291,13 @@ def _refuse_first(rows: Sequence[Row], fields: Sequence[str], name: str) -> None
             raise ValueError(f"{name}: row {i} (picture {row['image_id']}) holds what is not a finite number")
 
 
-def _of_file(path: str | Path, choice: Choice, annotated: bool) -> Labels:
-    if not annotated and _of_pictures_alone(content := load_json(path)):
-        rows_of(content, "images", path)
-        return content | {"annotations": []}
-    kind, content = loaded(path)
+def _of_file(path: str | Path, choice: Choice, pictures: str | Path | None, annotated: bool) -> Labels:
+    kind, content = loaded(path, pictures=pictures, annotated=annotated)
     if kind != "coco":
         return labels_of(READERS[kind](content, path, None, None, choice))
-    people = rows_of(content, "annotations", path)
-    rows_of(content, "images", path)
-    if any(person.get("keypoints") or "foot_kpts" in person for person in people):
+    if any(person["keypoints"] or "foot_kpts" in person for person in content["annotations"]):
         content = _of_subject(content, path, choice)
-        people = content["annotations"]
-    if not any("area" in person for person in people):
-        for person in people:
-            w, h = (person.get("bbox") or [0.0] * 4)[2:]
-            person["area"] = FILLED * w * h
     return content
-
-
-def refuse_nobody(labels: Labels) -> None:
-    """ValueError where there is nothing to measure against."""
-    people = labels["annotations"]
-    if not any(any((person.get(field) or ())[2::3]) for person in people for field, _ in PARTS.values()):
-        raise ValueError(
-            f"no keypoint is labelled in {len(labels['images'])} pictures with {len(people)} annotations: expected "
-            "keypoints x, y, v with v above 0"
-        )
 
 
 def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
@@ -286,23 +305,17 @@ def _of_subject(content: Labels, path: str | Path, choice: Choice) -> Labels:
     people = content["annotations"]
     subject = subject_of(content, people, path, choice)
     kinds = subject.categories
-    listed = [c for c in content.get("categories") or [{"id": 1, "name": "person"}] if c.get("id") in kinds]
+    listed = [category for category in content["categories"] if category["id"] in kinds]
     if not subject.stated:
         listed = [category | category_fields(subject.skeleton) for category in listed]
-    if len(listed) < len(content.get("categories") or listed):
-        others = {c.get("id") for c in content["categories"]} - set(kinds)
-        people = [person for person in people if person.get("category_id") not in others]
+    people = [person for person in people if person["category_id"] in kinds]
     notes = list(subject.notes)
     if not subject.skeleton.built_in and set(subject.skeleton.oks_sigmas) == {DEFAULT_SIGMA}:
         notes.append(
             f"{path}: AP counts with a sigma of {DEFAULT_SIGMA} for every keypoint, as nobody states any: compare it "
             "with figures of the same sigmas alone"
         )
-    return content | {"annotations": people, "categories": listed, "notes": notes}
-
-
-def _of_pictures_alone(content: Any) -> bool:
-    return isinstance(content, dict) and "images" in content and "annotations" not in content
+    return noted(content, notes) | {"annotations": people, "categories": listed}
 
 
 def _name(source: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ import numpy as np
 from edgepose.codec.associative import Associative
 from edgepose.codec.heatmap import Heatmap
 from edgepose.data.columns import load_json, rows_of
+from edgepose.data.sound import noted
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import PROTOCOLS, Protocol
 from edgepose.evaluate.interval import intervals
@@ -25,16 +25,19 @@ from edgepose.evaluate.labels import (
     PARTS,
     Labels,
     Row,
+    checked_results,
     keypoints_in,
     picture_ids,
+    read_labels,
     read_results,
-    refuse_nobody,
     skeleton_of,
     without_keypoints,
 )
 from edgepose.evaluate.matching import match, pictures_of
 from edgepose.evaluate.multiscale import MultiScale, Size
+from edgepose.evaluate.nothing import refuse_nobody, refuse_other_sizes, refuse_unmatched
 from edgepose.evaluate.report import RESAMPLES, markdown, report_on
+from edgepose.evaluate.result_file import ResultFile
 from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, Run, one_category, run, unmeasured
 from edgepose.media.files import atomic_path, make_folder
@@ -173,15 +176,20 @@ def evaluated(
     Writes the report that `measures` asks for. `prepared` makes the estimates of an estimator comparable with papers'.
     """
     measures = Measures() if measures is None else measures
-    if len(estimates.spec.keypoints) and labels["annotations"]:
-        refuse_nobody(labels)
+    labels = read_labels(labels, annotated=False)
+    posed = len(estimates.spec.keypoints) > 0
+    if labels["annotations"]:
+        refuse_nobody(labels, posed)
     outcome = run(estimates, labels, pictures, boxes, progress=partial(progress, name))
     if not labels["annotations"]:  # of a test set
         return {"model": name, "images": outcome.images, "people": outcome.people, "boxes": str(boxes)}, outcome
-    if len(estimates.spec.keypoints) == 0:
-        return measures.of_boxes(name, outcome.results, labels), outcome
+    refuse_unmatched(outcome.results, labels, name, posed)
+    notes = [note for note in noted(labels, outcome.notes)["notes"] if posed or "keypoint" not in note]
+    said = {"notes": notes} if notes else {}
+    if not posed:
+        return measures.of_boxes(name, outcome.results, labels) | said, outcome
     against, lacking = comparable(labels, estimates, str(boxes))
-    figures = measures.of(name, outcome.results, against, lacking) | {"boxes": str(boxes)} | tests_of(estimates)
+    figures = measures.of(name, outcome.results, against, lacking) | {"boxes": str(boxes)} | tests_of(estimates) | said
 
     def figures_of(spoiled: Estimates) -> dict[str, Any]:
         kind = f"{name}, {getattr(spoiled, 'kind', '')}"
@@ -199,41 +207,24 @@ def evaluated(
 def evaluated_results(predictions: Path, labels: Labels, measures: Measures) -> dict[str, Any]:
     """The figures of a COCO results file, and its report where `measures` asks for one."""
     name = predictions.stem
+    labels = read_labels(labels)
     refuse_nobody(labels)
-    same = _of_same_category(joined(predictions, labels), labels, str(predictions))
+    notes = list(labels["notes"])
+    source = joined(predictions, labels)
+    rows = checked_results(source, labels, notes=notes)
+    if not isinstance(rows, ResultFile):
+        refuse_unmatched(rows, labels, str(predictions))
+    figures = measures.of(name, predictions if isinstance(rows, ResultFile) else rows, labels)
+    if figures["AP"] <= 0:
+        rows = read_results(predictions, labels) if isinstance(rows, ResultFile) else rows
+        refuse_unmatched(rows, labels, str(predictions))
+        refuse_other_sizes(rows, labels, str(predictions))
+        notes.append(f"{predictions}: no result is near anybody who is labelled")
+    figures |= {"notes": notes} if notes else {}
     if measures.report is None:
-        return measures.of(name, same, labels)
-    rows = read_results(same, labels)
-    figures = measures.of(name, rows, labels)
-    return figures | _written(measures.report, name, measures.reported(rows, labels, figures))
-
-
-CATEGORY = re.compile(rb'"category_id":\s*(-?\d+)')
-
-
-def _of_same_category(results: Path | list[Row], labels: Labels, name: str) -> Path | list[Row]:
-    """The results, as the labels' category where those have one alone that no result is of.
-
-    A model that finds one kind of thing cannot know by which number a label file calls it. ValueError where the labels
-    have several.
-    """
-    used = {annotation.get("category_id", 1) for annotation in labels["annotations"]}
-    if isinstance(results, Path):
-        found = {int(number) for number in CATEGORY.findall(results.read_bytes())} if results.is_file() else set()
-    else:
-        found = {row["category_id"] for row in results if "category_id" in row}
-    if not found or found & used:
-        return results
-    if len(used) > 1:
-        raise ValueError(
-            f"{name}: no result is of a category of the labels, {sorted(used, key=str)}: results are of "
-            f"{sorted(found)}; choose one of the labels' with --category"
-        )
-    labels.setdefault("notes", []).append(
-        f"{name}: its results are of category {', '.join(map(str, sorted(found)))}, and counted as the only one "
-        f"of the labels, {next(iter(used))!r}"
-    )
-    return [row | {"category_id": next(iter(used))} for row in read_results(results, labels)]
+        return figures
+    listed = read_results(predictions, labels) if isinstance(rows, ResultFile) else rows
+    return figures | _written(measures.report, name, measures.reported(listed, labels, figures))
 
 
 def joined(predictions: Path, labels: Labels) -> Path | list[Row]:

@@ -16,6 +16,7 @@ COUNTED = (b'"keypoints":', b'"score":')  # hotcoco itself refuses rows without 
 BOX = b'"bbox":'
 # Fields that hotcoco would read and pycocotools would not, as it works them out anew.
 WORKED_OUT = (b'"id"', b'"area"', b'"iscrowd"', b'"segmentation"', b'"num_keypoints"', b'"caption"')
+CATEGORY = re.compile(rb'"category_id":\s*(\d+)\s*[,}]')
 IMAGE = re.compile(rb'"image_id":\s*(\d+)\s*[,}]')
 OPEN, CLOSE, COMMA = b"[],"
 
@@ -32,7 +33,7 @@ class ResultFile:
         return self.rows
 
 
-def plain_results(path: Path, image_ids: Collection[int]) -> ResultFile | None:
+def plain_results(path: Path, image_ids: Collection[int], categories: Collection[int] = (1,)) -> ResultFile | None:
     """The file, if it is certain without parsing that it is a sound one; None says nothing, not even that it is wrong.
 
     Every row is one object without another inside, and text in JSON holds no bare quotes: what is counted is therefore
@@ -43,10 +44,14 @@ def plain_results(path: Path, image_ids: Collection[int]) -> ResultFile | None:
     boxes = content.count(BOX)
     if not n or boxes not in (0, n) or not content.lstrip().startswith(b"["):
         return None
-    if any(content.count(field) != n for field in COUNTED) or any(word in content for word in (b"null", *WORKED_OUT)):
+    odd = (b"null", b"NaN", b"Infinity", *WORKED_OUT)
+    if any(content.count(field) != n for field in COUNTED) or any(word in content for word in odd):
         return None
     found = IMAGE.findall(content)
     if len(found) != n or not {int(identity) for identity in set(found)} <= set(image_ids):
+        return None
+    kinds = CATEGORY.findall(content)
+    if len(kinds) != n or not {int(identity) for identity in set(kinds)} <= set(categories):
         return None
     text = np.frombuffer(content, np.uint8)
     opens, closes, commas = (np.flatnonzero(text == sign) for sign in (OPEN, CLOSE, COMMA))

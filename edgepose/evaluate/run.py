@@ -5,7 +5,6 @@ A detector (skeleton "box") gives rows {image_id, category_id, bbox: x y w h, sc
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -15,8 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepose.data.columns import load_json, numbers
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
+from edgepose.data.sound import whole
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
 from edgepose.geometry import crop_matrices
 from edgepose.oks import oks_nms
@@ -40,12 +41,15 @@ class Estimates(Protocol):
 
 @dataclass
 class Run:
-    """results: COCO rows; images: pictures looked at; people: found; unreadable: {file name: what is wrong with it}."""
+    """results: COCO rows; images: pictures looked at; people: found; unreadable: {file name: what is wrong with it};
+    notes: sentences about boxes that were left out.
+    """
 
     results: list[Row] = field(default_factory=list)
     images: int = 0
     people: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def results_of(
@@ -69,7 +73,8 @@ def run(
 
     A per-person model gets its boxes as `boxes` says; its people are scored box score x mean keypoint score above 0.2,
     and of those with an OKS above `suppression` the best stays, as published; labelled boxes are one person each, and
-    all stay. Any other model finds its people itself and `boxes` is not looked at. Pictures that cannot be read are named in the outcome; they count as without result.
+    all stay. Any other model finds its people itself and `boxes` is not looked at. Pictures that cannot be read are
+    named in the outcome; they count as without result.
 
     Args:
         images: folder or zip.
@@ -84,8 +89,8 @@ def run(
     if suppression is None and str(boxes) != "gt":
         suppression = OKS_NMS
     skeleton = row_skeleton(labels, estimator.spec.keypoints) if len(estimator.spec.keypoints) else None
-    given = _boxes(labels, boxes) if per_person else None
     outcome = Run()
+    given = _boxes(labels, boxes, outcome.notes) if per_person else None
     for done, image in enumerate(labels["images"]):
         if progress is not None:
             progress(done, len(labels["images"]))
@@ -98,6 +103,8 @@ def run(
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             outcome.unreadable[image["file_name"]] = str(error)
             continue
+        if found is not None and found.cut:
+            found = found.within(pixels.shape[1], pixels.shape[0])
         poses = estimator(pixels) if found is None else _in_boxes(estimator, pixels, found)
         kept = np.arange(len(poses))
         if estimator.spec.per_person and suppression is not None:
@@ -120,22 +127,32 @@ def run(
 
 @dataclass
 class _Given:
-    """Boxes (N, 4) x1 y1 x2 y2 of one picture, their scores, categories, and the annotations they come from."""
+    """Boxes (N, 4) x1 y1 x2 y2 of one picture, their scores, categories, and the annotations they come from; cut:
+    whether the picture's edges end them.
+    """
 
     boxes: np.ndarray
     scores: np.ndarray
     kinds: list[int]
     identities: list[Any] | None = None
+    cut: bool = False
 
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def within(self, width: int, height: int) -> _Given:
+        """The boxes cut to a picture, by its own size and not by what the labels say of it; empty ones are gone."""
+        boxes = np.clip(self.boxes, 0, np.array([width - 1, height - 1] * 2))
+        real = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        identities = None if self.identities is None else [self.identities[i] for i in real]
+        return _Given(boxes[real], self.scores[real], [self.kinds[i] for i in real], identities)
 
-def _boxes(labels: Labels, source: str | Path) -> dict[Any, _Given]:
+
+def _boxes(labels: Labels, source: str | Path, notes: list[str]) -> dict[Any, _Given]:
     """Boxes of every picture by its id."""
     truth = str(source) == "gt"
     by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in labels["annotations"] if truth else _detections(source):
+    for row in labels["annotations"] if truth else _detections(source, labels, notes):
         if not truth or (not row.get("iscrowd") and any((row.get("keypoints") or ())[2::3])):
             by_image[row["image_id"]].append(row)
     given = {}
@@ -149,28 +166,39 @@ def _boxes(labels: Labels, source: str | Path) -> dict[Any, _Given]:
         boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         # RTMPose's loader cuts labelled boxes to the last pixel's center, and detected ones or MPII's not at all.
-        if truth and "width" in image and "height" in image:
-            boxes = np.clip(boxes, 0, np.array([image["width"] - 1, image["height"] - 1] * 2))
+        cut = truth and "width" in image and "height" in image
         real = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         scores = np.array([1.0 if truth else rows[i]["score"] for i in real], np.float32)
         identities = [rows[i].get("id") for i in real] if truth else None
         kinds = [rows[i].get("category_id", 1) if truth else 1 for i in real]
-        given[image["id"]] = _Given(boxes[real], scores, kinds, identities)
+        given[image["id"]] = _Given(boxes[real], scores, kinds, identities, cut)
     return given
 
 
-def _detections(path: str | Path) -> list[dict[str, Any]]:
+def _detections(path: str | Path, labels: Labels, notes: list[str]) -> list[dict[str, Any]]:
+    """Rows of people on the labelled pictures; ValueError where there is none."""
     expected = "expected gt, detector, or a COCO detection file [{image_id, bbox, score}, ...]"
-    try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no boxes in {path}: {expected}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): {expected}") from error
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no boxes in {path}: {expected}")
+    rows = load_json(path, kind="a COCO detection file [{image_id, bbox, score}, ...]")
     needed = {"image_id", "bbox", "score"}
     if not isinstance(rows, list) or not all(isinstance(row, dict) and needed <= set(row) for row in rows):
         raise ValueError(f"{path} has rows without image_id, bbox or score: {expected}")
-    return [row for row in rows if row.get("category_id", 1) == 1]
+    boxes, scores = numbers(rows, "bbox", 4, path, "row"), [row["score"] for row in rows]
+    if not np.isfinite(boxes).all() or not all(isinstance(s, (int, float)) and abs(s) < np.inf for s in scores):
+        raise ValueError(f"{path} has a box or score that is no finite number: {expected}")
+    people = [row | {"image_id": whole(row["image_id"])} for row in rows if whole(row.get("category_id", 1)) == 1]
+    if rows and not people:
+        kinds = ", ".join(sorted({str(row.get("category_id"))[:20] for row in rows})[:5])
+        raise ValueError(f"{path} has boxes of category {kinds} alone: expected people, of category 1")
+    known = {image["id"] for image in labels["images"]}
+    kept = [row for row in people if row["image_id"] in known]
+    if not kept:
+        others = f"{len(people)} on others" + (f", such as {people[0]['image_id']}" if people else "")
+        raise ValueError(f"{path} has no box on any of the {len(known)} labelled pictures, but {others}")
+    left_out = {"of other categories": len(rows) - len(people), "on other pictures": len(people) - len(kept)}
+    notes += [f"{path} has {count} boxes {what}: they are left out" for what, count in left_out.items() if count]
+    return kept
 
 
 def _in_boxes(estimator: Estimates, image: np.ndarray, given: _Given) -> Poses:

@@ -63,6 +63,18 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     return upright(to_bgr(_decode(data, name), header.premultiplied, name), header.orientation)
 
 
+def stored_size(data: bytes, name: str = "the picture") -> tuple[int, int, int]:
+    """Width and height as stored and EXIF's orientation (1-8, 5 and above exchange the two), of a picture's bytes.
+
+    Only the header is read, but an AVIF or HEIC is decoded. ValueError as of `read_image`.
+    """
+    if not is_bounded(data):
+        height, width = _read_by_pillow(data, name, MAX_PIXELS).shape[:2]
+        return width, height, 1
+    header, _ = inspect_header(data, name)
+    return header.width, header.height, header.orientation
+
+
 def write_image(path: str | Path, image: Image, quality: int = 95) -> None:
     """(H, W, 3) -> a file of the kind its suffix says; there is never a half-written one. Quality: JPEG and WebP."""
     suffix = Path(path).suffix.lower()

@@ -26,6 +26,7 @@ import numpy as np
 
 from edgepose.media.deeplabcut import DeepLabCut
 from edgepose.media.files import atomic_path, make_folder, unique_name
+from edgepose.media.prelabels import CocoLabels
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
 from edgepose.spelling import folded
@@ -372,13 +373,14 @@ class OpenPose:
 
 
 # Format -> (the writer, what it is called in the output folder).
-Format = Literal["jsonl", "coco", "csv", "openpose", "dlc"]
+Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels"]
 FORMATS: dict[Format, tuple[Callable[[Path], Writer], str]] = {
     "jsonl": (JsonLines, "results.jsonl"),
     "coco": (CocoResults, "results.json"),
     "csv": (Csv, "results.csv"),
     "openpose": (OpenPose, "openpose"),
     "dlc": (DeepLabCut, "dlc"),
+    "coco-labels": (CocoLabels, "labels.json"),
 }
 
 

@@ -104,7 +104,7 @@ class Sequences:
         self._files[result.source].write(result)
 
 
-TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "mot", "posetrack"]
+TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack"]
 # Those with identities -> (what makes a file, its suffix).
 SEQUENCES: dict[str, tuple[type[MotText] | type[PoseTrackJson], str]] = {
     "mot": (MotText, ".txt"),

@@ -34,7 +34,8 @@ def detector_task(
     if width != height:
         raise ValueError(f"input_size={width}x{height}: detectors are trained on squares, such as {width}x{width}")
     learns = has_teacher(options)
-    sets = [read_boxes(annotations, pictures, choice.category) * repeat for annotations, pictures, repeat in data]
+    notes: list[str] = []
+    sets = [read_boxes(labels, pictures, choice.category, notes) * repeat for labels, pictures, repeat in data]
     published, mixup = DETECTOR_VIEWS[recipe.model]
     records = [record for records in sets for record in records]
     samples = Detections(records, width, options.views or published, mixup, on_bad)
@@ -44,9 +45,9 @@ def detector_task(
     codec = codec_of(spec, Boxes)
     loss_of: Loss = lambda outputs, targets: detection_loss(outputs, targets, codec)  # noqa: E731
     if not learns:
-        return Task(spec, network, samples, loss_of)
+        return Task(spec, network, samples, loss_of, notes=tuple(notes))
     from edgepose.train.distil.boxes import taught_boxes  # needs onnxruntime, as a teacher may
 
     assert isinstance(network, RTMDet)  # by its codec
     loss_of, extra = taught_boxes(recipe, options, codec, network, loss_of, spec.input_size)
-    return Task(spec, network, WithImages.of(samples, recipe), loss_of, extra)
+    return Task(spec, network, WithImages.of(samples, recipe), loss_of, extra, notes=tuple(notes))

@@ -12,7 +12,8 @@ from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.evaluate.boxes import MIN_BOX_SCORE, box_ap
 from edgepose.evaluate.coco import coco_ap
 from edgepose.evaluate.keypoints import keypoint_metrics
-from edgepose.evaluate.labels import read_labels, refuse_nobody, result_skeleton, without_keypoints
+from edgepose.evaluate.labels import read_labels, result_skeleton, without_keypoints
+from edgepose.evaluate.nothing import refuse_nobody
 from edgepose.evaluate.run import one_category, results_of, unmeasured
 from edgepose.models.deployed import TorchNetwork
 from edgepose.runtime.estimator import Estimator
@@ -36,12 +37,12 @@ def validation(
     if spec.codec not in CODECS:  # a classifier's outputs are no people
         return classifier_validation(spec, sets[0][1])
     annotations, pictures, _ = sets[0]
-    labels = read_labels(annotations, choice=choice)
+    labels = read_labels(annotations, choice=choice, pictures=pictures)
+    refuse_nobody(labels, len(spec.keypoints) > 0)
     lacking = unmeasured(labels, spec.keypoints) if len(spec.keypoints) else []
     against = labels if spec.per_person else one_category(labels)
     torso = False
     if len(spec.keypoints):
-        refuse_nobody(labels)
         torso = {"left_shoulder", "right_hip"} <= {meaning(name) for name in result_skeleton(labels, None).names}
 
     def figures_of_boxes(network: nn.Module) -> dict[str, float]:

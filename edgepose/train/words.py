@@ -85,19 +85,29 @@ def _folder(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
     return {("", path, path): 1}
 
 
+# The name of a set, its labels (a drive's colon is no separator), its pictures, how often it is listed.
+SET = re.compile(r"(?:([a-z0-9]+)=)?((?:[A-Za-z]:(?=[\\/]))?[^:*]+)(?::(.+?))?(?:\*(\d+))?")
+
+
+def _is_whole(labels: Path) -> bool:
+    """Whether labels say where their pictures are: a data.yaml, or a folder that holds both."""
+    return labels.suffix.lower() in (".yaml", ".yml") or labels.is_dir()
+
+
 def _sets(key: str, text: str) -> dict[tuple[str, Path, Path], int]:
     """`a.json:folder,b.json:pictures.zip*4`, each with `name=` before it where a mix names its sets -> how often each
     (name, annotations, pictures) is listed; the colon of a Windows drive is no separator.
     """
     sets: dict[tuple[str, Path, Path], int] = {}
     for part in text.split(","):
-        matched = re.fullmatch(r"(?:([a-z0-9]+)=)?(.+?\.(?:json|json\.gz|mat)):(.+?)(?:\*(\d+))?", part)
-        if matched is None or matched[4] == "0":
+        matched = SET.fullmatch(part)
+        if matched is None or matched[4] == "0" or not (matched[3] or _is_whole(Path(matched[2]))):
             raise ValueError(
                 f"{key}={part}: expected ANNOTATIONS.json:PICTURES, or ANNOTATIONS.json:PICTURES*4 for a set that is "
                 "listed 4 times, several separated by commas"
             )
-        pair = Path(matched[2]), Path(matched[3])
+        labels = Path(matched[2])
+        pair = labels, Path(matched[3]) if matched[3] else labels if labels.is_dir() else labels.parent
         for path in pair:
             if not path.exists():
                 raise FileNotFoundError(f"{key}={part}: {path} does not exist")

@@ -274,25 +274,28 @@ HOSTILE = {
         {**content(), "annotations": [{"id": 5, "image_id": 7, "bbox": [1, 2, 3, 4]}], "categories": []},
         "no category with keypoint names",
     ),
-    "no file name": (content() | {"images": [{"id": 7}]}, "`file_name` of image number 1 is missing"),
-    "image id as text": (content() | {"images": [{"id": "7", "file_name": "a"}]}, "`id` of image number 1 is '7'"),
-    "id as text": (content(id="5"), "`id` of annotation number 1 is '5', expected a whole number"),
-    "image_id as text": (content(image_id="7"), "such as '7'"),
-    "image_id a list": (content(image_id=[7]), r"`image_id` of annotation number 1 is \[7\]"),
+    "no file name": (content() | {"images": [{"id": 7}]}, r"`file_name` of image number 1 \(id 7\) is missing"),
+    "image id as text": (content() | {"images": [{"id": "a7", "file_name": "a"}]}, "`id` of image number 1 is 'a7'"),
+    "image_id as text": (content(image_id="a7"), "`image_id` of annotation 5 is 'a7', expected a whole number"),
+    "image_id a list": (content(image_id=[7]), r"`image_id` of annotation 5 is \[7\]"),
     "another picture": (content(image_id=8), "1 annotations name pictures that `images` lacks, such as 8"),
-    "no box": ({**content(), "annotations": [{"id": 5, "image_id": 7, "keypoints": [1, 2, 2] * 17}]},
-               "`bbox` of annotation 5 is missing"),
     "box of text": (content(bbox=["1", 2, 3, 4]), "`bbox` of annotation 5 is"),
     "box of three": (content(bbox=[1, 2, 3]), r"is \[1, 2, 3\], expected 4 numbers"),
-    "box is null": (content(bbox=None), "is None, expected 4 numbers"),
     "NaN box": (content(bbox=[1, float("nan"), 3, 4]), "annotation 5 has a box or keypoint that is no finite number"),
     "infinite keypoint": (content(keypoints=[float("inf"), 2, 2] * 17), "no finite number"),
     "NaN visibility": (content(keypoints=[1, 2, 2] * 16 + [1, 2, float("nan")]), "no finite number"),
     "negative size": (content(bbox=[1, 2, -3, 4]), "annotation 5 has a box of negative size"),
-    "too few keypoints": (content(keypoints=[1, 2, 2] * 16), "is a list of 48, expected 51 numbers"),
+    "too few keypoints": (content(keypoints=[1, 2, 2] * 16), "is a list of 48 numbers, expected 51 numbers: x, y, v"),
     "keypoints of text": (content(keypoints=["a"] * 51), "`keypoints` of annotation 5"),
     "ids twice": (content() | {"images": content()["images"] * 2}, "lists 1 pictures twice"),
-    "huge id": (content(id=2**70), "expected a whole number"),
+    "huge id": (content() | {"images": [{"id": 2**70, "file_name": "a"}]}, "expected a whole number"),
+    "keypoints in lists": (content(keypoints=[[1, 2, 2]] * 17), "is a list of 17 lists, expected 51 numbers"),
+    "keypoints of null": (content(keypoints=[None] * 51), "is a list of 51 nulls, expected 51 numbers"),
+    "some of text": (content(keypoints=[1, 2, "2"] * 17), "is a list of 51 values, numbers and texts, expected 51"),
+    "two numbers each": (content(keypoints=[1, 2] * 17), "is a list of 34 numbers, expected 51"),
+    "fractions": (content(keypoints=[0.1, 0.2, 2] * 17, bbox=[0.1, 0.1, 0.5, 0.7]), "as fractions of the picture do"),
+    "crowd of text": (content(iscrowd="maybe"), "`iscrowd` of annotation 5 is 'maybe', expected 0 or 1"),
+    "another category": (content(category_id=3), "1 annotations name category 3, `categories` has 1"),
 }  # fmt: skip
 
 
@@ -321,7 +324,7 @@ def test_of_several_skeletons_the_most_frequent_is_read_and_the_others_are_named
     path = written(tmp_path / "a.json", data)
     people = read(path)
     assert people.skeleton is COCO and len(people) == 2 and people.categories == ("person",)
-    (note,) = people.notes
+    note = people.notes[-1]
     assert "1 annotations of 'racket' with other keypoints (grip, head) are left out" in note
     chosen = read(path, choice=Choice(category="racket"))
     assert len(chosen) == 1 and chosen.categories == ("racket",)
@@ -333,13 +336,22 @@ def test_of_several_skeletons_the_most_frequent_is_read_and_the_others_are_named
 def test_keypoints_without_names_are_cocos_or_numbered_unless_they_are_chosen(tmp_path: Path) -> None:
     data = {**content(), "categories": [{"id": 1, "name": "person"}]}
     people = read(written(tmp_path / "a.json", data))
-    assert people.skeleton is COCO and "does not say what its 17 keypoints are" in people.notes[0]
+    assert people.skeleton is COCO and "does not say what its 17 keypoints are" in people.notes[-1]
     data["annotations"] = [{**data["annotations"][0], "keypoints": [1, 2, 2, 3, 4, 2]}]
     path = written(tmp_path / "b.json", data)
     assert read(path).skeleton.names == ("point_1", "point_2")
     mine = Skeleton("mine", ("tip", "end"))
     chosen = read(path, choice=Choice(mine))
-    assert chosen.skeleton is mine and not chosen.notes
+    assert chosen.skeleton is mine and "does not say" not in "".join(chosen.notes)
+
+
+def test_names_that_only_count_are_none(tmp_path: Path) -> None:
+    data = content()
+    data["categories"][0]["keypoints"] = [f"k{i}" for i in range(17)]
+    assert read(written(tmp_path / "a.json", data)).skeleton is COCO
+    data = content(keypoints=[1, 2, 2, 3, 4, 2])
+    data["categories"][0]["keypoints"] = ["p1", "p2"]
+    assert read(written(tmp_path / "b.json", data)).skeleton.names == ("p1", "p2"), "their own number, their own names"
 
 
 def test_a_chosen_skeleton_meets_the_file_by_name(tmp_path: Path) -> None:
@@ -362,8 +374,14 @@ def test_a_reordered_coco_file_is_coco_by_name(tmp_path: Path) -> None:
 
 
 def test_annotations_of_no_listed_category_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="annotations name the category '1', expected 1, the id of the category"):
-        read(written(tmp_path / "a.json", content(category_id="1")))
+    data = content(category_id=2)
+    data["categories"].append({"id": 2, "name": "ball"})
+    assert read(written(tmp_path / "text.json", content(category_id="1"))).picture.tolist() == [0], (
+        "text is a number too"
+    )
+    data["annotations"][0]["keypoints"] = []
+    with pytest.raises(ValueError, match="annotations name the category 2, expected 1, the id of the category"):
+        read(written(tmp_path / "a.json", data))
 
 
 def test_columns_of_the_wrong_length_are_refused() -> None:

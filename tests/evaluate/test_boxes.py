@@ -89,8 +89,10 @@ def test_only_people_count_whatever_their_number() -> None:
         {"image_id": a["image_id"], "category_id": 18, "bbox": a["bbox"], "score": 1.0} for a in labels["annotations"]
     ]
     assert box_ap(rows + dogs, labels)["AP"] == pytest.approx(1)
-    unnamed = labels | {"categories": []}  # then category 1, which is nobody
-    assert box_ap(rows, unnamed)["AP"] == -1
+    with pytest.raises(ValueError, match="name the categories 18, 5, and `categories` is missing"):
+        box_ap(rows, labels | {"categories": []})
+    unnamed = {"images": labels["images"], "annotations": [a for a in labels["annotations"] if a["category_id"] == 5]}
+    assert box_ap(rows, unnamed)["AP"] == pytest.approx(1), "without categories all are people"
 
 
 def test_found_inside_a_crowd_is_no_mistake() -> None:

@@ -182,8 +182,10 @@ def test_sigmas_and_areas_can_be_stated() -> None:
     )
     without = labels | {"annotations": [{k: v for k, v in a.items() if k != "area"} for a in labels["annotations"]]}
     assert coco_ap(rows, labels, use_area=False) == coco_ap(rows, without, use_area=False)
-    with pytest.raises(ValueError, match="has no area: give one or use_area=False"):
-        coco_ap(rows, without)
+    assert coco_ap(rows, without) == coco_ap(rows, labels, use_area=False)
+    areas = [0, None, -1] * len(labels["annotations"])
+    nothing = labels | {"annotations": [a | {"area": areas[i]} for i, a in enumerate(labels["annotations"])]}
+    assert coco_ap(rows, nothing) == coco_ap(rows, labels, use_area=False), "no area is as good as none stated"
 
 
 def test_skeletons_are_known_by_their_names_however_written() -> None:

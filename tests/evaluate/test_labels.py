@@ -82,11 +82,13 @@ def test_people_of_a_file_without_areas_fill_part_of_their_boxes(tmp_path: Path)
     labels = {"images": images, "annotations": [person], "categories": [{"id": 1, "keypoints": list(AIC.names)}]}
     read = read_labels(written(tmp_path / "aic.json", labels))
     assert read["annotations"][0]["area"] == pytest.approx(0.53 * 200)
-    some = labels | {"annotations": [person | {"area": 7}, person | {"id": 2}]}
+    odd = [{"area": 7}, {}, {"area": None}, {"area": 0}, {"area": -3}, {"area": "7"}]
+    some = labels | {"annotations": [person | {"id": i} | area for i, area in enumerate(odd)]}
     read = read_labels(written(tmp_path / "some.json", some))
-    assert [a.get("area") for a in read["annotations"]] == [7, None], (
-        "what is stated for some is not made up for others"
-    )
+    assert [a["area"] for a in read["annotations"]] == pytest.approx([7, *[0.53 * 200] * 5])
+    assert [note.split(": ", 1)[1] for note in read["notes"]] == [
+        "5 people have no area above 0: 0.53 x the box is taken"
+    ]
 
 
 @pytest.mark.parametrize(

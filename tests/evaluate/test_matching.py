@@ -186,5 +186,6 @@ def test_what_cannot_be_matched() -> None:
     with pytest.raises(ValueError, match="17 keypoints do not fit crowdpose"):
         pictures_of(rows, labels, "crowdpose")
     labels["annotations"][0]["category_id"] = 2
+    labels["categories"].append({"id": 2, "name": "dog"})
     with pytest.raises(ValueError, match="of 2 categories, a report is of one"):
         pictures_of(rows, labels)

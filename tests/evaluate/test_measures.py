@@ -171,10 +171,12 @@ def test_results_of_the_only_kind_are_of_the_labels_only_category(tmp_path: Path
     for person in labels["annotations"]:
         person["category_id"] = 5
     labels["categories"][0]["id"] = 5
-    assert library.evaluated_results(path, labels, Measures()) == figures and figures["AP"] > 0.9
-    assert "its results are of category 1, and counted as the only one of the labels, 5" in labels["notes"][0]
+    again = library.evaluated_results(path, labels, Measures())
+    assert "has results of category 1: taken for the labels' only one, 5" in again.pop("notes")[0]
+    assert again == figures and figures["AP"] > 0.9
     labels["annotations"][0]["category_id"] = 6
-    with pytest.raises(ValueError, match=r"no result is of a category of the labels, \[5, 6\]: results are of \[1\]"):
+    labels["categories"].append(labels["categories"][0] | {"id": 6})
+    with pytest.raises(ValueError, match=r"nothing but results of category 1, the labels have 5, 6"):
         library.evaluated_results(path, labels, Measures())
 
 
@@ -184,5 +186,5 @@ def test_labels_of_nobody_are_not_measured(tmp_path: Path) -> None:
     path.write_text(json.dumps(truth_as_results(labels)), encoding="utf-8")
     for person in labels["annotations"]:
         person["keypoints"] = [0] * 51
-    with pytest.raises(ValueError, match="no keypoint is labelled in 6 pictures"):
+    with pytest.raises(ValueError, match="nobody is labelled in the labels: none of its"):
         library.evaluated_results(path, labels, Measures())

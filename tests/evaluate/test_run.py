@@ -215,7 +215,7 @@ def test_another_skeleton_is_matched_by_name(tmp_path: Path) -> None:
     labels["categories"][0]["keypoints"] = names
     estimator = Perfect(labels, per_person=False, skeleton="crowdpose")
     estimator.spec = ModelSpec("mine", "simcc", (192, 256), skeleton="coco")
-    estimator.people[1][0] |= {"keypoints": np.arange(51).tolist()}
+    estimator.people[1][0] = estimator.people[1][0] | {"keypoints": np.arange(51).tolist()}
     (row,) = results_of(estimator, labels, tmp_path, "detector")
     table = np.array(row["keypoints"]).reshape(14, 3)
     assert table[:12, 0].tolist() == [3 * i for i in range(5, 17)]  # COCO's 5 to 16
