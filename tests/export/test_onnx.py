@@ -24,7 +24,8 @@ from edgepose.models import build, load_reference  # noqa: E402
 from edgepose.models.deployed import TorchNetwork, deployed_spec  # noqa: E402
 from edgepose.runtime.session import Session  # noqa: E402
 from edgepose.spec import ModelSpec  # noqa: E402
-from edgepose.train.detector import Teacher  # noqa: E402
+from edgepose.train.distil.boxes import BoxTeacher  # noqa: E402
+from edgepose.train.distil.teacher import Teacher  # noqa: E402
 from tests.goldens import golden  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -230,7 +231,9 @@ def test_published_networks(name: str, case: str, tmp_path: Path) -> None:
     for a, b in zip(session(random_views(spec, 1)), narrow(random_views(spec, 1)), strict=True):
         assert np.abs(a - b).mean() < 0.01 * a.std()
     if not spec.per_person:
-        Teacher(tmp_path / "whole.onnx", (192, 192))  # which checks that neither size nor batch is in the graph
+        BoxTeacher(
+            Teacher(tmp_path / "whole.onnx"), (192, 192)
+        )  # which checks that neither size nor batch is in the graph
 
 
 def test_a_one_stage_network_finds_the_same_people(tmp_path: Path) -> None:

@@ -11,8 +11,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgepose.train.crop_teacher import cell_edges  # noqa: E402
-
 import edgepose  # noqa: E402
 from edgepose.codec import codec_of  # noqa: E402
 from edgepose.codec.heatmap import Heatmap  # noqa: E402
@@ -25,6 +23,7 @@ from edgepose.models.deconvpose import ENCODERS  # noqa: E402
 from edgepose.models.deployed import TorchNetwork  # noqa: E402
 from edgepose.runtime.estimator import Estimator  # noqa: E402
 from edgepose.skeleton import COCO  # noqa: E402
+from edgepose.train.distil.cells import grid  # noqa: E402
 from edgepose.train.families import prepare  # noqa: E402
 from edgepose.train.loop import Plan, Step, _rate, train  # noqa: E402
 from edgepose.train.losses import heatmap_loss, joints_loss  # noqa: E402
@@ -121,7 +120,7 @@ def test_cells_that_a_teacher_moves_are_where_the_codec_has_them() -> None:
     maps = np.zeros((1, 17, 64, 48), np.float32)
     maps[:, :, 40, 1] = 1  # beside the rim, where no step is taken
     found = codec.decode([maps]).keypoints[0, 0]
-    middles = [(edges[1:] + edges[:-1]) / 2 for edges in (cell_edges(codec, axis) for axis in (0, 1))]
+    middles = [grid(codec, axis).centers for axis in (0, 1)]
     assert found == pytest.approx([middles[0][1], middles[1][40]], abs=1e-3)
     assert middles[0][0] == pytest.approx(0) and middles[1][0] == pytest.approx(127.5 - 31.5 * 191 / 47)
 
