@@ -38,6 +38,10 @@ KINDS = {
         "label them as viewers show them, or take the EXIF orientation out; a stated size alone is to be exchanged",
     ),
     "skeletons": ("several skeletons in the file", "choose one with --category, category= in training"),
+    "other_labels": (
+        "pictures whose labels fit the stated, smaller size",
+        "take the pictures that were labelled, or scale the labels",
+    ),
     "other_size": ("pictures of another size than stated", "correct `width` and `height`, or take other pictures"),
     "out_of_frame": ("boxes out of the picture", "look whether the labels are of another size or picture"),
     "points_out_of_frame": ("people with keypoints out of the picture", "correct them, or set their v to 0"),
@@ -57,7 +61,7 @@ KINDS = {
     "notes": ("to know", ""),
 }
 # Training would refuse, lose people or pictures, or learn what is wrong.
-HARMFUL = ("problems", "missing", "corrupt", "empty_boxes", "tiny_boxes", "turned", "skeletons")
+HARMFUL = ("problems", "missing", "corrupt", "empty_boxes", "tiny_boxes", "turned", "other_labels", "skeletons")
 TOLD_BY = {"skeletons": "with other keypoints", "text_crowds": "`iscrowd`", "text_ids": "taken as whole numbers"}
 Finder = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 BGR -> (N, 4) boxes of people
 
@@ -305,7 +309,12 @@ def _compare_size(
         found["turned"].append(f"{name}: stated {height}x{width}, EXIF turns it to {width}x{height}")
         return
     if any(stated) and stated != size:
-        found["other_size"].append(f"{name}: {width}x{height}, stated {stated[0]}x{stated[1]}")
+        of = people.picture == row
+        farthest = people.keypoints[of][people.visible[of] > 0].max(axis=0, initial=0)
+        fits = of.any() and all(stated) and (farthest <= np.array(stated) + 0.5).all()
+        smaller = max(stated) < 0.98 * max(size)
+        kind = "other_labels" if fits and smaller else "other_size"
+        found[kind].append(f"{name}: {width}x{height}, stated {stated[0]}x{stated[1]}")
     if orientation >= 5:
         of = people.picture == row
         farthest = people.keypoints[of][people.visible[of] > 0].max(axis=0, initial=0)

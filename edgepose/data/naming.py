@@ -23,16 +23,18 @@ class Held:
     def __init__(self, names: Iterable[str]) -> None:
         self.by_last: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         for name in names:
-            parts = plain(name)
-            if parts:
-                self.by_last.setdefault(parts[-1], []).append((parts, name))
+            for reading in {name, unquote(name)}:
+                parts = plain(reading)
+                if parts:
+                    self.by_last.setdefault(parts[-1], []).append((parts, name))
+        self._folded: dict[str, list[str]] | None = None
 
     def match(self, name: str) -> str | None:
         """The one file that a name means; None where there is none or there are several.
 
-        \\ is /, composed letters are the same as decomposed ones, %20 is a space, and the case of the suffix does not
-        matter. One of the two names may have more folders in front. The folders of a name that is absolute, a URL,
-        or begins with .. are another machine's and say nothing.
+        \\ is /, composed letters are the same as decomposed ones, %20 is a space in either name, spaces around a name
+        are none, and the case of the suffix does not matter. One of the two names may have more folders in front. The
+        folders of a name that is absolute, a URL, or begins with .. are another machine's and say nothing.
         """
         for parts in _readings(name):
             foreign = _is_foreign(name)
@@ -53,9 +55,22 @@ class Held:
         same = self.by_last.get(parts[-1])
         if same:
             return same[0][1]
+        stem = parts[-1].rpartition(".")[0] or parts[-1]
+        same_stem = self._alike(parts[-1]) or self._alike(stem, stem=True)
+        if same_stem:
+            return same_stem[0]
         some = list(self.by_last)[:SEARCHED]
         close = difflib.get_close_matches(parts[-1], some, 1, ALIKE)
         return self.by_last[close[0]][0][1] if close else None
+
+    def _alike(self, last: str, stem: bool = False) -> list[str]:
+        """Files whose name, without folders, differs in the case of letters alone; stem: or also in the suffix."""
+        if self._folded is None:
+            self._folded = {}
+            for key, files in self.by_last.items():
+                for own in {key.casefold(), "stem:" + (key.rpartition(".")[0] or key).casefold()}:
+                    self._folded.setdefault(own, []).extend(dict.fromkeys(file for _, file in files))
+        return self._folded.get(f"stem:{last}".casefold() if stem else last.casefold(), [])
 
 
 def plain(name: str) -> tuple[str, ...]:
@@ -79,7 +94,7 @@ def _readings(name: str) -> Iterable[tuple[str, ...]]:
     """A name's parts as written, and with its %20 decoded."""
     name = urlsplit(name).path if "://" in name and not name.startswith("://") else name
     name = name.rpartition("?d=")[2] if "?d=" in name else name  # Label Studio's local files
-    for reading in dict.fromkeys((name, unquote(name))):
+    for reading in dict.fromkeys((name, unquote(name), name.strip(), unquote(name).strip())):
         parts = plain(reading[2:] if _drive(reading) else reading)
         if parts:
             yield parts

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepose.data.boxed_otherwise import of_rows
 from edgepose.data.columns import Problems, Row, rows_of, shown, tell
 from edgepose.data.people import FILLED
 from edgepose.skeleton import HALPE26, HALPE136, WHOLEBODY
@@ -25,6 +26,7 @@ LENGTHS = {len(skeleton) for skeleton in (HALPE26, HALPE136, WHOLEBODY)}
 FRACTION = 1.5  # no set of labels in pixels lies within the first pixel and a half of its pictures
 FINITE = "has a box or keypoint that is no finite number"
 NO_AREA = "no area above 0"
+LEAST_AREA = 1e-3  # of the box: less is no area in square pixels
 NAMED = 5  # ids that a sentence lists
 
 
@@ -68,7 +70,8 @@ def sound(
     people = _with_sound_points(people, categories, path, problems)
     people = _with_boxes(people, path, problems, notes)
     _areas(people, path, notes)
-    _refuse_fractions(people, images, path, problems)
+    if not _refuse_fractions(people, images, path, problems):
+        _refuse_other_boxes(people, images, path, problems)
     _outlines(people, path, notes)
     return content | {"images": images, "annotations": people, "categories": categories, "notes": Notes(notes)}
 
@@ -292,7 +295,8 @@ def _with_sound_points(people: list[Row], categories: list[Row], path: str | Pat
         if fault:
             tell(problems, f"{path}: {fault}")
         else:
-            if "num_keypoints" in row and not isinstance(row["num_keypoints"], int):
+            count = row.get("num_keypoints", 1)
+            if not isinstance(count, int) or (count <= 0 and any(v > 0 for v in row.get("keypoints", ())[2::3])):
                 del row["num_keypoints"]
             kept.append(row)
     return kept
@@ -374,29 +378,51 @@ def _box_fault(box: Any) -> str:
 
 
 def _areas(people: list[Row], path: str | Path, notes: list[str]) -> None:
-    without = []
+    without, small = [], []
     for row in people:
-        if "bbox" not in row or (_is_number(row.get("area")) and row["area"] > 0):
+        if "bbox" not in row:
             continue
-        row["area"] = FILLED * row["bbox"][2] * row["bbox"][3]
-        if not row["iscrowd"] and row["area"] > 0 and labelled_points(row):
+        box = row["bbox"][2] * row["bbox"][3]
+        if _is_number(row.get("area")) and row["area"] > LEAST_AREA * box:
+            continue
+        if _is_number(row.get("area")) and row["area"] > 0:
+            small.append(row["id"])
+        row["area"] = FILLED * box
+        if not row["iscrowd"] and row["area"] > 0 and row["id"] not in small[-1:] and labelled_points(row):
             without.append(row["id"])
     if without:
         notes.append(f"{path}: {people_count(len(without))} {NO_AREA}: {FILLED:g} x the box is taken")
+    if small:
+        notes.append(
+            f"{path}: the area of {listed(small)} is less than a thousandth of the box, as fractions of a picture "
+            f"are: {FILLED:g} x the box is taken"
+        )
 
 
-def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> None:
-    """Coordinates from 0 to 1, as YOLO has them, are no pixels."""
-    small = [min(image["width"], image["height"]) < 8 for image in images if "width" in image]
+def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> bool:
+    """Coordinates from 0 to 1, as YOLO has them, are no pixels. Whether that was told."""
+    if any(min(image["width"], image["height"]) < 8 for image in images if "width" in image):
+        return False
     extents = [max(row["bbox"][0] + row["bbox"][2], row["bbox"][1] + row["bbox"][3]) for row in people if "bbox" in row]
-    if not extents or max(extents) <= 0 or max(extents) > FRACTION or any(small):
-        return
-    if all(max(map(max, points)) <= FRACTION for row in people if (points := labelled_points(row))):
+    points = [xy for row in people for xy in labelled_points(row)]
+    boxes = bool(extents) and 0 < max(extents) <= FRACTION
+    split = any(not float(v).is_integer() for xy in points for v in xy)
+    fractions = max(map(max, points)) <= FRACTION and (boxes or split) if points else boxes
+    if fractions:
+        what = "boxes and keypoints" if boxes else "keypoints"
         tell(
             problems,
-            f"{path}: all boxes and keypoints lie between 0 and {FRACTION:g}, as fractions of the picture do: expected "
+            f"{path}: all {what} lie between 0 and {FRACTION:g}, as fractions of the picture do: expected "
             "pixels; multiply x by the width and y by the height",
         )
+    return fractions
+
+
+def _refuse_other_boxes(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> None:
+    people = [row for row in people if not row["iscrowd"]]
+    fault = of_rows(people, images, list(map(labelled_points, people)))
+    if fault:
+        tell(problems, f"{path}: {fault}")
 
 
 def _outlines(people: list[Row], path: str | Path, notes: list[str]) -> None:

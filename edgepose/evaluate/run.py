@@ -19,6 +19,7 @@ from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.sound import whole
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
+from edgepose.evaluate.nothing import of_another_size, refuse_pictures_of_another_size
 from edgepose.geometry import crop_matrices
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
@@ -91,6 +92,10 @@ def run(
     skeleton = row_skeleton(labels, estimator.spec.keypoints) if len(estimator.spec.keypoints) else None
     outcome = Run()
     given = _boxes(labels, boxes, outcome.notes) if per_person else None
+    people: dict[Any, list[Row]] = defaultdict(list)
+    for row in labels["annotations"]:
+        people[row["image_id"]].append(row)
+    others: list[str] = []
     for done, image in enumerate(labels["images"]):
         if progress is not None:
             progress(done, len(labels["images"]))
@@ -103,6 +108,8 @@ def run(
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             outcome.unreadable[image["file_name"]] = str(error)
             continue
+        if of_another_size(image, people[image["id"]], pixels.shape[1], pixels.shape[0]):
+            others.append(f"{image['file_name']} ({pixels.shape[1]}x{pixels.shape[0]})")
         if found is not None and found.cut:
             found = found.within(pixels.shape[1], pixels.shape[0])
         poses = estimator(pixels) if found is None else _in_boxes(estimator, pixels, found)
@@ -119,6 +126,7 @@ def run(
         outcome.results += rows
     if progress is not None:
         progress(len(labels["images"]), len(labels["images"]))
+    refuse_pictures_of_another_size(others, sum(map(bool, people.values())), labels)
     if outcome.unreadable and not outcome.images:
         name, reason = next(iter(outcome.unreadable.items()))
         raise FileNotFoundError(f"none of {len(labels['images'])} pictures can be read from {images}; {name}: {reason}")

@@ -37,6 +37,8 @@ NAMES = {
     "local files": ("/data/local-files/?d=set/x%20y.jpg", ["set/x y.jpg"], "set/x y.jpg"),
     "nothing": ("y.jpg", ["x.jpg"], None),
     "other letter case": ("X.jpg", ["x.jpg"], None),
+    "encoded on the disk": ("a+b c.jpg", ["set/a%2Bb%20c.jpg", "d.jpg"], "set/a%2Bb%20c.jpg"),
+    "spaces around": (" x.jpg ", ["x.jpg"], "x.jpg"),
 }
 
 
@@ -86,3 +88,8 @@ def test_nothing_outside_the_folder_is_read(tmp_path: Path) -> None:
         assert not is_inside(name) and pictures.missing([name]) == [name]
         with pytest.raises(FileNotFoundError, match="holds no picture"):
             pictures.data(name)
+
+
+@pytest.mark.parametrize("name", ["IMG_0007.JPG", "img_0007", "img_0007.png", "a/Img_0007"])
+def test_the_nearest_has_other_letters_or_another_suffix(name: str) -> None:
+    assert Held(["b/img_0007.jpg", "b/other.jpg"]).nearest(name) == "b/img_0007.jpg"
