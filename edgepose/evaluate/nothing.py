@@ -66,8 +66,8 @@ def refuse_pictures_of_another_size(names: Sequence[str], labelled: int, labels:
     if len(names) > OTHER * labelled:
         raise ValueError(
             f"{len(names)} of {labelled} pictures with labelled people are not of the size that {_name(labels)} was "
-            f"made on, such as {names[0]}: give the pictures that were labelled, label them as viewers show them (EXIF may "
-            "turn them), or scale the labels"
+            f"made on, such as {names[0]}: give the pictures that were labelled, label them as viewers show them "
+            "(EXIF may turn them), or scale the labels"
         )
 
 
