@@ -100,6 +100,8 @@ def compare(
         progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
     """
     labels = read_labels(plan.data, choice=plan.choice, pictures=plan.images)
+    if not labels["annotations"]:
+        raise ValueError(f"{plan.data} labels nobody, so there is nothing to measure")
     meter = EnergyMeter() if meter is None else meter
     contenders = [
         _Contender({"model": name, "backend": backend_of(name, plan.backend), "boxes": plan.boxes}) for name in models

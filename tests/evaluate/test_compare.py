@@ -129,6 +129,13 @@ def test_nothing_but_failures(data: list[str | Path], tmp_path: Path) -> None:
     assert result.exit_code == 1 and (tmp_path / "out" / "compare.svg").exists()
 
 
+def test_labels_of_nobody_are_no_comparison(data: list[str | Path], models: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"annotations": []}), encoding="utf-8")
+    result = run("compare", *models, *data, *FAST, "--detector", "none", "--no-memory")
+    assert result.exit_code == 1 and "labels.json labels nobody, so there is nothing to measure" in result.output
+
+
 def test_energy_is_measured_where_there_are_counters(
     data: list[str | Path], models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
