@@ -115,8 +115,8 @@ def test_pictures_without_an_id_are_named_and_the_others_done(model: Path, pictu
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        ({"id": 4}, "is None with id 4"),
-        ({"id": "4", "file_name": "x.png"}, "is 'x.png' with id '4'"),
+        ({"id": 4}, "`file_name` of image number 4 (id 4) is missing"),
+        ({"id": "four", "file_name": "x.png"}, "four"),
         ({"id": 8, "file_name": "a.png"}, "names a.png twice, as 3 and 8"),
     ],
 )

@@ -6,6 +6,7 @@ OCHuman and LSPET differ in the keypoints that their categories name and in a fe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,10 +174,12 @@ def labelled_skeleton(
     return Skeleton(category_name(category), numbered(length)) if 0 < length <= MOST else None
 
 
+NUMBER = re.compile(r"(?:k|kp|kpt|keypoint|point|joint|p)?[-_ ]?\d+", re.IGNORECASE)
+
+
 def _is_counted(names: Sequence[Any]) -> bool:
-    """Whether names are numbers behind one word, which say no more than the order does."""
-    words = {str(name).rstrip("0123456789") for name in names}
-    return len(names) > 1 and len(words) == 1 and all(str(name)[-1:].isdigit() for name in names)
+    """Whether names are numbers, such as k0 or kp_1, which say no more than the order does."""
+    return len(names) > 1 and all(NUMBER.fullmatch(str(name)) for name in names)
 
 
 def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choice = NO_CHOICE) -> Subject:

@@ -38,7 +38,7 @@ def seen() -> list[tuple[str, float, float, int]]:
 def yolo(folder: Path) -> Path:
     (folder / "labels" / "train").mkdir(parents=True)
     (folder / "data.yaml").write_text(
-        f"path: /home/somebody/elsewhere\ntrain: ../images/train\nval: ../images/val\nkpt_shape: [17, 3]\n"
+        f"path: /datasets/elsewhere\ntrain: ../images/train\nval: ../images/val\nkpt_shape: [17, 3]\n"
         f"flip_idx: {COCO.flip.tolist()}\nnames: {{0: person}}\n"
     )
     w, h = SIZE
