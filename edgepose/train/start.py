@@ -17,13 +17,13 @@ from edgepose.train.recipes import Recipe
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 BACKBONES = ("backbone.", "features.")  # of EfficientHRNet the latter
-# An HRNet, and a ResNet with deconvolutions, are all backbone but for these.
+# An HRNet, and an encoder with deconvolutions, are all backbone but for these.
 HEADS = ("deconv_layers.", "final_layer.", "final_layers.")
 FOREIGN = (".pth", ".pt")
 
 
 def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
-    """The first `frozen_stages` parts of the backbone, which learn no more.
+    """The first `frozen_stages` parts of the backbone, which learn no more; all of it with as many as PARTS.
 
     The caller keeps them in eval mode, so that their norms keep their statistics too.
     """
@@ -31,7 +31,12 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
     count = options.frozen_stages if isinstance(options, (TopDown, Detector)) else 0
     if count and not recipe.init:
         raise ValueError(f"frozen_stages={count} needs init=CHECKPOINT, whose weights are to stay")
-    parts = ["backbone"] if count == len(PARTS) else [f"backbone.{part}" for part in PARTS[:count]]
+    if count < len(PARTS):
+        parts = [f"backbone.{part}" for part in PARTS[:count]]
+    elif _is_backbone_and_head(network):
+        parts = [name for name, _ in network.named_children() if not f"{name}.".startswith(HEADS)]
+    else:
+        parts = ["backbone"]
     known = dict(network.named_modules())
     missing = [part for part in parts if part not in known]
     if missing:
@@ -112,8 +117,13 @@ def _backbone(network: nn.Module) -> list[str]:
     return [name for name in _counted(network) if _in_backbone(network, name)]
 
 
+def _is_backbone_and_head(network: nn.Module) -> bool:
+    """Whether a network's backbone is no part of its own, but all that is not of HEADS."""
+    return isinstance(network, (DeconvPose, HighResolutionTrunk))
+
+
 def _in_backbone(network: nn.Module, name: str) -> bool:
-    if isinstance(network, (DeconvPose, HighResolutionTrunk)):
+    if _is_backbone_and_head(network):
         return not name.startswith(HEADS)
     return name.startswith(BACKBONES)
 
