@@ -47,15 +47,15 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # in the package
 
 
-def checkpoint_of(init: str) -> Path:
-    """The file that `init=` names: a checkpoint, or by its name the training weights of a model in the package."""
+def checkpoint_of(init: str, field: str = "init") -> Path:
+    """The file that `init=` or another field names: a checkpoint, or by name the weights of a model in the package."""
     inside = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
     if init in inside and not Path(init).exists():
         return inside[init]
     path = Path(init)
     if not path.is_file():
         raise FileNotFoundError(
-            f"init={init} does not exist: expected a checkpoint written by `edgepose train`, or one of "
+            f"{field}={init} does not exist: expected a checkpoint written by `edgepose train`, or one of "
             f"{', '.join(inside)}, whose weights are in the package"
         )
     return path
