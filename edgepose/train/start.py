@@ -81,7 +81,8 @@ def initialize(
     fresh_head: take the backbone and nothing else.
     """
     foreign = Path(path).suffix in FOREIGN
-    parts, facts = ({"network": load_checkpoint_file(path)}, {}) if foreign else checkpoint.load(checkpoint_of(path))
+    file = checkpoint_of(path)
+    parts, facts = ({"network": load_checkpoint_file(file)}, {}) if foreign else checkpoint.load(file)
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
     if not foreign and isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
@@ -91,7 +92,10 @@ def initialize(
     missing = [name for name in _backbone(network) if name not in fitting]
     if missing or not fitting:
         more = max(len(missing) - 3, 0)
-        raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
+        raise ValueError(
+            f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing; give weights of the same "
+            "network or encoder, or leave init out"
+        )
     network.load_state_dict(fitting, strict=False)
     if extra is not None and not fresh_head:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)

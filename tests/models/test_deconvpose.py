@@ -180,6 +180,8 @@ def test_an_efficientnet_of_ours_starts_the_encoder_and_others_are_refused(tmp_p
     torch.save(resnet, tmp_path / "resnet.pth")
     with pytest.raises(ValueError, match=r"resnet.pth does not fit the backbone: .'features.0"):
         initialize(network, str(tmp_path / "resnet.pth"))
+    with pytest.raises(FileNotFoundError, match=r"^init=nowhere.pth does not exist: expected a checkpoint"):
+        initialize(network, "nowhere.pth")
     _, half = build("deconvpose-resnet18-half")
     with pytest.raises(ValueError, match=r"of wrong shape: conv1\.weight"):
         load_reference(half, resnet)

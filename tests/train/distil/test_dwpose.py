@@ -119,7 +119,16 @@ def test_the_first_stages_features_come_nearer_and_what_translates_them_is_left_
     checkpoint.network_of(path)  # has the network's own tensors and no others
 
 
-@pytest.mark.parametrize("name", ["rtmpose-t", "cspnext-udp-t", "cspnext-context-t", "deconvpose", "hrnet-w32"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rtmpose-t",
+        "cspnext-udp-t",
+        "cspnext-context-t",
+        "deconvpose",
+        pytest.param("hrnet-w32", marks=pytest.mark.slow),
+    ],
+)
 def test_the_second_stage_teaches_a_new_head_on_the_backbone_that_rests(tmp_path: Path, name: str) -> None:
     before = written(tmp_path / "stage1.safetensors", name, lively=True)
     recipe = Recipe(name, 8, 2, 1e-3, options=TopDown(
