@@ -190,7 +190,26 @@ def test_a_journal_adds_to_what_is_there(tmp_path: Path) -> None:
     for part in ({"image": 0}, {"image": 1}):
         with Journal(path, {"of": "this"}) as journal:
             journal.write(part)
-    assert Journal(path, {"of": "this"}).done == [{"image": 0}, {"image": 1}]
+    with Journal(path, {"of": "this"}) as journal:
+        assert journal.done == [{"image": 0}, {"image": 1}]
+
+
+def test_two_runs_do_not_write_one_file(whole: tuple[Path, bytes, bytes], folder: Path, tiny: Path) -> None:
+    """While one writes, another is refused, whatever its options, and destroys nothing; then it goes on."""
+    path, expected, kept = whole
+    out, journal = path / "cut.json", path / "cut.json.journal"
+    out.unlink(missing_ok=True)
+    journal.write_bytes(kept)
+    words = ("label", folder, "--model", tiny, "--detector", "none", "--out", out)
+    head = json.loads(kept.splitlines()[0])["run"]
+    with Journal(journal, head) as first:
+        done = len(first.done)
+        for options in (LOOSE, LOOSE[:-1]):
+            said = errors(run(*words, *options))
+            assert f"another run is writing {journal} at this moment: wait for it, or write to another file" in said
+        assert journal.read_bytes() == kept and not out.exists()
+    result = run(*words, *LOOSE, "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["resumed"] == done and out.read_bytes() == expected
 
 
 def test_bad_pictures_are_named_and_the_others_done(folder: Path, tiny: Path, tmp_path: Path) -> None:

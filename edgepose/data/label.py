@@ -93,8 +93,8 @@ def label(
         run: what else tells this run from others, for the journal: the models' files (`fingerprints`).
         progress: called with pictures done and pictures in all.
 
-    Raises ValueError for models of several skeletons, for detectors, and where a journal belongs to another run;
-    FileNotFoundError where no picture can be read.
+    Raises ValueError for models of several skeletons, for detectors, and where a journal belongs to another run
+    or another process is writing it; FileNotFoundError where no picture can be read.
     """
     rules = Rules() if rules is None else rules
     skeleton = _skeleton(estimators)
@@ -124,12 +124,12 @@ def label(
             parts.append(part)
         if progress is not None:
             progress(len(work.pictures), len(work.pictures))
+        if parts or not work.pictures:
+            _write(out, work, parts, skeleton, made)  # before another run may go on with the journal
+    journal.path.unlink(missing_ok=True)
     if work.pictures and not parts:
         name, reason = next(iter(made.unreadable.items()))
-        journal.path.unlink()
         raise FileNotFoundError(f"none of {len(work.pictures)} pictures can be read; {name}: {reason}")
-    _write(out, work, parts, skeleton, made)
-    journal.path.unlink()
     return made
 
 

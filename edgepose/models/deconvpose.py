@@ -26,6 +26,7 @@ from edgepose.models.cspnext import normal_weights
 from edgepose.models.highres import BasicBlock
 from edgepose.models.hrnet import darkpose_spec
 from edgepose.models.litepose import conv_bn, deconvolution
+from edgepose.names import meant
 from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
@@ -46,7 +47,8 @@ RECONSTRUCTION = "deconvpose"
 DECODER = ("deconv_layers.", "final_layer.")  # what a classifier does not have
 # What it has behind the encoder; the last of MobileNetV2's features is its 1x1 to 1280 channels.
 CLASSIFIER = ("fc.", "head.", "classifier.", f"features.{1 + sum(repeats for _, _, repeats, _ in ROWS)}.")
-_NAME = re.compile(rf"{RECONSTRUCTION}-({'|'.join(ENCODERS)})((?:-\d+)*)")
+MOST_CHANNELS = 2048  # of a deconvolution; eight times those of Simple Baselines
+_NAME = re.compile(rf"{RECONSTRUCTION}-({'|'.join(ENCODERS)})((?:-(?:0|[1-9][0-9]*))*)")
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class Design:
         if self.encoder not in ENCODERS:
             raise ValueError(f"unknown encoder {self.encoder!r}, expected one of {list(ENCODERS)}")
         most = ENCODER_STRIDE.bit_length() - 1
-        if not 1 <= len(self.deconvolutions) <= most or min(self.deconvolutions) < 1:
+        if not 1 <= len(self.deconvolutions) <= most or not all(
+            1 <= channels <= MOST_CHANNELS for channels in self.deconvolutions
+        ):
             raise ValueError(
                 f"{RECONSTRUCTION} with deconvolutions of {list(self.deconvolutions)} channels: expected 1 to {most} "
-                "of them, of at least one channel"
+                f"of them, of 1 to {MOST_CHANNELS} channels"
             )
 
     @property
@@ -73,12 +77,18 @@ class Design:
 
     @staticmethod
     def named(name: str) -> Design | None:
-        """What a name such as deconvpose-mobilenet_v2-128-64-32 says; None for other names."""
+        """What a name such as deconvpose-mobilenet_v2-128-64-32 says; None for names that do not begin like it."""
         if name == RECONSTRUCTION:
             return Design()
+        if not name.startswith(f"{RECONSTRUCTION}-"):
+            return None
         found = _NAME.fullmatch(name)
         if found is None:
-            return None
+            raise ValueError(
+                f"unknown model {name!r}{meant(name, [f'{RECONSTRUCTION}-{encoder}' for encoder in ENCODERS])}, "
+                f"expected {RECONSTRUCTION}-ENCODER-CHANNELS-CHANNELS... such as "
+                f"{RECONSTRUCTION}-{ENCODERS[1]}-64-64-64, with an encoder of {', '.join(ENCODERS)}"
+            )
         stated = tuple(int(channels) for channels in found[2].split("-")[1:])
         return Design(found[1], stated or DECONVOLUTIONS)
 

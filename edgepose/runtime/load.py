@@ -29,6 +29,7 @@ BACKENDS: dict[Backend, tuple[str, str]] = {
 }
 # What runs a file unless it is said.
 SUFFIXES: dict[str, Backend] = {".onnx": "onnxruntime", ".xml": "openvino", ".param": "ncnn"}
+CHECKPOINTS = (".safetensors", ".pth", ".pt")  # of training, which no backend runs
 
 
 def load(
@@ -149,6 +150,10 @@ def find(model: str | Path | None, default: str = DEFAULT_POSE) -> tuple[Path, M
     """
     if model is None or model == "default":
         model = default
+    if str(model).endswith(CHECKPOINTS) and Path(model).is_file():
+        raise ValueError(
+            f"{model} is a checkpoint of training, expected a file to run: write one with `edgepose export`"
+        )
     if isinstance(model, Path) or model.endswith(tuple(SUFFIXES)) or os.sep in model or "/" in model:
         return Path(model), None
     inside = embedded()

@@ -31,7 +31,7 @@ class TopDown:
     mild: Strength = MILD  # and in the last `stage2` epochs
     mix: str = ""  # of edgepose.data.mixes: which named data sets, and how often each is listed
     sampling: Sampling = "all"  # people once per listing and epoch; balanced: every set its share, listings are weights
-    frozen_stages: int = 0  # parts of the backbone that stay as `init` has them: 1 the stem, 2 stage 1 too, and so on
+    frozen_stages: int = 0  # parts of the backbone that stay as `init` has them: 1 the stem, 2 stage 1 too; 5 all
     blur: float = 1.0  # factor on the width of SimCC's targets
     heatmap_weight: float = 0.0  # of an auxiliary heat-map head on RTMPose's backbone, dropped after training
     inner_weight: float = 0.0  # of heat-maps asked of RTMPose's own head before its classifiers

@@ -17,13 +17,13 @@ from edgepose.train.recipes import Recipe
 
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # of a CSPNeXt backbone, in the order of `frozen_stages`
 BACKBONES = ("backbone.", "features.")  # of EfficientHRNet the latter
-# An HRNet, and a ResNet with deconvolutions, are all backbone but for these.
+# An HRNet, and an encoder with deconvolutions, are all backbone but for these.
 HEADS = ("deconv_layers.", "final_layer.", "final_layers.")
 FOREIGN = (".pth", ".pt")
 
 
 def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
-    """The first `frozen_stages` parts of the backbone, which learn no more.
+    """The first `frozen_stages` parts of the backbone, which learn no more; all of it with as many as PARTS.
 
     The caller keeps them in eval mode, so that their norms keep their statistics too.
     """
@@ -31,7 +31,12 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
     count = options.frozen_stages if isinstance(options, (TopDown, Detector)) else 0
     if count and not recipe.init:
         raise ValueError(f"frozen_stages={count} needs init=CHECKPOINT, whose weights are to stay")
-    parts = ["backbone"] if count == len(PARTS) else [f"backbone.{part}" for part in PARTS[:count]]
+    if count < len(PARTS):
+        parts = [f"backbone.{part}" for part in PARTS[:count]]
+    elif _is_backbone_and_head(network):
+        parts = [name for name, _ in network.named_children() if not f"{name}.".startswith(HEADS)]
+    else:
+        parts = ["backbone"]
     known = dict(network.named_modules())
     missing = [part for part in parts if part not in known]
     if missing:
@@ -42,15 +47,15 @@ def freeze(network: nn.Module, recipe: Recipe) -> nn.ModuleList:
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"  # in the package
 
 
-def checkpoint_of(init: str) -> Path:
-    """The file that `init=` names: a checkpoint, or by its name the training weights of a model in the package."""
+def checkpoint_of(init: str, field: str = "init") -> Path:
+    """The file that `init=` or another field names: a checkpoint, or by name the weights of a model in the package."""
     inside = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
     if init in inside and not Path(init).exists():
         return inside[init]
     path = Path(init)
     if not path.is_file():
         raise FileNotFoundError(
-            f"init={init} does not exist: expected a checkpoint written by `edgepose train`, or one of "
+            f"{field}={init} does not exist: expected a checkpoint written by `edgepose train`, or one of "
             f"{', '.join(inside)}, whose weights are in the package"
         )
     return path
@@ -76,7 +81,8 @@ def initialize(
     fresh_head: take the backbone and nothing else.
     """
     foreign = Path(path).suffix in FOREIGN
-    parts, facts = ({"network": load_checkpoint_file(path)}, {}) if foreign else checkpoint.load(checkpoint_of(path))
+    file = checkpoint_of(path)
+    parts, facts = ({"network": load_checkpoint_file(file)}, {}) if foreign else checkpoint.load(file)
     found = (parts.get("average") or parts["network"]) | parts.get("extra", {})
     if not foreign and isinstance(network, LitePose) and SUPERNET in (model, facts["recipe"]["model"]):
         found = handed_down(found, network, sort=model == SUPERNET)
@@ -86,7 +92,10 @@ def initialize(
     missing = [name for name in _backbone(network) if name not in fitting]
     if missing or not fitting:
         more = max(len(missing) - 3, 0)
-        raise ValueError(f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing")
+        raise ValueError(
+            f"{path} does not fit the backbone: {missing[:3]} and {more} more are missing; give weights of the same "
+            "network or encoder, or leave init out"
+        )
     network.load_state_dict(fitting, strict=False)
     if extra is not None and not fresh_head:
         extra.load_state_dict(_fitting(extra, parts.get("extra", {})), strict=False)
@@ -112,8 +121,13 @@ def _backbone(network: nn.Module) -> list[str]:
     return [name for name in _counted(network) if _in_backbone(network, name)]
 
 
+def _is_backbone_and_head(network: nn.Module) -> bool:
+    """Whether a network's backbone is no part of its own, but all that is not of HEADS."""
+    return isinstance(network, (DeconvPose, HighResolutionTrunk))
+
+
 def _in_backbone(network: nn.Module, name: str) -> bool:
-    if isinstance(network, (DeconvPose, HighResolutionTrunk)):
+    if _is_backbone_and_head(network):
         return not name.startswith(HEADS)
     return name.startswith(BACKBONES)
 

@@ -22,6 +22,7 @@ from edgepose.train.loop import Samples
 from edgepose.train.losses import pose_loss
 from edgepose.train.options import TopDown
 from edgepose.train.recipes import Recipe
+from edgepose.train.start import PARTS
 from edgepose.train.task import (
     Loss,
     Sets,
@@ -48,13 +49,11 @@ def topdown_task(
         options,
         simcc=isinstance(codec_of(spec), SimCC),
         rtmpose=isinstance(network, RTMPose),
-        staged=hasattr(network, "backbone"),
+        staged=hasattr(network, "backbone") or options.frozen_stages == len(PARTS),  # all of any backbone
     )
     learns = has_teacher(options)
     if options.fresh_head and not recipe.init:
         raise ValueError("fresh_head=true needs init=CHECKPOINT, whose backbone is taken")
-    if options.fresh_head and not hasattr(network, "backbone"):
-        raise ValueError(f"fresh_head=true: {recipe.model} has no part called backbone to keep, leave it out")
     sets = [read(annotations, pictures, choice=choice) for annotations, pictures, _ in data]
     recipe = fitted(recipe, sets, choice.skeleton is not None)
     spec, network = built(recipe)

@@ -80,10 +80,12 @@ def test_names_say_the_deconvolutions(name, design, stride):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("deconvpose-vgg", "unknown model 'deconvpose-vgg'"),
-        ("deconvpose-128-64-32", "unknown model 'deconvpose-128-64-32'"),
+        ("deconvpose-vgg", "unknown model 'deconvpose-vgg', expected deconvpose-ENCODER-CHANNELS.* mobilenet_v2, res"),
+        ("deconvpose-128-64-32", "unknown model 'deconvpose-128-64-32', expected deconvpose-ENCODER"),
+        ("deconvpose-resnet18-064", "unknown model 'deconvpose-resnet18-064'.*such as deconvpose-resnet18-64-64-64"),
         ("deconvpose-resnet18-", "unknown model 'deconvpose-resnet18-' .did you mean 'deconvpose-resnet18'"),
-        ("deconvpose-resnet18-64-0", r"deconvolutions of \[64, 0\] channels: expected 1 to 5 of them, of at least one"),
+        ("deconvpose-resnet18-64-0", r"deconvolutions of \[64, 0\] channels: expected 1 to 5 of them, of 1 to 2048 ch"),
+        ("deconvpose-resnet18-99999999", r"of \[99999999\] channels: expected 1 to 5 of them, of 1 to 2048 channels"),
         ("deconvpose-resnet18-8-8-8-8-8-8", "expected 1 to 5 of them"),
     ],
 )
@@ -178,6 +180,8 @@ def test_an_efficientnet_of_ours_starts_the_encoder_and_others_are_refused(tmp_p
     torch.save(resnet, tmp_path / "resnet.pth")
     with pytest.raises(ValueError, match=r"resnet.pth does not fit the backbone: .'features.0"):
         initialize(network, str(tmp_path / "resnet.pth"))
+    with pytest.raises(FileNotFoundError, match=r"^init=nowhere.pth does not exist: expected a checkpoint"):
+        initialize(network, "nowhere.pth")
     _, half = build("deconvpose-resnet18-half")
     with pytest.raises(ValueError, match=r"of wrong shape: conv1\.weight"):
         load_reference(half, resnet)

@@ -147,6 +147,13 @@ def test_a_backend_that_is_not_installed(package: Path, monkeypatch: pytest.Monk
     assert caught.value.name == "openvino"
 
 
+@pytest.mark.parametrize("name", ["last.safetensors", "best.pth"])
+def test_checkpoints_are_to_be_exported(package: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"tensors")
+    with pytest.raises(ValueError, match=rf"{name} is a checkpoint of training, expected .* with `edgepose export`"):
+        load(tmp_path / name)
+
+
 def test_names_that_are_not_there(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown model 'nonsense'.*default-pose.*rtmpose-t"):
         load("nonsense")

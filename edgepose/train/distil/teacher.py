@@ -26,6 +26,7 @@ from edgepose.train import checkpoint
 from edgepose.train.loop import Normalize
 from edgepose.train.precision import uses_bf16
 from edgepose.train.recipes import Precision, Recipe
+from edgepose.train.start import checkpoint_of
 from edgepose.train.task import Loss
 
 Look = Callable[[Tensor], list[Tensor]]  # (B, h, w, 3) uint8 BGR -> outputs (B, ...) float32, on the same device
@@ -55,8 +56,10 @@ class Teacher:
 
     @staticmethod
     def of(recipe: Recipe) -> Teacher:
-        """The one that a recipe names."""
-        return Teacher(Path(cast(Any, recipe.options).teacher), recipe.precision, recipe.threads or None)
+        """The one that a recipe names: a file, or the weights of a model in the package."""
+        name = cast(Any, recipe.options).teacher
+        path = Path(name) if name.endswith(".onnx") else checkpoint_of(name, "teacher")
+        return Teacher(path, recipe.precision, recipe.threads or None)
 
     def refusal(self, why: str) -> ValueError:
         """What is raised about a network that cannot teach."""
@@ -94,7 +97,8 @@ class Teacher:
         (width, height), (own_width, own_height) = student.input_size, self.spec.input_size
         if width * own_height != height * own_width:
             raise self.refusal(
-                f"it looks at {own_width}x{own_height}, which is of another shape than the {views}, {width}x{height}"
+                f"it looks at {own_width}x{own_height}, which is of another shape than the {views}, {width}x{height}: "
+                "give an input_size of its shape, or labels that it made (`edgepose label`)"
             )
         return own_width / width
 

@@ -196,7 +196,7 @@ def test_a_recipe_learns_from_its_teacher(tmp_path: Path) -> None:
     ("name", "size", "message"),
     [
         ("rtmdet-nano", (96, 96), "expected a network of one person's crop"),
-        ("rtmpose-t", (96, 96), "it looks at 96x96, which is of another shape than the crops, 96x128"),
+        ("rtmpose-t", (96, 96), "it looks at 96x96, which is of another shape than the crops, 96x128: give an inp"),
     ],
 )
 def test_what_cannot_teach_says_why(tmp_path: Path, name: str, size: tuple[int, int], message: str) -> None:
@@ -237,3 +237,12 @@ def test_outputs_that_do_not_fit_are_refused_where_they_are_asked_for(tmp_path: 
         ValueError, match="outputs of simcc do not fit the heatmap of cspnext-udp-t: use teacher_gives=keypoints"
     ):
         CropTeacher(Teacher(path), student, "outputs")
+
+
+def test_weights_of_the_package_teach_by_their_name() -> None:
+    recipe = override(RECIPES["deconvpose"], ["teacher=default-pose", "threads=1"])
+    teacher = CropTeacher(Teacher.of(recipe), build("deconvpose", input_size=(96, 128))[0])
+    heights = teacher(crops()[:, :128, :96])[0]["heatmaps"]
+    assert heights.shape == (3, 17, 32, 24) and heights.max() > 0
+    with pytest.raises(FileNotFoundError, match=r"^teacher=default-poes does not exist: .* default-pose, whose"):
+        Teacher.of(override(recipe, ["teacher=default-poes"]))

@@ -68,7 +68,7 @@ def written(path: Path, name: str, size: tuple[int, int] = SIZE, *, lively: bool
         with torch.no_grad():
             network.train()(torch.randn(8, 3, *size[::-1]))
         for key, value in network.named_parameters():
-            if key.startswith(("head.cls_", "head.final_layer.")):
+            if key.startswith(("head.cls_", "head.final_layer.", "final_layer.")):
                 torch.nn.init.normal_(value, std=0.02 if "cls" in key else 0.2)
     facts = {"recipe": to_dict(Recipe(name, 1, 1, 1.0)), "spec": spec.to_json()}
     checkpoint.save(path, {"network": network.state_dict()}, facts)
@@ -119,7 +119,16 @@ def test_the_first_stages_features_come_nearer_and_what_translates_them_is_left_
     checkpoint.network_of(path)  # has the network's own tensors and no others
 
 
-@pytest.mark.parametrize("name", ["rtmpose-t", "cspnext-udp-t", "cspnext-context-t"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rtmpose-t",
+        "cspnext-udp-t",
+        "cspnext-context-t",
+        "deconvpose",
+        pytest.param("hrnet-w32", marks=pytest.mark.slow),
+    ],
+)
 def test_the_second_stage_teaches_a_new_head_on_the_backbone_that_rests(tmp_path: Path, name: str) -> None:
     before = written(tmp_path / "stage1.safetensors", name, lively=True)
     recipe = Recipe(name, 8, 2, 1e-3, options=TopDown(
@@ -131,11 +140,12 @@ def test_the_second_stage_teaches_a_new_head_on_the_backbone_that_rests(tmp_path
     rows: list[dict[str, Any]] = []
     path = train(recipe, task.spec, task.network, task.samples, task.loss_of, tmp_path, record=rows.append)
     first, after = (checkpoint.load(file)[0]["network"] for file in (before, path))
+    heads = ("head.", "deconv_layers.", "final_layer.")
     for key, value in after.items():
-        if key.startswith("backbone."):
+        if not key.startswith(heads):
             assert torch.equal(value, first[key]), "the backbone rests, and so do the statistics of its norms"
-    weights = [key for key in after if key.startswith("head.") and key.endswith("weight") and after[key].dim() > 1]
-    assert weights
+    weights = [key for key in after if key.startswith(heads) and key.endswith("weight") and after[key].dim() > 1]
+    assert weights and not all(key.startswith(heads) for key in after)
     for key in weights:
         assert not torch.equal(after[key], first[key]) and not torch.equal(after[key], fresh[key]), key
     teacher = [key for key in rows[0] if key.startswith("teacher_")]
