@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edgepose.runtime.load import Backend
 
 # Packages whose module has another name; all others are imported by their own.
-MODULES = {"opencv-python-headless": "cv2", "prometheus-client": "prometheus_client",
+MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml", "prometheus-client": "prometheus_client",
            "pillow": "PIL", "python-multipart": "python_multipart"}  # fmt: skip
 OPENCVS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",

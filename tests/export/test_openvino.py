@@ -41,7 +41,7 @@ def test_from_a_checkpoint_by_the_command_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     row, sizes = json.loads(result.stdout), {path.suffix: path.stat().st_size for path in tmp_path.iterdir()}
-    assert row["path"] == str(target) and 0.001 < row["mean"] <= 0.1, "as float32 it is far lower"
+    assert row["path"] == str(target) and 0.001 < row["mean"] <= 0.25, "as float32 it is far lower"
     assert row["bytes"] == sum(sizes.values()) and set(sizes) == {".xml", ".bin"}
     learned = sum(parameter.numel() for parameter in network_of(source)[1].parameters())
     assert sizes[".bin"] == pytest.approx(2 * learned, rel=0.05)

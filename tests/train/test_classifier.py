@@ -121,8 +121,6 @@ def test_what_a_classifier_cannot_use_is_refused(tmp_path: Path) -> None:
         parse("efficientnet-b0", ["data=labels.json:pictures"], folders=True)
     with pytest.raises(ValueError, match="add data=FOLDER"):
         parse("efficientnet-b0", [], folders=True)
-    with pytest.raises(ValueError, match="expected ANNOTATIONS"):
-        parse("efficienthrnet-h0", [f"data={data}"])
     for word in ("mosaic=0.5", "sampling=balanced", "strong.rotation=3"):
         with pytest.raises(ValueError, match="efficientnet-b0 is a classifier network and has no use for it"):
             override(RECIPES["efficientnet-b0"], [word])

@@ -125,6 +125,7 @@ def test_coco_in_another_order_is_learnt_as_coco(tmp_path: Path) -> None:
     data["categories"] = [{"id": 3, "name": "person", "keypoints": list(COCO.names[::-1])}]
     for i, person in enumerate(data["annotations"]):
         person["keypoints"] = [v for k in range(16, -1, -1) for v in (10 + k, 20 + k + i, 2)]
+        person["bbox"] = [8, 18 + i, 20, 20]
     path = tmp_path / "coco.json"
     path.write_text(json.dumps(data))
     task = prepare(override(recipe_of("rtmpose-t"), ["input_size=64x64"]), [(path, tmp_path / "pictures", 1)])

@@ -183,7 +183,7 @@ def test_a_recipe_of_before_families_is_that_of_its_family() -> None:
 @pytest.mark.parametrize(
     ("name", "chosen"),
     [
-        ("default-pose", {"init": "code2/training/default-pose.safetensors"}),
+        ("default-pose", {"init": "default-pose.safetensors"}),
         ("default-detector", {"init": "runs/neck/last.safetensors", "threads": 2, "workers": 1}),
     ],
 )

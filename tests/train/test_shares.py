@@ -119,6 +119,7 @@ def from_crops() -> Case:
         return {"heatmaps": images[:, :K]}, images[:, K:, :2, :2]
 
     teacher.by_logits = False  # type: ignore[attr-defined]
+    teacher.student = None  # type: ignore[attr-defined]
     labels = lambda o, t: loss_of(o[:1], t)  # noqa: E731
     learn = learn_crops(teacher, "heatmap", 0.5, 0.25)  # type: ignore[arg-type]
     images = {"images": noise(K + 5, 4, 3), "share": torch.full((PICTURES,), 0.5)}
