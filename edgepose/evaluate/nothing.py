@@ -44,15 +44,18 @@ def refuse_unmatched(rows: Sequence[dict[str, Any]], labels: dict[str, Any], who
     raise ValueError(f"{who} has found nobody in the {len(pictures)} pictures with labelled people: {what}")
 
 
+OUTSIDE = 0.1  # of the picture's side
+
+
 def of_another_size(image: dict[str, Any], people: Sequence[dict[str, Any]], width: int, height: int) -> bool:
     """Whether a picture of this size, as it is seen, is not the one that its people were labelled on.
 
-    Their keypoints leave it; or it is not of the stated size, nor that turned, and their keypoints fit the stated one.
+    Their keypoints leave it by far; or it is not of the stated size, nor that turned, and their keypoints fit the stated one.
     """
     points = np.array([xy for row in people for xy in labelled_points(row)], np.float64).reshape(-1, 2)
     if not len(points):
         return False
-    if (points > np.array([width, height]) + 0.5).any():
+    if (points > np.array([width, height]) * (1 + OUTSIDE)).any():  # a little outside somebody may have guessed
         return True
     stated = (image.get("width", width), image.get("height", height))
     alike = all(abs(own - other) <= ROUNDED * own for own, other in zip((width, height), stated, strict=True))

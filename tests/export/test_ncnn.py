@@ -234,7 +234,7 @@ def test_the_commands_take_the_file_as_any_other(files: tuple[Path, Path], pictu
     points = [value for x, y, _ in best["keypoints"] for value in (x, y, 2)]
     x1, y1, x2, y2 = best["box"]
     labels = {
-        "images": [{"id": 1, "file_name": picture.name, "width": 96, "height": 64}],
+        "images": [{"id": 1, "file_name": picture.name, "width": 64, "height": 96}],
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [x1, y1, x2 - x1, y2 - y1],
              "area": (x2 - x1) * (y2 - y1), "keypoints": points, "num_keypoints": 17}
