@@ -44,7 +44,7 @@ def refuse_unmatched(rows: Sequence[dict[str, Any]], labels: dict[str, Any], who
     raise ValueError(f"{who} has found nobody in the {len(pictures)} pictures with labelled people: {what}")
 
 
-OUTSIDE = 0.1  # of the picture's side
+OUTSIDE = 0.25  # of the picture's side
 
 
 def of_another_size(image: dict[str, Any], people: Sequence[dict[str, Any]], width: int, height: int) -> bool:
