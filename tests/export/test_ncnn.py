@@ -231,13 +231,14 @@ def test_the_commands_take_the_file_as_any_other(files: tuple[Path, Path], pictu
     row = json.loads(run("bench", files[0], "--seconds", "0.05", "--threads", "1", "--json").stdout)
     assert row["backend"] == "ncnn" and row["ms_median"] > 0 and {"pose run", "pose post"} <= row["stages"].keys()
     best = json.loads(run("predict", picture, "--model", files[1], "--json").stdout)["people"][0]
-    points = [value for x, y, _ in best["keypoints"] for value in (x, y, 2)]
+    inside = [(x, y, 2 * (0 <= x < 64 and 0 <= y < 96)) for x, y, _ in best["keypoints"]]
+    points = [value for point in inside for value in point]
     x1, y1, x2, y2 = best["box"]
     labels = {
         "images": [{"id": 1, "file_name": picture.name, "width": 64, "height": 96}],
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [x1, y1, x2 - x1, y2 - y1],
-             "area": (x2 - x1) * (y2 - y1), "keypoints": points, "num_keypoints": 17}
+             "area": (x2 - x1) * (y2 - y1), "keypoints": points, "num_keypoints": sum(points[2::3]) // 2}
         ],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names)}],
     }  # fmt: skip
