@@ -50,7 +50,7 @@ OUTSIDE = 0.25  # of the picture's side
 def of_another_size(image: dict[str, Any], people: Sequence[dict[str, Any]], width: int, height: int) -> bool:
     """Whether a picture of this size, as it is seen, is not the one that its people were labelled on.
 
-    Their keypoints leave it by far; or it is not of the stated size, nor that turned, and their keypoints fit the stated one.
+    Their keypoints leave it by far; or it is not of the stated size, nor that turned, and their keypoints fit that.
     """
     points = np.array([xy for row in people for xy in labelled_points(row)], np.float64).reshape(-1, 2)
     if not len(points):
