@@ -44,7 +44,7 @@ def refuse_unmatched(rows: Sequence[dict[str, Any]], labels: dict[str, Any], who
     raise ValueError(f"{who} has found nobody in the {len(pictures)} pictures with labelled people: {what}")
 
 
-OUTSIDE = 0.25  # of the picture's side
+OUTSIDE = 0.02  # of the picture's side
 
 
 def of_another_size(image: dict[str, Any], people: Sequence[dict[str, Any]], width: int, height: int) -> bool:
@@ -55,7 +55,7 @@ def of_another_size(image: dict[str, Any], people: Sequence[dict[str, Any]], wid
     points = np.array([xy for row in people for xy in labelled_points(row)], np.float64).reshape(-1, 2)
     if not len(points):
         return False
-    if (points > np.array([width, height]) * (1 + OUTSIDE)).any():  # a little outside somebody may have guessed
+    if (points > np.array([width, height]) * (1 + OUTSIDE)).any():  # somebody may have guessed a little outside
         return True
     stated = (image.get("width", width), image.get("height", height))
     alike = all(abs(own - other) <= ROUNDED * own for own, other in zip((width, height), stated, strict=True))
