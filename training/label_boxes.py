@@ -9,12 +9,10 @@ them below 0.5) are added: from a score of 0.5 on as people, from 0.25 on as reg
 
 import json
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 
 from edgepose.data.columns import load_json
 from edgepose.data.images import Pictures
@@ -22,26 +20,18 @@ from edgepose.geometry import iou
 from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
+from edgepose.train.distil.teacher import resized
 
 SIDE, SURE, PERHAPS, SAME = 640, 0.5, 0.25, 0.5
 
 
-def larger(path: Path, folder: Path) -> Session:
-    """The detector at SIDE pixels, written to `folder`."""
-    graph = onnx.load(str(path))
-    for place in (2, 3):
-        graph.graph.input[0].type.tensor_type.shape.dim[place].dim_value = SIDE
-    for value in graph.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    del graph.graph.value_info[:]
+def larger(path: Path) -> Session:
+    """The detector at SIDE pixels."""
     spec = ModelSpec.beside(path)
     if spec is None:
         raise FileNotFoundError(f"{path} has no spec: expected {path.with_suffix('.json')}")
     spec = replace(spec, input_size=(SIDE, SIDE))
-    target = folder / "larger.onnx"
-    onnx.save(graph, str(target))
-    target.with_suffix(".json").write_text(spec.to_json())
-    return Session(target, threads=1)
+    return Session(resized(path, spec), spec, threads=1)
 
 
 def main(labels: str, pictures: str, detector: str, out: str, own: str = "") -> None:
@@ -51,20 +41,19 @@ def main(labels: str, pictures: str, detector: str, out: str, own: str = "") -> 
     for row in content["annotations"]:
         given.setdefault(row["image_id"], []).append(row["bbox"])
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        estimator = Estimator(larger(Path(detector), Path(folder)), min_box_score=PERHAPS)
-        for done, image in enumerate(content["images"], 1):
-            found = estimator(archive.read(image["file_name"]))
-            kept = [] if own else given.get(image["id"], [])
-            corners = np.array(kept, np.float32).reshape(-1, 4)
-            corners[:, 2:] += corners[:, :2]
-            rows += [(image["id"], box, 0) for box in kept]
-            for box, score in zip(found.boxes, found.person_scores, strict=True):
-                if iou(box[None], corners).max(initial=0.0) < SAME:
-                    x1, y1, x2, y2 = box.round(1).tolist()
-                    rows.append((image["id"], [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)], int(score < SURE)))
-            if done % 500 == 0:
-                print(f"{done}/{len(content['images'])} pictures", flush=True)
+    estimator = Estimator(larger(Path(detector)), min_box_score=PERHAPS)
+    for done, image in enumerate(content["images"], 1):
+        found = estimator(archive.read(image["file_name"]))
+        kept = [] if own else given.get(image["id"], [])
+        corners = np.array(kept, np.float32).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        rows += [(image["id"], box, 0) for box in kept]
+        for box, score in zip(found.boxes, found.person_scores, strict=True):
+            if iou(box[None], corners).max(initial=0.0) < SAME:
+                x1, y1, x2, y2 = box.round(1).tolist()
+                rows.append((image["id"], [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)], int(score < SURE)))
+        if done % 500 == 0:
+            print(f"{done}/{len(content['images'])} pictures", flush=True)
     annotations = [
         {"id": i, "image_id": image, "category_id": 1, "iscrowd": perhaps, "bbox": box, "area": box[2] * box[3]}
         for i, (image, box, perhaps) in enumerate(rows, 1)

@@ -78,6 +78,8 @@ def label(
     work = find_pictures(pictures)
     if boxes is not None:
         work = with_boxes(work, boxes)
+        for note in work.notes:
+            typer.echo(note, err=True)
     rules = Rules(
         flip, sizes, min_box_score, min_height, min_score, agreement, likely, min_keypoints, min_mean
     )  # fmt: skip

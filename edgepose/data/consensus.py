@@ -40,13 +40,10 @@ def consensus(
     for estimator in estimators:
         for mirrored, picture in enumerate(pictures):
             shown = mirrored_boxes(boxes, image.shape[1]) if mirrored else boxes
-            for poses in _seen(estimator, picture, shown, scales):
-                keypoints, own = poses.keypoints, poses.scores
-                if mirrored:
-                    keypoints, own = keypoints[:, poses.skeleton.flip], own[:, poses.skeleton.flip]
-                    keypoints = keypoints * [-1, 1] + [image.shape[1] - 1, 0]
-                places.append(keypoints)
-                scores.append(own)
+            for poses in seen_in_boxes(estimator, picture, shown, scales):
+                own = mirrored_back(poses, image.shape[1]) if mirrored else (poses.keypoints, poses.scores)
+                places.append(own[0])
+                scores.append(own[1])
     return _merged(np.stack(places).astype(np.float64), np.stack(scores).astype(np.float64), boxes)
 
 
@@ -55,7 +52,15 @@ def mirrored_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
     return np.stack([width - 1 - boxes[:, 2], boxes[:, 1], width - 1 - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def _seen(estimator: Estimator, image: np.ndarray, boxes: np.ndarray, scales: Sequence[float]) -> list[Poses]:
+def mirrored_back(poses: Poses, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (N, K, 2) and scores (N, K) of people in the mirror image as they are in the picture itself."""
+    flip = poses.skeleton.flip
+    return poses.keypoints[:, flip] * [-1, 1] + [width - 1, 0], poses.scores[:, flip]
+
+
+def seen_in_boxes(
+    estimator: Estimator, image: np.ndarray, boxes: np.ndarray, scales: Sequence[float] = (1.0,)
+) -> list[Poses]:
     """One view after the other, with one person for each box (N, 4)."""
     if not estimator.spec.per_person:
         return [_fitted(estimator(image), boxes)]

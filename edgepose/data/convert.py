@@ -13,9 +13,9 @@ import numpy as np
 
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
-from edgepose.data.naming import plain
 from edgepose.data.sound import PARTS
 from edgepose.media.files import atomic_path, make_folder
+from edgepose.media.naming import plain
 from edgepose.skeleton import Skeleton
 from edgepose.skeleton_file import category_fields
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgepose.media.files import make_folder
+from edgepose.media.files import frame_name, make_folder
 from edgepose.media.images import MAX_PIXELS, write_image
 from edgepose.media.sources import Source, frames
 from edgepose.media.video import Frame
@@ -69,16 +69,10 @@ def write_frames(
     make_folder(folder)
     written = []
     for frame in _until(source, set(indices), max_pixels):
-        path = Path(folder) / frame_name(name or Path(source.location).stem, frame)
+        path = Path(folder) / frame_name(name or Path(source.location).stem, frame.index, frame.time)
         write_image(path, frame.image)
         written.append(path)
     return written
-
-
-def frame_name(stem: str, frame: Frame) -> str:
-    """What the picture of a frame is called; a frame without a time has its number alone."""
-    time = "" if frame.time is None else f"_t{round(frame.time * 1000):06d}ms"
-    return f"{stem}_f{frame.index:06d}{time}.jpg"
 
 
 def _until(source: Source, wanted: set[int], max_pixels: int) -> Iterator[Frame]:

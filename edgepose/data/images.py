@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from edgepose.data.memory import PROCESS, Budget, Kept
-from edgepose.data.naming import Held, is_inside, plain
 from edgepose.media.images import read_image, stored_size
+from edgepose.media.naming import Held, is_inside, plain
 
 OnBad = Literal["refuse", "skip"]  # what to do with pictures that are missing or cannot be read
 ON_BAD: tuple[OnBad, ...] = get_args(OnBad)
@@ -22,7 +22,7 @@ MOST = 2_000_000  # files that a folder is searched for when a name is not there
 
 
 class Pictures:
-    """Pictures by file name, as label files write it: `edgepose.data.naming.Held.match` says what else is understood.
+    """Pictures by file name, as label files write it: `edgepose.media.naming.Held.match` says what else is understood.
 
     Nothing outside the folder is read, whatever a name says.
 

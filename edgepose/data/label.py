@@ -27,6 +27,7 @@ from edgepose.media.files import atomic_path
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator, distinct
 from edgepose.skeleton import Skeleton
+from edgepose.skeleton_file import category_fields
 
 DUPLICATE_OKS = 0.5  # of two people in detected boxes more alike than this one goes, as where models are used
 
@@ -274,10 +275,7 @@ def _write(out: Path, work: Unlabelled, parts: list[Row], skeleton: Skeleton, ma
         for row in part["people"]:
             own = {"id": len(annotations) + 1, "image_id": image["id"]} | row | {"category_id": work.person}
             annotations.append(own)
-    person = {
-        "id": work.person, "name": "person", "keypoints": list(skeleton.names),
-        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
-    }  # fmt: skip
+    person = {"id": work.person, "name": "person"} | category_fields(skeleton)
     with atomic_path(out) as temporary:
         content = {"images": images, "annotations": annotations, "categories": [person]}
         temporary.write_text(json.dumps(content, separators=(",", ":"), allow_nan=False), encoding="utf-8")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepose.data.alike import BITS, picture_hash
+from edgepose.data.consensus import mirrored_back, mirrored_boxes, seen_in_boxes
 from edgepose.hungarian import assignment
 from edgepose.media.sources import Source, frames
 from edgepose.media.video import Frame
@@ -93,25 +94,13 @@ def between_views(estimator: Estimator, image: np.ndarray, poses: Poses) -> np.n
     """(N,) 1 - OKS of each person and the same person in the mirror image; 1 for whom it does not show."""
     if not len(poses):
         return np.zeros(0)
-    last = image.shape[1] - 1
+    width = image.shape[1]
     mirrored = np.ascontiguousarray(image[:, ::-1])
-    if estimator.spec.per_person:
-        boxes = poses.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [last, 0, last, 0]
-        other = estimator(mirrored, boxes)
-    else:
-        other = estimator(mirrored)
-    keypoints = other.keypoints[:, poses.skeleton.flip] * [-1, 1] + [last, 0]
-    scores = other.scores[:, poses.skeleton.flip]
-    similar = oks(
-        poses.keypoints,
-        keypoints,
-        poses.areas(),
-        poses.skeleton.sigmas,
-        (poses.scores >= SEEN)[:, None] | (scores >= SEEN)[None],
-    )
-    if estimator.spec.per_person:
-        return 1 - np.diagonal(similar)
-    return 1 - similar.max(axis=1, initial=0.0)
+    (other,) = seen_in_boxes(estimator, mirrored, mirrored_boxes(poses.boxes, width))
+    keypoints, scores = mirrored_back(other, width)
+    seen = (poses.scores >= SEEN) | (scores >= SEEN)
+    similar = oks(poses.keypoints, keypoints, poses.areas(), poses.skeleton.sigmas, seen)
+    return np.where(scores.any(axis=1), 1 - np.diagonal(similar), 1)
 
 
 def between_frames(poses: Poses, before: Poses, after: Poses) -> np.ndarray:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepose.data.columns import Row, load_json, numbers, rows_of, texts, whole_numbers
+from edgepose.data.columns import Row
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
+from edgepose.data.read import loaded
+from edgepose.media.naming import Held
 from edgepose.media.sources import SUFFIXES
 
 
@@ -30,13 +32,15 @@ class Picture:
 @dataclass(frozen=True)
 class Unlabelled:
     """What there is to label. root: the folder or zip that all names are relative to, None where there are several;
-    lost: names that the file of boxes has and the pictures lack; person: the category of people.
+    lost: names that the file of boxes has and the pictures lack; person: the category of people; notes: what of the
+    file was repaired or left out.
     """
 
     pictures: list[Picture]
     root: Path | None
     lost: list[str] = field(default_factory=list)
     person: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def find_pictures(sources: Sequence[str | Path]) -> Unlabelled:
@@ -81,42 +85,38 @@ def find_pictures(sources: Sequence[str | Path]) -> Unlabelled:
 
 
 def with_boxes(found: Unlabelled, path: str | Path) -> Unlabelled:
-    """The pictures that a COCO-style file lists, with its boxes of people; ids and areas are the file's.
+    """The pictures that a label file names, with its boxes of people; ids and areas are the file's.
 
-    A name fits that of a picture, or its end from a folder on, as in zips of data sets. ValueError where none does.
+    Any file that is read as COCO's form (`data.read`), whether it has keypoints or not; a name means the picture that
+    `naming.Held` says. ValueError where it means several, or none of them any.
     """
-    content = load_json(path)
-    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-        raise ValueError(f"{path} lacks `images` or `annotations`: expected boxes of people in COCO's form")
-    images, rows = rows_of(content, "images", path), rows_of(content, "annotations", path)
-    whole_numbers(images, "id", path, "image")
-    if rows:
-        whole_numbers(rows, "id", path)
-        whole_numbers(rows, "image_id", path)
-        numbers(rows, "bbox", 4, path)
-    named = [c.get("id") for c in content.get("categories") or () if isinstance(c, dict) and c.get("name") == "person"]
-    person = named[0] if named and isinstance(named[0], int) else 1
+    form, content = loaded(path)
+    if form != "coco":
+        raise ValueError(
+            f"{path} is of the form {form!r}: expected boxes of people in COCO's form or a labelling tool's"
+        )
+    person = next((c["id"] for c in content["categories"] if c["name"] == "person"), 1)
     people: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.get("category_id", person) == person and not row.get("iscrowd"):
+    for row in content["annotations"]:
+        if row.get("category_id", person) == person and not row.get("iscrowd") and "bbox" in row:
             people[row["image_id"]].append(row)
-    by_end: dict[str, list[Picture]] = defaultdict(list)
-    for picture in found.pictures:
-        by_end[Path(picture.name).name].append(picture)
+    pictures = {picture.image["file_name"]: picture for picture in found.pictures}
+    held = Held(pictures)
     chosen, lost = [], []
-    for image, name in zip(images, texts(images, "file_name", path), strict=True):
-        fitting = [p for p in by_end[Path(name).name] if f"/{p.image['file_name']}".endswith(f"/{name}")]
-        exact = [p for p in fitting if p.image["file_name"] == name]
-        fitting = exact or fitting
+    for image in content["images"]:
+        name = image["file_name"]
+        fitting = [name] if name in pictures else held.fitting(name)
         if len(fitting) > 1:
             raise ValueError(f"{path} names {name}, which fits {len(fitting)} pictures: name one folder or zip alone")
         if not fitting:
             lost.append(name)
             continue
-        chosen.append(Picture(image, fitting[0].pictures, fitting[0].name, people[image["id"]]))
+        picture = pictures[fitting[0]]
+        chosen.append(Picture(image, picture.pictures, picture.name, people[image["id"]]))
     if not chosen:
-        raise ValueError(f"none of the {len(images)} pictures that {path} lists is there: name their folder or zip")
-    return Unlabelled(chosen, found.root, lost, person)
+        listed = len(content["images"])
+        raise ValueError(f"none of the {listed} pictures that {path} lists is there: name their folder or zip")
+    return Unlabelled(chosen, found.root, lost, person, tuple(content["notes"]))
 
 
 def boxes_of(rows: Sequence[Row]) -> np.ndarray:

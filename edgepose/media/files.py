@@ -40,6 +40,12 @@ def make_folder(path: str | Path) -> None:
         raise ValueError(f"cannot write to {path}: expected a folder, and it, or one above it, is a file") from None
 
 
+def frame_name(stem: str, index: int, time: float | None) -> str:
+    """What the picture of a video's frame is called, such as clip_f000123_t004100ms.jpg; a time of None is left out."""
+    moment = "" if time is None else f"_t{round(1000 * time):06d}ms"
+    return f"{stem}_f{index:06d}{moment}.jpg"
+
+
 def unique_name(name: str, source: str, taken: dict[str, str]) -> str:
     """`name`, or `name-2`, `name-3` ... where another source has it already; `taken` remembers (name -> source)."""
     number, candidate = 1, name

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgepose.media.files import atomic_path
+from edgepose.media.files import atomic_path, frame_name
 from edgepose.skeleton import BOX, Skeleton
 from edgepose.skeleton_file import category_fields
 
@@ -78,7 +78,7 @@ def _name(result: Result) -> str:
     if result.time is None:
         return result.source
     path = Path(result.source)
-    return str(path.with_name(f"{path.stem}_f{result.frame:06d}_t{round(1000 * result.time):06d}ms.jpg"))
+    return str(path.with_name(frame_name(path.stem, result.frame, result.time)))
 
 
 def _labelled(x: float, y: float, score: float) -> tuple[float, float, int]:

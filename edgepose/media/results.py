@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy as np
 
 from edgepose.media.deeplabcut import DeepLabCut
 from edgepose.media.files import atomic_path, make_folder, unique_name
+from edgepose.media.naming import Held
 from edgepose.media.prelabels import CocoLabels
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
@@ -156,7 +156,7 @@ class LiveJsonLines:
 class Known:
     """Pictures that have numbers already, as an annotation file gives them.
 
-    ids: {name in the file: id}; a picture is the one whose name ends as its path does, or the other way round
+    ids: {name in the file: id}; which name a picture's path means is told by `naming.Held`
     category: of the results
     source: what the numbers come from, for messages
     """
@@ -167,31 +167,17 @@ class Known:
 
     def id_of(self, path: str) -> int:
         """The id of a picture; ValueError where the file does not have it, or has two that it could be."""
-        parts = _parts(path)
-        fitting = {
-            identity: name
-            for name, identity in self._by_last.get(parts[-1], ())
-            if all(a == b for a, b in zip(reversed(_parts(name)), reversed(parts), strict=False))
-        }
-        if len(fitting) == 1:
-            return next(iter(fitting))
-        if fitting:
-            raise ValueError(f"{path} could be {list(fitting.values())[:2]} of {self.source}: name it with its folder")
-        near = [name for name, _ in self._by_last.get(parts[-1], ())] or list(self.ids) or ["nothing"]
-        raise ValueError(f"{path} is not in {self.source}: expected a picture that it names, such as {near[0]}")
+        names = self._held.fitting(path, here=True)
+        if len(names) == 1:
+            return self.ids[names[0]]
+        if names:
+            raise ValueError(f"{path} could be {names[:2]} of {self.source}: name it with its folder")
+        near = self._held.nearest(path) or next(iter(self.ids), "nothing")
+        raise ValueError(f"{path} is not in {self.source}: expected a picture that it names, such as {near}")
 
     @cached_property
-    def _by_last(self) -> dict[str, list[tuple[str, int]]]:
-        found: dict[str, list[tuple[str, int]]] = {}
-        for name, identity in self.ids.items():
-            found.setdefault(_parts(name)[-1], []).append((name, identity))
-        return found
-
-
-def _parts(name: str) -> list[str]:
-    """Folders and name, however the system writes them."""
-    words = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
-    return [word for word in words if word not in ("", ".")] or [""]
+    def _held(self) -> Held:
+        return Held(self.ids)
 
 
 class CocoResults(TextFile):

@@ -247,14 +247,18 @@ def test_names_that_are_no_unicode_stop_no_file(tmp_path: Path) -> None:
 
 
 def test_pictures_have_their_ids_from_the_labels(tmp_path: Path) -> None:
-    known = Known({"cam1/1.jpg": 8, "cam2/1.jpg": 3, "only.jpg": 5, "deep\\in\\x.jpg": 6}, 4, "labels.json")
+    known = Known(
+        {"cam1/1.jpg": 8, "cam2/1.jpg": 3, "only.jpg": 5, "deep\\in\\x.jpg": 6, "a%20b.JPG": 9}, 4, "labels.json"
+    )
     made, path = writer("coco", tmp_path, known)
-    sources = ("pictures/cam2/1.jpg", "cam1/1.jpg", "elsewhere/only.jpg", "x.jpg")
+    sources = ("pictures/cam2/1.jpg", "cam1/1.jpg", "elsewhere/only.jpg", "x.jpg", "/here/a b.jpg")
     with made:
         for source in sources:
             made.write(result(people(count=1), source))
         with pytest.raises(ValueError, match=r"1\.jpg is picture 8 of labels.json for the second time"):
             made.write(result(people(), "again/cam1/1.jpg"))
+        with pytest.raises(ValueError, match=r"/here/cam3/1\.jpg is not in labels.json"):
+            made.write(result(people(), "/here/cam3/1.jpg"))  # a path of this machine, whose folders count
         with pytest.raises(ValueError, match=r"cam3/1\.jpg is not in labels.json.*such as cam1/1.jpg"):
             made.write(result(people(), "cam3/1.jpg"))
         with pytest.raises(ValueError, match=r"could be .*cam1/1.jpg.*cam2/1.jpg.*name it with its folder"):
@@ -262,10 +266,10 @@ def test_pictures_have_their_ids_from_the_labels(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="is a video"):
             made.write(result(people(), "clip.mp4", 0, 0.0))
     rows = json.loads(path.read_text())
-    assert [(row["image_id"], row["category_id"]) for row in rows] == [(3, 4), (8, 4), (5, 4), (6, 4)]
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [(3, 4), (8, 4), (5, 4), (6, 4), (9, 4)]
     listed = json.loads(images_of(path).read_text())
     assert [(image["id"], image["file_name"]) for image in listed["images"]] == list(
-        zip((3, 8, 5, 6), sources, strict=True)
+        zip((3, 8, 5, 6, 9), sources, strict=True)
     )
 
 

@@ -12,7 +12,7 @@ from edgepose.data.columns import Row, read_bounded
 from edgepose.data.folders import SUFFIXES
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
-from edgepose.data.naming import is_inside
+from edgepose.media.naming import is_inside
 from edgepose.skeleton import Skeleton
 from edgepose.skeleton_file import category_fields, skeleton_of_yolo
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgepose.data.images import Pictures
-from edgepose.data.naming import Held, is_inside
+from edgepose.media.naming import Held, is_inside
 
 ACCENT = "Übung é.jpg"
 

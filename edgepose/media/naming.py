@@ -29,25 +29,33 @@ class Held:
                     self.by_last.setdefault(parts[-1], []).append((parts, name))
         self._folded: dict[str, list[str]] | None = None
 
-    def match(self, name: str) -> str | None:
-        """The one file that a name means; None where there is none or there are several.
+    def match(self, name: str, *, here: bool = False) -> str | None:
+        """The one file that a name means; None where there is none or there are several: `fitting`."""
+        files = self.fitting(name, here=here)
+        return files[0] if len(files) == 1 else None
+
+    def fitting(self, name: str, *, here: bool = False) -> list[str]:
+        """The files that a name may mean.
 
         \\ is /, composed letters are the same as decomposed ones, %20 is a space in either name, spaces around a name
         are none, and the case of the suffix does not matter. One of the two names may have more folders in front. The
-        folders of a name that is absolute, a URL, or begins with .. are another machine's and say nothing.
+        folders of a name that is absolute, a URL, or begins with .. are another machine's and say nothing, unless it is
+        a path of this one (`here`).
         """
+        several: list[str] = []
+        foreign = _is_foreign(name) and not here
         for parts in _readings(name):
-            foreign = _is_foreign(name)
             for wanted in (parts, (*parts[:-1], UPLOAD.sub("", parts[-1]))):
                 candidates = self.by_last.get(wanted[-1], [])
                 fitting = [(min(len(own), len(wanted)), file) for own, file in candidates if _ends_alike(own, wanted)]
                 longest = max((length for length, _ in fitting), default=0)
-                best = [file for length, file in fitting if length == longest]
+                best = list(dict.fromkeys(file for length, file in fitting if length == longest))
+                if not best and foreign and len(candidates) == 1:
+                    best = [candidates[0][1]]
                 if len(best) == 1:
-                    return best[0]
-                if foreign and len(candidates) == 1:
-                    return candidates[0][1]
-        return None
+                    return best
+                several = several or best
+        return several
 
     def nearest(self, name: str) -> str | None:
         """The file whose name looks most like this one's."""
