@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
     from edgepose.skeleton import Skeleton
+    from edgepose.spec import ModelSpec
 
 
 # The same words as the types and tables of the library, which take long to import.
@@ -102,6 +103,11 @@ def choice_of(skeleton: str | None, category: str | None) -> Choice:
     from edgepose.data.columns import Choice
 
     return Choice(chosen_skeleton(skeleton), category or "")
+
+
+def subject_of(spec: ModelSpec) -> str:
+    """What a model finds, in one word."""
+    return "person" if spec.of_people else spec.categories[0]
 
 
 def load_estimator(

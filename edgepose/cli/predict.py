@@ -29,6 +29,7 @@ from edgepose.cli.options import (
     Threshold,
     load_estimator,
     require_folder,
+    subject_of,
     surest,
 )
 from edgepose.cli.outputs import Outcome, Outputs, interrupted
@@ -89,6 +90,7 @@ def predict(
             sources, estimate, screen, out=out, kind=kind or "jsonl", overlay=overlay,
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
+            subject=subject_of(estimator.spec),
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -105,6 +107,7 @@ def run(
     print_json: bool = False,
     threshold: float = 0.3,
     known: Known | None = None,
+    subject: str = "person",
     max_pixels: int = MAX_PIXELS,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed.
@@ -125,7 +128,8 @@ def run(
     results, path = None, None
     if out is not None:
         make_folder(out)
-        results, path = writer(kind, out, known, apart=len({_camera(source) for source in found}) > 1)
+        apart = len({_camera(source) for source in found}) > 1
+        results, path = writer(kind, out, known, apart, subject)
     outputs = Outputs(
         screen, results, out if overlay else None, threshold,
         print_json=print_json, sources=[source.location for source in found],

@@ -29,6 +29,7 @@ from edgepose.cli.options import (
     chosen,
     load_estimator,
     require_folder,
+    subject_of,
 )
 from edgepose.cli.outputs import Outcome, Outputs, interrupted
 from edgepose.cli.predict import frame_count
@@ -167,7 +168,7 @@ def run(
     writer, path = None, None
     if out is not None and not video:
         make_folder(out)
-        writer, path = track_writer(kind, out, apart=len(feeds) > 1)
+        writer, path = track_writer(kind, out, apart=len(feeds) > 1, subject=subject_of(estimator.spec))
         if kind == "jsonl" and any(feed.live for feed in feeds):
             writer = LiveJsonLines(path)
     outputs = Outputs(

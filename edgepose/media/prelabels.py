@@ -25,10 +25,12 @@ class CocoLabels:
     Pictures are named by their paths below the folder that they have in common, frames of a video as `edgepose data
     frames` names them. `kp_scores` say how sure the model was. Who was not seen in a frame has no label. The file
     appears when the block ends, and holds what was written until then, whatever ended it.
+
+    subject: what the labels are of, the name of their category
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, subject: str = "person") -> None:
+        self.path, self._subject = Path(path), subject
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._skeleton: Skeleton = BOX
@@ -45,7 +47,7 @@ class CocoLabels:
         common = os.path.commonpath(folders) if len({os.path.isabs(folder) for folder in folders}) == 1 else ""
         for image in self._images:
             image["file_name"] = Path(os.path.relpath(image["file_name"], common or ".")).as_posix()
-        category = {"id": 1, "name": "person", "supercategory": "person"} | category_fields(self._skeleton)
+        category = {"id": 1, "name": self._subject, "supercategory": self._subject} | category_fields(self._skeleton)
         content = {"images": self._images, "annotations": self._annotations, "categories": [category]}
         with atomic_path(self.path) as temporary:
             temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")

@@ -370,10 +370,13 @@ FORMATS: dict[Format, tuple[Callable[[Path], Writer], str]] = {
 }
 
 
-def writer(kind: Format, folder: str | Path, known: Known | None = None, apart: bool = False) -> tuple[Writer, Path]:
+def writer(
+    kind: Format, folder: str | Path, known: Known | None = None, apart: bool = False, subject: str = "person"
+) -> tuple[Writer, Path]:
     """The writer of a format, and the file (of OpenPose and DeepLabCut the folder) inside `folder` that it makes.
 
-    known: numbers of the pictures, for COCO results; apart: a folder per camera, for OpenPose
+    known: numbers of the pictures, for COCO results; apart: a folder per camera, for OpenPose; subject: what is found,
+    for labels
     """
     if kind not in get_args(Format):
         raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
@@ -381,6 +384,8 @@ def writer(kind: Format, folder: str | Path, known: Known | None = None, apart: 
     path = Path(folder) / name
     if make is CocoResults:
         return CocoResults(path, known), path
+    if make is CocoLabels:
+        return CocoLabels(path, subject), path
     return (OpenPose(path, apart) if make is OpenPose else make(path)), path
 
 

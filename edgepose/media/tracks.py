@@ -112,11 +112,13 @@ SEQUENCES: dict[str, tuple[type[MotText] | type[PoseTrackJson], str]] = {
 }
 
 
-def track_writer(kind: TrackFormat, folder: str | Path, apart: bool = False) -> tuple[Writer, Path]:
+def track_writer(
+    kind: TrackFormat, folder: str | Path, apart: bool = False, subject: str = "person"
+) -> tuple[Writer, Path]:
     """`results.writer` with the formats for identities too, whose path is a folder with a file per source."""
     if kind == "mot" or kind == "posetrack":
         path = Path(folder) / kind
         return Sequences(path, *SEQUENCES[kind]), path
     if kind not in FORMATS:
         raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(TrackFormat))}")
-    return writer(kind, folder, apart=apart)
+    return writer(kind, folder, apart=apart, subject=subject)

@@ -11,7 +11,7 @@ import pytest
 
 from edgepose.data.read import read
 from edgepose.media.prelabels import CocoLabels
-from edgepose.media.results import FORMATS, Result
+from edgepose.media.results import FORMATS, Result, writer
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
@@ -63,3 +63,10 @@ def test_what_is_finished_is_kept(tmp_path: Path) -> None:
 
 def test_it_is_a_format_of_predict() -> None:
     assert FORMATS["coco-labels"] == (CocoLabels, "labels.json")
+
+
+def test_labels_are_of_what_the_model_finds(tmp_path: Path) -> None:
+    made, path = writer("coco-labels", tmp_path, subject="mouse")
+    with made:
+        made.write(Result("a.jpg", 0, None, 64, 48, Poses.nobody()))
+    assert [category["name"] for category in json.loads(path.read_text())["categories"]] == ["mouse"]
