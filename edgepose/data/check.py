@@ -17,6 +17,8 @@ from edgepose.data.doubts import long_limbs, missed, sorted_out, tiny_boxes, unu
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import People
+from edgepose.data.picture_size import KINDS as SIZES
+from edgepose.data.picture_size import of_another_size, refuse_pictures_of_another_size, size_doubt
 from edgepose.data.read import READERS, loaded
 from edgepose.oks import oks
 from edgepose.skeleton import BOX, meaning
@@ -33,16 +35,10 @@ KINDS = {
     "corrupt": ("pictures that cannot be read", "get fresh copies, or train with on_bad=skip"),
     "empty_boxes": ("people in empty boxes", "correct `bbox`, or leave it out and the keypoints make one"),
     "tiny_boxes": ("people in boxes of less than a pixel", "correct `bbox`; multiply fractions by the size"),
-    "turned": (
-        "pictures that EXIF turns, labelled as stored",
-        "label them as viewers show them, or take the EXIF orientation out; a stated size alone is to be exchanged",
-    ),
+    "turned": SIZES["turned"],
     "skeletons": ("several skeletons in the file", "choose one with --category, category= in training"),
-    "other_labels": (
-        "pictures whose labels fit the stated, smaller size",
-        "take the pictures that were labelled, or scale the labels",
-    ),
-    "other_size": ("pictures of another size than stated", "correct `width` and `height`, or take other pictures"),
+    "other_labels": SIZES["other_labels"],
+    "other_size": SIZES["other_size"],
     "out_of_frame": ("boxes out of the picture", "look whether the labels are of another size or picture"),
     "points_out_of_frame": ("people with keypoints out of the picture", "correct them, or set their v to 0"),
     "points_out_of_box": ("people with keypoints out of their box", "correct the box or the keypoint"),
@@ -150,7 +146,7 @@ def check(
     sizes = people.sizes
     hashes: dict[str, np.ndarray] = {}
     if pictures is not None:
-        sizes, hashes = _look_at_pictures(people, found, progress, finder)
+        sizes, hashes = _look_at_pictures(people, annotations, found, progress, finder)
         found["duplicates"] = _pairs(hashes)
     _check_boxes(people, sizes, found, squares=kind == "mpii")
     for what, ids in (("annotation", people.ids), ("picture", people.image_ids)):
@@ -268,13 +264,19 @@ def _pairs(hashes: dict[str, np.ndarray]) -> list[list[str]]:
 
 
 def _look_at_pictures(
-    people: People, found: dict[str, list[Any]], progress: Callable[[int, int], None], finder: Finder | None
+    people: People,
+    path: str | Path,
+    found: dict[str, list[Any]],
+    progress: Callable[[int, int], None],
+    finder: Finder | None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(M, 2) sizes of the pictures as they are, where they can be read, else as stated; and what they look like."""
     sizes = people.sizes.copy()
     hashes: dict[str, np.ndarray] = {}
     source = Pictures(people.pictures[0].source, Budget(0))
     missing = set(source.missing(name for _, name in people.files))
+    others: list[str] = []
+    labelled = 0
     for i, (_, name) in enumerate(people.files):
         if name in missing:
             near = source.nearest(name)
@@ -286,7 +288,10 @@ def _look_at_pictures(
             except (OSError, ValueError):
                 found["corrupt"].append(name)
             else:
-                _compare_size(people, i, (image.shape[1], image.shape[0]), orientation, found)
+                points = _points_on(people, i)
+                labelled += len(points) > 0
+                if _compare_size(people, i, points, (image.shape[1], image.shape[0]), orientation, found):
+                    others.append(f"{name} ({image.shape[1]}x{image.shape[0]})")
                 sizes[i] = image.shape[1], image.shape[0]
                 hashes[name] = picture_hash(image)
                 if finder is not None:
@@ -296,31 +301,32 @@ def _look_at_pictures(
                     ]
         progress(i + 1, len(people.files))
     found["renamed"] = [f"{name} is {file}" for name, file in source.renamed.items()]
+    try:
+        refuse_pictures_of_another_size(others, labelled, str(path))
+    except ValueError as error:
+        found["problems"].append(str(error))
     return sizes, hashes
 
 
+def _points_on(people: People, row: int) -> np.ndarray:
+    """(n, 2) labelled keypoints on a picture, or the middles of its boxes where nobody has keypoints."""
+    if people.skeleton is BOX:
+        return people.unlabelled[people.unlabelled_picture == row].reshape(-1, 2, 2).mean(axis=1)
+    here = people.picture == row
+    return people.keypoints[here][people.visible[here] > 0]
+
+
 def _compare_size(
-    people: People, row: int, size: tuple[int, int], orientation: int, found: dict[str, list[Any]]
-) -> None:
-    """Size (w, h) as seen against the stated one, and against where the labels lie."""
-    (width, height), name = size, people.files[row][1]
-    stated = tuple(people.sizes[row].tolist())
-    if orientation >= 5 and stated == (height, width) != size:
-        found["turned"].append(f"{name}: stated {height}x{width}, EXIF turns it to {width}x{height}")
-        return
-    if any(stated) and stated != size:
-        of = people.picture == row
-        farthest = people.keypoints[of][people.visible[of] > 0].max(axis=0, initial=0)
-        fits = of.any() and all(stated) and (farthest <= np.array(stated) + 0.5).all()
-        smaller = max(stated) < 0.98 * max(size)
-        kind = "other_labels" if fits and smaller else "other_size"
-        found[kind].append(f"{name}: {width}x{height}, stated {stated[0]}x{stated[1]}")
-    if orientation >= 5:
-        of = people.picture == row
-        farthest = people.keypoints[of][people.visible[of] > 0].max(axis=0, initial=0)
-        if (farthest > np.array(size) + 0.5).any() and (farthest <= np.array([height, width]) + 0.5).all():
-            where = f"keypoints leave it as EXIF turns it, {width}x{height}, and fit it as stored"
-            found["turned"].append(f"{name}: {where}")
+    people: People, row: int, points: np.ndarray, size: tuple[int, int], orientation: int, found: dict[str, list[Any]]
+) -> bool:
+    """Size (w, h) as seen against the stated one, and against where the labels lie; whether they are of another."""
+    name = people.files[row][1]
+    width, height = people.sizes[row].tolist()
+    stated = (width, height) if min(width, height) > 0 else None
+    doubt = size_doubt(stated, size, orientation, points)
+    if doubt is not None:
+        found[doubt[0]].append(f"{name}: {doubt[1]}")
+    return of_another_size(stated, size, points)
 
 
 def _check_boxes(people: People, sizes: np.ndarray, found: dict[str, list[Any]], squares: bool) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import FILLED, People
+from edgepose.data.picture_size import checked_sizes
 from edgepose.skeleton import Skeleton
 
 Row = dict[str, Any]  # one entry of an annotation file
@@ -96,6 +97,9 @@ class Columns:
                 tell(problems, f"{self.path}: annotation {ids[which[0]]} has {what}{_and_more(len(which) - 1)}")
         boxes = self.boxes.copy()
         boxes[:, 2:] += boxes[:, :2]
+        notes = list(self.notes)
+        if pictures is not None and problems is None:
+            notes += self._size_notes(sizes, labelled & keep, Pictures(pictures, Budget(0)))
         if pictures is not None and problems is None and self.clip:
             sizes = _real_sizes(sizes, boxes, self.picture, self.names, Pictures(pictures, Budget(0)))
         if problems is None and self.clip:
@@ -129,8 +133,18 @@ class Columns:
             unlabelled_picture=self.picture[others],
             crowd=crowd[others],
             categories=self.categories,
-            notes=tuple(self.notes),
+            notes=tuple(notes),
         )
+
+    def _size_notes(self, sizes: np.ndarray, who: np.ndarray, source: Pictures) -> list[str]:
+        """What `checked_sizes` says of the pictures of these people."""
+        rows = np.unique(self.picture[who])
+        order = np.flatnonzero(who)[np.argsort(self.picture[who], kind="stable")]
+        starts = np.searchsorted(self.picture[order], rows)
+        points = [
+            own[own[:, 2] > 0, :2] for own in (self.points[part].reshape(-1, 3) for part in np.split(order, starts[1:]))
+        ]
+        return checked_sizes([self.names[row] for row in rows], sizes[rows], points, source, str(self.path))
 
 
 def _real_sizes(

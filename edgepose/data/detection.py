@@ -25,6 +25,7 @@ from edgepose.data.columns import NO_CHOICE
 from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.data.people import People
+from edgepose.data.picture_size import checked_sizes
 from edgepose.data.read import READERS, loaded
 from edgepose.geometry import area, clip_boxes, compose
 from edgepose.spec import PEOPLE
@@ -90,7 +91,18 @@ def read_boxes(annotations: Path, images: Path, category: str = "", notes: list[
     if notes is not None:
         notes += content["notes"]
     names = {image["id"]: image["file_name"] for image in content["images"]}
+    said = _size_notes(content["images"], rows, images, annotations)
+    if notes is not None:
+        notes += said
     return _records(images, names, rows, tuple(dict.fromkeys(kinds.values())))
+
+
+def _size_notes(pictures: Sequence[Any], rows: Rows, images: Path, annotations: Path) -> list[str]:
+    """What `checked_sizes` says of the pictures with boxes: by their middles, since boxes may well end outside."""
+    boxed = [image for image in pictures if image["id"] in rows]
+    middles = [_corners([box for box, _ in rows[i["id"]]]).reshape(-1, 2, 2).mean(axis=1) for i in boxed]
+    sizes = np.array([(image.get("width", 0), image.get("height", 0)) for image in boxed]).reshape(-1, 2)
+    return checked_sizes([i["file_name"] for i in boxed], sizes, middles, Pictures(images, Budget(0)), str(annotations))
 
 
 def _of_people(people: People, images: Path) -> list[Record]:
