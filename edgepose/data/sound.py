@@ -25,6 +25,9 @@ PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts
 LENGTHS = {len(skeleton) for skeleton in (HALPE26, HALPE136, WHOLEBODY)}
 FRACTION = 1.5  # no set of labels in pixels lies within the first pixel and a half of its pictures
 FINITE = "has a box or keypoint that is no finite number"
+# Labels of this many people or more are percent where none leaves 0 to 100 and some are beyond 50 both ways, and all
+# their pictures are this many pixels wide and high.
+PERCENT, PICTURE_OF_PERCENT = 3, 250
 NO_AREA = "no area above 0"
 LEAST_AREA = 1e-3  # of the box: less is no area in square pixels
 NAMED = 5  # ids that a sentence lists
@@ -400,7 +403,9 @@ def _areas(people: list[Row], path: str | Path, notes: list[str]) -> None:
 
 
 def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> bool:
-    """Coordinates from 0 to 1, as YOLO has them, are no pixels. Whether that was told."""
+    """Coordinates from 0 to 1, as YOLO has them, or to 100, as Label Studio has them, are no pixels. Whether that was
+    told.
+    """
     if any(min(image["width"], image["height"]) < 8 for image in images if "width" in image):
         return False
     extents = [max(row["bbox"][0] + row["bbox"][2], row["bbox"][1] + row["bbox"][3]) for row in people if "bbox" in row]
@@ -415,7 +420,25 @@ def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, pr
             f"{path}: all {what} lie between 0 and {FRACTION:g}, as fractions of the picture do: expected "
             "pixels; multiply x by the width and y by the height",
         )
+    elif _is_percent(people, images, points):
+        fractions = True
+        tell(
+            problems,
+            f"{path}: all labels lie between 0 and 100 on pictures of {PICTURE_OF_PERCENT} pixels and more, as percent "
+            "of the picture do: expected pixels; multiply x by the width and y by the height, and divide by 100",
+        )
     return fractions
+
+
+def _is_percent(people: list[Row], images: list[Row], points: list[list[float]]) -> bool:
+    labelled = {row["image_id"] for row in people}
+    sizes = [(image.get("width", 0), image.get("height", 0)) for image in images if image["id"] in labelled]
+    boxes = [row["bbox"] for row in people if "bbox" in row]
+    ends = points + [[x + w, y + h] for x, y, w, h in boxes]
+    starts = points + [[x, y] for x, y, _, _ in boxes]
+    if len(people) < PERCENT or not ends or min(map(min, sizes)) < PICTURE_OF_PERCENT:
+        return False
+    return min(map(min, starts)) >= 0 and all(50 < max(axis) <= 100 for axis in zip(*ends, strict=True))
 
 
 def _refuse_other_boxes(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> None:
