@@ -16,6 +16,7 @@ from edgepose.data.columns import NO_CHOICE, Choice, Columns, numbers
 from edgepose.data.doubts import long_limbs, missed, sorted_out, tiny_boxes, unused_categories
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
+from edgepose.data.near_names import NEARLY
 from edgepose.data.people import People
 from edgepose.data.picture_size import KINDS as SIZES
 from edgepose.data.picture_size import of_another_size, refuse_pictures_of_another_size, size_doubt
@@ -37,6 +38,7 @@ KINDS = {
     "tiny_boxes": ("people in boxes of less than a pixel", "correct `bbox`; multiply fractions by the size"),
     "turned": SIZES["turned"],
     "skeletons": ("several skeletons in the file", "choose one with --category, category= in training"),
+    "names": ("names of keypoints that are nearly built-in ones", "rename them, or say --skeleton NAME"),
     "other_labels": SIZES["other_labels"],
     "other_size": SIZES["other_size"],
     "out_of_frame": ("boxes out of the picture", "look whether the labels are of another size or picture"),
@@ -57,8 +59,23 @@ KINDS = {
     "notes": ("to know", ""),
 }
 # Training would refuse, lose people or pictures, or learn what is wrong.
-HARMFUL = ("problems", "missing", "corrupt", "empty_boxes", "tiny_boxes", "turned", "other_labels", "skeletons")
-TOLD_BY = {"skeletons": "with other keypoints", "text_crowds": "`iscrowd`", "text_ids": "taken as whole numbers"}
+HARMFUL = (
+    "problems",
+    "missing",
+    "corrupt",
+    "empty_boxes",
+    "tiny_boxes",
+    "turned",
+    "other_labels",
+    "skeletons",
+    "names",
+)
+TOLD_BY = {
+    "names": NEARLY,
+    "skeletons": "with other keypoints",
+    "text_crowds": "`iscrowd`",
+    "text_ids": "taken as whole numbers",
+}
 Finder = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 BGR -> (N, 4) boxes of people
 
 

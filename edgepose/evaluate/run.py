@@ -17,6 +17,7 @@ import numpy as np
 from edgepose.data.columns import load_json, numbers
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
+from edgepose.data.near_names import nearly
 from edgepose.data.picture_size import of_another_size, refuse_pictures_of_another_size
 from edgepose.data.sound import labelled_points, whole
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
@@ -27,6 +28,7 @@ from edgepose.skeleton import COCO, Skeleton, shared
 from edgepose.spec import ModelSpec
 
 OKS_NMS = 0.9
+KEYPOINTS = "give a model of these keypoints, or the category that it finds"
 
 
 class Estimates(Protocol):
@@ -240,7 +242,7 @@ def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
     if not shared(model, annotated):
         raise ValueError(
             f"the annotations label {', '.join(annotated.names[:6])}, none of which the model finds "
-            f"({', '.join(model.names[:6])}): give a model of these keypoints, or the category that it finds"
+            f"({', '.join(model.names[:6])}): {nearly(annotated.names) or KEYPOINTS}"
         )
     return annotated
 
