@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.alike import alike, picture_hash
+from edgepose.data.alike import alike, groups, picture_hash
 from edgepose.data.coco import stated_sizes
 from edgepose.data.columns import NO_CHOICE, Choice, Columns, numbers
 from edgepose.data.doubts import long_limbs, missed, sorted_out, tiny_boxes, unused_categories
@@ -23,6 +23,7 @@ from edgepose.data.picture_size import of_another_size, refuse_pictures_of_anoth
 from edgepose.data.read import READERS, loaded
 from edgepose.oks import oks
 from edgepose.skeleton import BOX, meaning
+from edgepose.spec import PEOPLE
 
 SAME = 0.9  # OKS above which two people of a picture are one labelled twice
 WIDTH = 0.2  # of the torso: a pair of shoulders or hips narrower than it says nothing about sides
@@ -94,6 +95,14 @@ class Report:
         """Whether training would refuse the file, lose pictures or people of it, or learn what is wrong."""
         return any(self.found[kind] for kind in HARMFUL)
 
+    @property
+    def subject(self) -> str:
+        """Who or what is labelled, behind their number: `people`, `x mouse`."""
+        names = self.people.categories
+        if any(name.strip().lower() in PEOPLE for name in names):
+            return "people"
+        return "x " + (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} others")
+
     def findings(self) -> list[dict[str, Any]]:
         """Everything found, the worst first: kind, what it is, how many, which, what to do, whether it harms."""
         return [
@@ -119,6 +128,7 @@ class Report:
             "unlabeled": int((~people.crowd).sum()),
             "crowds": int(people.crowd.sum()),
             "categories": len(people.categories),
+            "subject": self.subject,
             "keypoints": keypoints,
             "limbs": [list(limb) for limb in people.skeleton.limbs],
             "pairs": [
@@ -164,7 +174,7 @@ def check(
     hashes: dict[str, np.ndarray] = {}
     if pictures is not None:
         sizes, hashes = _look_at_pictures(people, annotations, found, progress, finder)
-        found["duplicates"] = _pairs(hashes)
+        found["duplicates"] = _same(hashes)
     _check_boxes(people, sizes, found, squares=kind == "mpii")
     for what, ids in (("annotation", people.ids), ("picture", people.image_ids)):
         values, counts = np.unique(ids, return_counts=True)
@@ -275,9 +285,13 @@ def overlap(reports: Iterable[Report]) -> list[str]:
     return list(dict.fromkeys(twice))
 
 
-def _pairs(hashes: dict[str, np.ndarray]) -> list[list[str]]:
+def _same(hashes: dict[str, np.ndarray]) -> list[list[str]]:
+    """Names of pictures that look the same, those of a group together."""
     names = list(hashes)
-    return [[names[a], names[b]] for a, b in alike(np.stack(list(hashes.values())))] if names else []
+    pairs = alike(np.stack(list(hashes.values()))) if names else []
+    of_group = groups(len(names), pairs)
+    together = [[names[i] for i in np.flatnonzero(of_group == group)] for group in np.unique(of_group)]
+    return [group for group in together if len(group) > 1]
 
 
 def _look_at_pictures(
