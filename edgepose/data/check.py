@@ -170,6 +170,8 @@ def check(
         found["unused"] = unused_categories(content)
     if not len(people) and people.skeleton is not BOX:
         problems.append("nobody is labelled: no annotation has a keypoint x, y, v with v above 0")
+    if people.skeleton is BOX and not len(people.unlabelled):
+        problems.append("nobody is labelled: no annotation has a box or keypoints")
     sizes = people.sizes
     hashes: dict[str, np.ndarray] = {}
     if pictures is not None:

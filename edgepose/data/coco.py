@@ -207,7 +207,7 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
     if not found:
         raise ValueError(
             f"{path} has no category with keypoint names and no annotation with keypoints: expected their names in "
-            "`keypoints` of a category"
+            f"`keypoints` of a category{_of_left_out(content)}"
         )
     counts: dict[tuple[str, ...], int] = {}
     for _, skeleton, count in found:
@@ -222,7 +222,8 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
                 f"take them instead with category={name} (--category {name})"
             )
     category, skeleton = taken[0]
-    stated = bool(category.get("keypoints"))
+    written = category.get("keypoints")
+    stated = isinstance(written, list) and len(written) > 0 and not _is_counted(written)
     if not stated and skeleton is not WHOLEBODY:
         known_as = "COCO's" if skeleton is COCO else f"those of {skeleton.name}" if skeleton.built_in else "numbered"
         if choice.skeleton is None:
@@ -236,6 +237,12 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
         skeleton, stated = _as_chosen(skeleton, choice.skeleton, stated, notes, path), False
     names = {category.get("id"): category_name(category) for category, _ in taken}
     return Subject(skeleton, names, stated, tuple(notes))
+
+
+def _of_left_out(content: Row) -> str:
+    """What the notes say was left out, to put behind an error about nothing that is left."""
+    notes = [note for note in content.get("notes", ()) if "left out" in note]
+    return f"; {notes[0]}" if notes else ""
 
 
 def _as_chosen(own: Skeleton, chosen: Skeleton, named: bool, notes: list[str], path: str | Path) -> Skeleton:
