@@ -139,7 +139,7 @@ def skeleton_of_category(category: Mapping[str, Any], source: str, notes: list[s
         return known
     label = category.get("name")
     name = label if isinstance(label, str) and label.strip() else "own"
-    limbs = _limbs_of_category(category.get("skeleton"), len(names), source, notes)
+    limbs = _limbs_of_category(category.get("skeleton"), names, source, notes)
     return _made(name, names, source, limbs=limbs, **more)
 
 
@@ -284,10 +284,17 @@ def _sigmas(values: Any, names: Sequence[str], source: str) -> tuple[float, ...]
     return tuple(float(v) for v in values)
 
 
-def _limbs_of_category(values: Any, k: int, source: str, notes: list[str] | None) -> tuple[tuple[int, int], ...]:
+def _limbs_of_category(
+    values: Any, names: Sequence[str], source: str, notes: list[str] | None
+) -> tuple[tuple[int, int], ...]:
+    """Limbs by places, or by names."""
     if values is None:
         return ()
+    k = len(names)
     listed = values if isinstance(values, list) and len(values) <= MOST * k else []
+    place = {name: i for i, name in enumerate(names, start=1)}
+    if any(isinstance(end, str) for limb in listed if isinstance(limb, list) for end in limb):
+        listed = [[place.get(end, -1) for end in limb] if _is_named(limb) else limb for limb in listed]
     sound = [v for v in listed if isinstance(v, list) and len(v) == 2 and all(_is_place(i) and 0 <= i <= k for i in v)]
     ends = np.array(sound, int).reshape(-1, 2)
     first = 0 if (ends == 0).any() else 1
@@ -296,6 +303,10 @@ def _limbs_of_category(values: Any, k: int, source: str, notes: list[str] | None
     if lost and notes is not None:
         notes.append(f"{source}: {lost} limbs of `skeleton` do not join two of the {k} keypoints, and are left out")
     return tuple(dict.fromkeys(kept))
+
+
+def _is_named(limb: Any) -> bool:
+    return isinstance(limb, list) and all(isinstance(end, str) for end in limb)
 
 
 def _shown(value: Any) -> str:

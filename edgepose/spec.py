@@ -84,6 +84,11 @@ class ModelSpec:
         """Whether what it finds are people, whom a person detector finds first."""
         return not self.categories or any(name.strip().lower() in PEOPLE for name in self.categories)
 
+    @property
+    def subject(self) -> str:
+        """What it finds, in one word."""
+        return "person" if self.of_people else self.categories[0]
+
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back to an equal spec."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

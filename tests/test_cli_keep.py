@@ -350,6 +350,21 @@ def test_rows_that_were_timed_are_shown(model: Path, tmp_path: Path, monkeypatch
     assert result.exit_code == 130 and len(result.stdout.splitlines()) == 2
 
 
+def test_what_is_counted_is_what_the_model_finds(clip: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    write_image(picture, scaled_example((160, 96)))
+    mouse = write_tiny_model(tmp_path / "mouse.onnx", subject="mouse")
+    person = write_tiny_model(tmp_path / "person.onnx")
+    for model, words in ((mouse, ("1 mouse", "0 x mouse")), (person, ("1 person", "0 people"))):
+        assert run("predict", picture, "--model", model).stdout == f"{picture}: {words[0]}\n"
+        assert run("predict", picture, "--model", model, "--min-score", "9").stdout == f"{picture}: {words[1]}\n"
+        assert f"{clip}: {FRAMES} frames, " in (said := run("track", clip, "--model", model).stdout)
+        assert f" s, {words[0]}, 1 identities" in said
+    out = tmp_path / "out"
+    assert run("predict", picture, "--model", mouse, "--out", out, "--format", "coco").exit_code == 0
+    assert json.loads((out / "results-images.json").read_text())["categories"][0]["name"] == "mouse"
+
+
 def test_what_is_left_out_of_everything(model: Path, clip: Path, tmp_path: Path) -> None:
     """--min-score and --best, in the file and in what is printed; --best takes the surest, whatever their order."""
     from edgepose.cli.options import chosen

@@ -118,6 +118,30 @@ def test_given_boxes_keep_their_ids_and_areas(folder: Path, tiny: Path, tmp_path
     assert all(a["num_keypoints"] > 0 and a["keypoints"] != [1] * 51 for a in labels["annotations"])
 
 
+@pytest.mark.parametrize("boxed", ["mouse", "Maus", None])
+def test_labels_are_of_what_the_model_finds(boxed: str | None, folder: Path, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "mouse.onnx", per_person=True, subject="mouse")
+    path = boxes_file(tmp_path / "boxes.json", ["a.jpg"], category_id=4)
+    if boxed is not None:  # alone a category of any name is meant
+        path.write_text(json.dumps(content(path) | {"categories": [{"id": 4, "name": boxed}]}))
+    words = ("--boxes", path) if boxed else ("--detector", "none")
+    result = run("label", folder, "--model", model, "--out", tmp_path / "out.json", *words, *LOOSE)
+    assert result.exit_code == 0, result.output
+    assert ("1 mouse with" if boxed else "3 x mouse with") in result.stdout
+    labels = content(tmp_path / "out.json")
+    (category,) = labels["categories"]
+    assert (category["id"], category["name"]) == (4 if boxed else 1, "mouse")
+    assert {a["category_id"] for a in labels["annotations"]} == {category["id"]}
+    assert read(tmp_path / "out.json").categories == ("mouse",)
+    if boxed:
+        several = content(path) | {"categories": [{"id": 4, "name": "cat"}, {"id": 5, "name": "dog"}]}
+        path.write_text(json.dumps(several))
+        result = run("label", folder, "--model", model, "--out", tmp_path / "out.json", *words)
+        assert result.exit_code == 1 and "has the categories 'cat', 'dog': expected boxes of 'mouse'" in result.stderr
+        path.write_text(json.dumps(several | {"categories": [{"id": 5, "name": "dog"}, {"id": 4, "name": "Mouse"}]}))
+        assert run("label", folder, "--model", model, "--out", tmp_path / "out.json", *words).exit_code == 0
+
+
 def test_people_without_enough_keypoints_stay_as_boxes(folder: Path, tiny: Path, tmp_path: Path) -> None:
     boxes, out = boxes_file(tmp_path / "boxes.json", ["c.jpg"]), tmp_path / "o.json"
     result = run(

@@ -9,13 +9,14 @@ import pytest
 from edgepose.spec import ModelSpec
 
 
-def write_tiny_model(path: Path, per_person: bool = False) -> Path:
+def write_tiny_model(path: Path, per_person: bool = False, subject: str = "person") -> Path:
     """A heat-map network of COCO's keypoints, laid out as `edgepose export` does: uint8 BGR NHWC, spec inside."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
     warp = "box" if per_person else "letterbox"
-    spec = ModelSpec("tiny", "heatmap", (48, 64), codec_args={"kind": "msra"}, per_person=per_person, warp=warp)
+    spec = ModelSpec("tiny", "heatmap", (48, 64), codec_args={"kind": "msra"}, per_person=per_person, warp=warp,
+                     categories=(subject,))  # fmt: skip
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),

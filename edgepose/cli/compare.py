@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgepose.cli.evaluate import tell_notes
+from edgepose.cli.evaluate import tell_notes, until_stopped
 from edgepose.cli.options import (
     Category,
     Detector,
@@ -19,6 +19,7 @@ from edgepose.cli.options import (
     choice_of,
     load_estimator,
 )
+from edgepose.cli.outputs import interrupted
 from edgepose.cli.screen import Screen, show_rows
 
 
@@ -56,6 +57,7 @@ def compare(
 
     Files of others take part with a spec beside them (model.onnx, model.json). The models take turns, so that what else
     the machine does hits all alike. One that fails is named with its reason, the others go on, and the status is 1.
+    Ctrl-C keeps what is finished: models that were timed have their rows, the others their accuracy.
     """
     if watts is not None and not watts > 0:
         raise typer.BadParameter(f"{watts} is no power: expected a positive number", param_hint="--watts")
@@ -65,20 +67,26 @@ def compare(
         data, images, boxes, detector, people, rounds, seconds, watts, memory,
         backend, threads, choice_of(skeleton, category),
     )  # fmt: skip
-    with Screen() as screen:
-        rows = race.compare(
-            names,
-            lambda name: load_estimator(name, detector, backend, threads, boxed=boxes != "detector"),
-            plan,
-            screen.stage,
-        )
+    stopped = False
+    with Screen() as screen, interrupted() as stop:
+        try:
+            rows = race.compare(
+                names,
+                lambda name: load_estimator(name, detector, backend, threads, boxed=boxes != "detector"),
+                plan,
+                until_stopped(screen.stage, stop),
+            )
+        except race.Interrupted as cut:
+            rows, stopped = cut.rows, True
         told: set[str] = set()
         for row in rows:
             tell_notes(row, screen, told)
             if "error" in row:
                 screen.complain(f"error: {row['model']}: {row['error']}")
     show_rows(rows, as_json, race.cells)
-    if out is not None:
+    if out is not None and (not stopped or any("AP" in row for row in rows)):
         race.write(out, rows, plan)
+    if stopped:
+        raise KeyboardInterrupt
     if any("error" in row or row["unreadable"] for row in rows):
         raise typer.Exit(1)

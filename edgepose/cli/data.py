@@ -224,7 +224,8 @@ def _describe(report: dict[str, Any]) -> list[str]:
     """A report (`Report.as_dict`) in lines for people."""
     lines = [
         f"{report['path']}: {report['format']} form, {report['skeleton']}, {report['images']} pictures, "
-        f"{report['people']} people, {report['unlabeled']} more without keypoints, {report['crowds']} crowds"
+        f"{report['people']} {report['subject']} with keypoints, {report['unlabeled']} more without, "
+        f"{report['crowds']} crowds"
     ]
     total = max(report["people"], 1)
     if not report["built_in"]:
@@ -252,5 +253,10 @@ def _finder(name: str) -> Finder:
 
 
 def _some(entries: Sequence[Any], shown: int = 5) -> str:
-    listed = ", ".join(" = ".join(map(str, e)) if isinstance(e, list) else str(e) for e in entries[:shown])
+    listed = ", ".join(_joined(e, shown) if isinstance(e, list) else str(e) for e in entries[:shown])
     return f"{len(entries)} ({listed}{', ...' if len(entries) > shown else ''})"
+
+
+def _joined(entry: Sequence[Any], shown: int) -> str:
+    more = len(entry) - shown
+    return " = ".join(map(str, entry[: shown if more > 0 else None])) + (f" = {more} more" if more > 0 else "")

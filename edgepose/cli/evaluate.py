@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,12 +23,13 @@ from edgepose.cli.options import (
     choice_of,
     load_estimator,
 )
+from edgepose.cli.outputs import interrupted
 from edgepose.cli.screen import Cells, Screen, show_json, show_rows, show_table
 
 if TYPE_CHECKING:
     from edgepose.data.columns import Choice
     from edgepose.evaluate.labels import Labels, Row
-    from edgepose.evaluate.measures import Measures
+    from edgepose.evaluate.measures import Measures, Progress
     from edgepose.evaluate.run import Estimates
 
 COLUMNS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "images", "people")
@@ -194,12 +196,14 @@ def _evaluate_models(
     rows: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     told: set[str] = set()
-    with Screen() as screen:
+    with Screen() as screen, interrupted() as stop:
         if len(detectors) < len(estimators):  # what is said of detectors comes with their figures
             tell_notes(labels, screen, told)
         try:
             for name, estimator in estimators.items():
-                figures, outcome = evaluated(name, estimator, labels, images, boxes, measures, screen.stage)
+                figures, outcome = evaluated(
+                    name, estimator, labels, images, boxes, measures, until_stopped(screen.stage, stop)
+                )
                 unreadable |= outcome.unreadable
                 if lacking := figures.get("unmeasured"):
                     screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")
@@ -238,6 +242,17 @@ def _write_results(out: Path, rows: Sequence[Row], labels: Labels) -> None:
 def _track_cells(rows: Sequence[dict[str, Any]]) -> Cells:
     columns = ["by", "IDF1", "HOTA", "MOTA", "DetA", "AssA", "switches", "fragments", "frames", "people", "identities"]
     return ["tracks", *columns], [[str(row["tracks"]), *(_cell(row[name]) for name in columns)] for row in rows]
+
+
+def until_stopped(progress: Progress, stop: Event) -> Progress:
+    """Progress that ends the work at hand with KeyboardInterrupt once somebody has asked for it."""
+
+    def told(what: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        progress(what, done, total)
+
+    return told
 
 
 def tell_notes(figures: Mapping[str, Any], screen: Screen, told: set[str]) -> None:

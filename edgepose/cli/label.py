@@ -10,7 +10,7 @@ import typer
 
 from edgepose.cli.evaluate import parse_scales
 from edgepose.cli.options import Backend, Detector, Device, Json, Runner, Threads, load_estimator
-from edgepose.cli.screen import Screen, show
+from edgepose.cli.screen import Screen, counted, show
 
 if TYPE_CHECKING:
     from edgepose.data.label import Labelled
@@ -76,15 +76,16 @@ def label(
     from edgepose.runtime.load import DEFAULT_DETECTOR, find
 
     work = find_pictures(pictures)
-    if boxes is not None:
-        work = with_boxes(work, boxes)
-        for note in work.notes:
-            typer.echo(note, err=True)
     rules = Rules(
         flip, sizes, min_box_score, min_height, min_score, agreement, likely, min_keypoints, min_mean
     )  # fmt: skip
     names = model or ["default"]
     estimators = [load_estimator(name, "none", backend, threads) for name in names]
+    subject = estimators[0].spec.subject
+    if boxes is not None:
+        work = with_boxes(work, boxes, subject)
+        for note in work.notes:
+            typer.echo(note, err=True)
     files = [find(name)[0] for name in names]
     if boxes is None:
         detecting = _with_detector(estimators, detector, backend, threads, min_box_score)
@@ -106,7 +107,7 @@ def label(
         "people": made.people, "keypoints": made.keypoints, "resumed": made.resumed, "removed": made.removed,
         "unreadable": made.unreadable, "missing": work.lost,
     }  # fmt: skip
-    show(facts, _sentence(out, made, len(work.lost), work.root), as_json)
+    show(facts, _sentence(out, made, len(work.lost), work.root, subject), as_json)
     if made.unreadable or work.lost:
         raise typer.Exit(1)
 
@@ -138,11 +139,11 @@ def _complain(screen: Screen, made: Labelled, lost: list[str], boxes: Path | Non
         screen.complain(f"error: and {len(lost) - shown} more pictures of {boxes} are not there")
 
 
-def _sentence(out: Path, made: Labelled, lost: int, root: Path | None) -> str:
+def _sentence(out: Path, made: Labelled, lost: int, root: Path | None, subject: str) -> str:
     removed = ", ".join(f"{count} {why}" for why, count in made.removed.items())
     parts = [
-        f"wrote {out}: {made.people} people with {made.keypoints} keypoints on {made.images} pictures, "
-        f"{made.boxes - made.people} people without",
+        f"wrote {out}: {counted(made.people, subject)} with {made.keypoints} keypoints on {made.images} "
+        f"pictures, {made.boxes - made.people} without",
         f"taken out: {removed}" if removed else "",
         f"{made.resumed} pictures were done before" if made.resumed else "",
         f"{len(made.unreadable) + lost} pictures were left out" if made.unreadable or lost else "",

@@ -107,7 +107,7 @@ def choice_of(skeleton: str | None, category: str | None) -> Choice:
 
 def subject_of(spec: ModelSpec) -> str:
     """What a model finds, in one word."""
-    return "person" if spec.of_people else spec.categories[0]
+    return spec.subject
 
 
 def load_estimator(

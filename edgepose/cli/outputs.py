@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from edgepose.cli.screen import counted
+
 if TYPE_CHECKING:
     from edgepose.cli.screen import Screen
     from edgepose.media.images import Image
@@ -36,6 +38,7 @@ class Outcome:
     results: Path | None = None  # file of this source alone (demo)
     error: str = ""
     stopped: bool = False  # by the user, before its end
+    subject: str = "person"  # what is counted
 
     def add(self, result: Result) -> None:
         """Count one frame."""
@@ -63,7 +66,7 @@ class Outcome:
     def sentence(self) -> str:
         """One line for people."""
         spread = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
-        people = f"{spread} {'person' if self.most == 1 else 'people'}"
+        people = counted(self.most, self.subject, spread)
         if self.seconds is None and self.frames == 1:
             return f"{self.source}: {people}"
         length = "" if self.seconds is None else f", {self.seconds:.1f} s"

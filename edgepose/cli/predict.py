@@ -33,7 +33,7 @@ from edgepose.cli.options import (
     surest,
 )
 from edgepose.cli.outputs import Outcome, Outputs, interrupted
-from edgepose.cli.screen import Screen
+from edgepose.cli.screen import Screen, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +143,7 @@ def run(
                     break
                 if bar is not None:
                     bar.update(number)
-                outcome = run_source(source, estimate, outputs, screen, stop, max_pixels)
+                outcome = run_source(source, estimate, outputs, screen, stop, max_pixels, subject)
                 outcomes.append(outcome)
                 seen += 1
                 if outcome.frames and not print_json:
@@ -209,14 +209,20 @@ def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
 
 
 def run_source(
-    source: Source, estimate: Estimate, outputs: Outputs, screen: Screen, stop: Event, max_pixels: int = MAX_PIXELS
+    source: Source,
+    estimate: Estimate,
+    outputs: Outputs,
+    screen: Screen,
+    stop: Event,
+    max_pixels: int = MAX_PIXELS,
+    subject: str = "person",
 ) -> Outcome:
     """All frames of one source to the outputs, until `stop` is set."""
     from edgepose.media.results import Result
     from edgepose.media.video import without_password
 
     shown = without_password(source.name)
-    outcome = Outcome(shown)
+    outcome = Outcome(shown, subject=subject)
     with ExitStack() as stack:
         bar, rate = None, None
         if source.kind != "picture":
@@ -226,7 +232,7 @@ def run_source(
             height, width = frame.image.shape[:2]
             outputs.write(Result(shown, frame.index, frame.time, width, height, poses), frame, outcome, rate)
             if bar is not None:
-                bar.update(outcome.frames, f"{len(poses)} people")
+                bar.update(outcome.frames, counted(len(poses), subject))
             if stop.is_set() and source.kind != "picture":
                 outcome.stopped = True
                 break

@@ -106,6 +106,16 @@ class Task:
         self._progress.update(self._id, completed=done, total=total)
 
 
+def counted(count: int, subject: str, shown: str = "") -> str:
+    """`1 person`, `3 people`, `1 mouse`, `3 x mouse`, whose plural nobody here knows.
+
+    shown: in place of the number, such as "0 to 3".
+    """
+    if subject == "person":
+        return f"{shown or count} {'person' if count == 1 else 'people'}"
+    return f"{shown or count} {'' if count == 1 else 'x '}{subject}"
+
+
 def show_table(columns: list[str], rows: list[list[str]], left: int = 1) -> None:
     """Aligned columns on stdout, the first `left` of them to the left; never cut, whatever the width."""
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]

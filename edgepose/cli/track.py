@@ -33,7 +33,7 @@ from edgepose.cli.options import (
 )
 from edgepose.cli.outputs import Outcome, Outputs, interrupted
 from edgepose.cli.predict import frame_count
-from edgepose.cli.screen import Screen
+from edgepose.cli.screen import Screen, counted
 
 if TYPE_CHECKING:
     from edgepose.media.live import Event, Feed
@@ -157,7 +157,7 @@ def run(
     from edgepose.runtime.track import feeds_of, track
 
     feeds = feeds_of(list(sources), live, max_pixels=max_pixels)
-    stories = [Story(feed.name) for feed in feeds]
+    stories = [Story(feed.name, subject=subject_of(estimator.spec)) for feed in feeds]
     trails = [Trails() for _ in feeds]
     told = set[str]()
     video = out is not None and out.suffix.lower() in WRITABLE
@@ -200,7 +200,7 @@ def run(
                         story.identities.update(poses.ids.tolist())
                     trails[frame.lane].update(poses, frame.time or 0.0, guessed)
                     outputs.write(result, frame, story, RATE, trails[frame.lane].draw)
-                    bar.update(done, f"{len(poses)} people")
+                    bar.update(done, counted(len(poses), subject_of(estimator.spec)))
             except BrokenPipeError:
                 raise
             except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Boxes that are not x, y, width, height in pixels: told by where the labelled keypoints of their people lie."""
+"""Boxes that are not x, y, width, height in pixels, or keypoints that are no pixels: told by whether the two fit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ FEWEST = 3  # people of whom a file can be judged
 HELD = 0.8  # share of somebody's labelled keypoints that a box has to hold
 MOST = 0.5  # share of the people whose boxes are wrong, above which all are
 Corners = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (N, 4) boxes, (N, 2) sizes of pictures -> x1, y1, x2, y2
+# (K, 2) keypoints of somebody, their box x, y, w, h, the size of their picture -> (K, 2) in pixels
+Placed = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 # What boxes may be instead, the likeliest first.
 READINGS: dict[str, Corners] = {
@@ -21,14 +23,19 @@ READINGS: dict[str, Corners] = {
     "percent of the picture": lambda b, s: np.hstack([b[:, :2] * s, (b[:, :2] + b[:, 2:]) * s]) / 100,
     "corners x1, y1, x2, y2": lambda b, _: b,
 }
+# What keypoints may be instead, where it is the boxes that are right.
+POINTS: dict[str, Placed] = {
+    "percent of the picture": lambda own, _, size: own * size / 100,
+    "counted from the corner of the box": lambda own, box, _: box[:2] + own,
+}
 
 
 def boxed_otherwise(boxes: np.ndarray, points: Sequence[np.ndarray], sizes: np.ndarray) -> str:
-    """What is wrong with the boxes of most people, and what they seem to be; "" where they are what they should be.
+    """What is wrong with the boxes or keypoints of most people, and what they seem to be; "" where nothing is.
 
-    Boxes are wrong where those of most people do not hold their labelled keypoints, and all would if the four numbers
-    were something else. They are corners where those of most people would leave the picture, and every one, taken as
-    corners, does not and holds its keypoints.
+    They are wrong where the boxes of most people do not hold their labelled keypoints, and all would if the four
+    numbers of the boxes, or else the keypoints, were something else. Boxes are corners where those of most people would
+    leave the picture, and every one, taken as corners, does not and holds its keypoints.
 
     Args:
         boxes: (N, 4) x, y, width, height, of people with labelled keypoints.
@@ -48,6 +55,14 @@ def boxed_otherwise(boxes: np.ndarray, points: Sequence[np.ndarray], sizes: np.n
                 f"the boxes of {apart} of {len(boxes)} people do not hold their labelled keypoints, and would if they "
                 f"were {likely[0]}: expected `bbox` as x, y, width, height in pixels"
             )
+        corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        for words, placed in POINTS.items():
+            moved = [placed(own, box, size) for own, box, size in zip(points, boxes, sizes, strict=True)]
+            if (known or "of the picture" not in words) and _fitting(corners, moved).all():
+                return (
+                    f"the labelled keypoints of {apart} of {len(boxes)} people lie outside their boxes, and would not "
+                    f"if they were {words}: expected x and y in pixels of the picture"
+                )
     leaves = (boxes[:, :2] + boxes[:, 2:] > sizes + 1).any(axis=1)
     inside = (boxes[:, 2:] > boxes[:, :2]).all() and (boxes[:, 2:] <= sizes + 1).all()
     if known and leaves.sum() > MOST * len(boxes) and inside and _fitting(boxes, points).all():

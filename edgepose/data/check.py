@@ -10,16 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from edgepose.data.alike import alike, picture_hash
+from edgepose.data.alike import alike, groups, picture_hash
 from edgepose.data.coco import stated_sizes
 from edgepose.data.columns import NO_CHOICE, Choice, Columns, numbers
 from edgepose.data.doubts import long_limbs, missed, sorted_out, tiny_boxes, unused_categories
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
+from edgepose.data.near_names import NEARLY
 from edgepose.data.people import People
+from edgepose.data.picture_size import KINDS as SIZES
+from edgepose.data.picture_size import of_another_size, refuse_pictures_of_another_size, size_doubt
 from edgepose.data.read import READERS, loaded
 from edgepose.oks import oks
 from edgepose.skeleton import BOX, meaning
+from edgepose.spec import PEOPLE
 
 SAME = 0.9  # OKS above which two people of a picture are one labelled twice
 WIDTH = 0.2  # of the torso: a pair of shoulders or hips narrower than it says nothing about sides
@@ -33,16 +37,11 @@ KINDS = {
     "corrupt": ("pictures that cannot be read", "get fresh copies, or train with on_bad=skip"),
     "empty_boxes": ("people in empty boxes", "correct `bbox`, or leave it out and the keypoints make one"),
     "tiny_boxes": ("people in boxes of less than a pixel", "correct `bbox`; multiply fractions by the size"),
-    "turned": (
-        "pictures that EXIF turns, labelled as stored",
-        "label them as viewers show them, or take the EXIF orientation out; a stated size alone is to be exchanged",
-    ),
+    "turned": SIZES["turned"],
     "skeletons": ("several skeletons in the file", "choose one with --category, category= in training"),
-    "other_labels": (
-        "pictures whose labels fit the stated, smaller size",
-        "take the pictures that were labelled, or scale the labels",
-    ),
-    "other_size": ("pictures of another size than stated", "correct `width` and `height`, or take other pictures"),
+    "names": ("names of keypoints that are nearly built-in ones", "rename them, or say --skeleton NAME"),
+    "other_labels": SIZES["other_labels"],
+    "other_size": SIZES["other_size"],
     "out_of_frame": ("boxes out of the picture", "look whether the labels are of another size or picture"),
     "points_out_of_frame": ("people with keypoints out of the picture", "correct them, or set their v to 0"),
     "points_out_of_box": ("people with keypoints out of their box", "correct the box or the keypoint"),
@@ -61,8 +60,23 @@ KINDS = {
     "notes": ("to know", ""),
 }
 # Training would refuse, lose people or pictures, or learn what is wrong.
-HARMFUL = ("problems", "missing", "corrupt", "empty_boxes", "tiny_boxes", "turned", "other_labels", "skeletons")
-TOLD_BY = {"skeletons": "with other keypoints", "text_crowds": "`iscrowd`", "text_ids": "taken as whole numbers"}
+HARMFUL = (
+    "problems",
+    "missing",
+    "corrupt",
+    "empty_boxes",
+    "tiny_boxes",
+    "turned",
+    "other_labels",
+    "skeletons",
+    "names",
+)
+TOLD_BY = {
+    "names": NEARLY,
+    "skeletons": "with other keypoints",
+    "text_crowds": "`iscrowd`",
+    "text_ids": "taken as whole numbers",
+}
 Finder = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 BGR -> (N, 4) boxes of people
 
 
@@ -80,6 +94,14 @@ class Report:
     def harmful(self) -> bool:
         """Whether training would refuse the file, lose pictures or people of it, or learn what is wrong."""
         return any(self.found[kind] for kind in HARMFUL)
+
+    @property
+    def subject(self) -> str:
+        """Who or what is labelled, behind their number: `people`, `x mouse`."""
+        names = self.people.categories
+        if any(name.strip().lower() in PEOPLE for name in names):
+            return "people"
+        return "x " + (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} others")
 
     def findings(self) -> list[dict[str, Any]]:
         """Everything found, the worst first: kind, what it is, how many, which, what to do, whether it harms."""
@@ -106,6 +128,7 @@ class Report:
             "unlabeled": int((~people.crowd).sum()),
             "crowds": int(people.crowd.sum()),
             "categories": len(people.categories),
+            "subject": self.subject,
             "keypoints": keypoints,
             "limbs": [list(limb) for limb in people.skeleton.limbs],
             "pairs": [
@@ -147,11 +170,13 @@ def check(
         found["unused"] = unused_categories(content)
     if not len(people) and people.skeleton is not BOX:
         problems.append("nobody is labelled: no annotation has a keypoint x, y, v with v above 0")
+    if people.skeleton is BOX and not len(people.unlabelled):
+        problems.append("nobody is labelled: no annotation has a box or keypoints")
     sizes = people.sizes
     hashes: dict[str, np.ndarray] = {}
     if pictures is not None:
-        sizes, hashes = _look_at_pictures(people, found, progress, finder)
-        found["duplicates"] = _pairs(hashes)
+        sizes, hashes = _look_at_pictures(people, annotations, found, progress, finder)
+        found["duplicates"] = _same(hashes)
     _check_boxes(people, sizes, found, squares=kind == "mpii")
     for what, ids in (("annotation", people.ids), ("picture", people.image_ids)):
         values, counts = np.unique(ids, return_counts=True)
@@ -262,19 +287,29 @@ def overlap(reports: Iterable[Report]) -> list[str]:
     return list(dict.fromkeys(twice))
 
 
-def _pairs(hashes: dict[str, np.ndarray]) -> list[list[str]]:
+def _same(hashes: dict[str, np.ndarray]) -> list[list[str]]:
+    """Names of pictures that look the same, those of a group together."""
     names = list(hashes)
-    return [[names[a], names[b]] for a, b in alike(np.stack(list(hashes.values())))] if names else []
+    pairs = alike(np.stack(list(hashes.values()))) if names else []
+    of_group = groups(len(names), pairs)
+    together = [[names[i] for i in np.flatnonzero(of_group == group)] for group in np.unique(of_group)]
+    return [group for group in together if len(group) > 1]
 
 
 def _look_at_pictures(
-    people: People, found: dict[str, list[Any]], progress: Callable[[int, int], None], finder: Finder | None
+    people: People,
+    path: str | Path,
+    found: dict[str, list[Any]],
+    progress: Callable[[int, int], None],
+    finder: Finder | None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(M, 2) sizes of the pictures as they are, where they can be read, else as stated; and what they look like."""
     sizes = people.sizes.copy()
     hashes: dict[str, np.ndarray] = {}
     source = Pictures(people.pictures[0].source, Budget(0))
     missing = set(source.missing(name for _, name in people.files))
+    others: list[str] = []
+    labelled = 0
     for i, (_, name) in enumerate(people.files):
         if name in missing:
             near = source.nearest(name)
@@ -286,7 +321,10 @@ def _look_at_pictures(
             except (OSError, ValueError):
                 found["corrupt"].append(name)
             else:
-                _compare_size(people, i, (image.shape[1], image.shape[0]), orientation, found)
+                points = _points_on(people, i)
+                labelled += len(points) > 0
+                if _compare_size(people, i, points, (image.shape[1], image.shape[0]), orientation, found):
+                    others.append(f"{name} ({image.shape[1]}x{image.shape[0]})")
                 sizes[i] = image.shape[1], image.shape[0]
                 hashes[name] = picture_hash(image)
                 if finder is not None:
@@ -296,31 +334,32 @@ def _look_at_pictures(
                     ]
         progress(i + 1, len(people.files))
     found["renamed"] = [f"{name} is {file}" for name, file in source.renamed.items()]
+    try:
+        refuse_pictures_of_another_size(others, labelled, str(path))
+    except ValueError as error:
+        found["problems"].append(str(error))
     return sizes, hashes
 
 
+def _points_on(people: People, row: int) -> np.ndarray:
+    """(n, 2) labelled keypoints on a picture, or the middles of its boxes where nobody has keypoints."""
+    if people.skeleton is BOX:
+        return people.unlabelled[people.unlabelled_picture == row].reshape(-1, 2, 2).mean(axis=1)
+    here = people.picture == row
+    return people.keypoints[here][people.visible[here] > 0]
+
+
 def _compare_size(
-    people: People, row: int, size: tuple[int, int], orientation: int, found: dict[str, list[Any]]
-) -> None:
-    """Size (w, h) as seen against the stated one, and against where the labels lie."""
-    (width, height), name = size, people.files[row][1]
-    stated = tuple(people.sizes[row].tolist())
-    if orientation >= 5 and stated == (height, width) != size:
-        found["turned"].append(f"{name}: stated {height}x{width}, EXIF turns it to {width}x{height}")
-        return
-    if any(stated) and stated != size:
-        of = people.picture == row
-        farthest = people.keypoints[of][people.visible[of] > 0].max(axis=0, initial=0)
-        fits = of.any() and all(stated) and (farthest <= np.array(stated) + 0.5).all()
-        smaller = max(stated) < 0.98 * max(size)
-        kind = "other_labels" if fits and smaller else "other_size"
-        found[kind].append(f"{name}: {width}x{height}, stated {stated[0]}x{stated[1]}")
-    if orientation >= 5:
-        of = people.picture == row
-        farthest = people.keypoints[of][people.visible[of] > 0].max(axis=0, initial=0)
-        if (farthest > np.array(size) + 0.5).any() and (farthest <= np.array([height, width]) + 0.5).all():
-            where = f"keypoints leave it as EXIF turns it, {width}x{height}, and fit it as stored"
-            found["turned"].append(f"{name}: {where}")
+    people: People, row: int, points: np.ndarray, size: tuple[int, int], orientation: int, found: dict[str, list[Any]]
+) -> bool:
+    """Size (w, h) as seen against the stated one, and against where the labels lie; whether they are of another."""
+    name = people.files[row][1]
+    width, height = people.sizes[row].tolist()
+    stated = (width, height) if min(width, height) > 0 else None
+    doubt = size_doubt(stated, size, orientation, points)
+    if doubt is not None:
+        found[doubt[0]].append(f"{name}: {doubt[1]}")
+    return of_another_size(stated, size, points)
 
 
 def _check_boxes(people: People, sizes: np.ndarray, found: dict[str, list[Any]], squares: bool) -> None:

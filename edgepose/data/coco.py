@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.data.columns import NO_CHOICE, Choice, Columns, Problems, Row, load_json, numbers, rows_of, tell
+from edgepose.data.near_names import near_skeleton, nearly
 from edgepose.data.people import People
 from edgepose.data.sound import NO_AREA, PARTS, noted, sound
 from edgepose.skeleton import COCO, HALPE26, HALPE136, LONGEST, MOST, WHOLEBODY, Skeleton, shared
@@ -206,7 +207,7 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
     if not found:
         raise ValueError(
             f"{path} has no category with keypoint names and no annotation with keypoints: expected their names in "
-            "`keypoints` of a category"
+            f"`keypoints` of a category{_of_left_out(content)}"
         )
     counts: dict[tuple[str, ...], int] = {}
     for _, skeleton, count in found:
@@ -221,7 +222,8 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
                 f"take them instead with category={name} (--category {name})"
             )
     category, skeleton = taken[0]
-    stated = bool(category.get("keypoints"))
+    written = category.get("keypoints")
+    stated = isinstance(written, list) and len(written) > 0 and not _is_counted(written)
     if not stated and skeleton is not WHOLEBODY:
         known_as = "COCO's" if skeleton is COCO else f"those of {skeleton.name}" if skeleton.built_in else "numbered"
         if choice.skeleton is None:
@@ -229,10 +231,18 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
                 f"{path} does not say what its {len(skeleton)} keypoints are: taken for {known_as}; add their names as "
                 "`keypoints` of the category, or give skeleton=FILE (--skeleton FILE)"
             )
+    elif choice.skeleton is None and nearly(skeleton.names):
+        notes.append(f"{path}: {nearly(skeleton.names)}")
     if choice.skeleton is not None:
         skeleton, stated = _as_chosen(skeleton, choice.skeleton, stated, notes, path), False
     names = {category.get("id"): category_name(category) for category, _ in taken}
     return Subject(skeleton, names, stated, tuple(notes))
+
+
+def _of_left_out(content: Row) -> str:
+    """What the notes say was left out, to put behind an error about nothing that is left."""
+    notes = [note for note in content.get("notes", ()) if "left out" in note]
+    return f"; {notes[0]}" if notes else ""
 
 
 def _as_chosen(own: Skeleton, chosen: Skeleton, named: bool, notes: list[str], path: str | Path) -> Skeleton:
@@ -248,6 +258,18 @@ def _as_chosen(own: Skeleton, chosen: Skeleton, named: bool, notes: list[str], p
                 f"{len(chosen)}, none of the same name: expected the skeleton of these labels"
             )
         return own
+    near = near_skeleton(own.names)
+    if near is not None and set(near[1].values()) == set(chosen.names):
+        written = ", ".join(f"{name!r} for {meant}" for name, meant in near[1].items() if name != meant)
+        notes.append(f"{path}: keypoints are taken as {chosen.name} names them: {written}")
+        order = [chosen.names.index(meant) for meant in near[1].values()]
+        return chosen if order == list(range(len(order))) else chosen.reordered(order)
+    if pairs:
+        others = [name for i, name in enumerate(own.names) if i not in pairs]
+        notes.append(
+            f"{path}: {_some(others)} are no keypoints of the given skeleton {chosen.name}: those of its names are "
+            "taken, the others left out"
+        )
     if named and not pairs:
         notes.append(f"{path}: keypoints are taken by their order: {_some(own.names)} are {_some(chosen.names)}")
     return own if pairs else chosen

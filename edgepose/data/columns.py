@@ -22,11 +22,13 @@ import numpy as np
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import FILLED, People
+from edgepose.data.picture_size import checked_sizes
 from edgepose.skeleton import Skeleton
 
 Row = dict[str, Any]  # one entry of an annotation file
 # Polygons hold neither quotes nor braces; a mask (an object with `counts`) stays and is short.
 OUTLINE = re.compile(r'("segmentation":)\s*\[[^"{}]*\](?=\s*[,}])')
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how such a text begins
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 LARGEST = 4 << 30  # bytes of an annotation file, unpacked; COCO-WholeBody's has 0.8 GB
 Problems = list[str] | None  # sentences about what is wrong, or None: the first one is raised
@@ -96,6 +98,9 @@ class Columns:
                 tell(problems, f"{self.path}: annotation {ids[which[0]]} has {what}{_and_more(len(which) - 1)}")
         boxes = self.boxes.copy()
         boxes[:, 2:] += boxes[:, :2]
+        notes = list(self.notes)
+        if pictures is not None and problems is None:
+            notes += self._size_notes(sizes, labelled & keep, Pictures(pictures, Budget(0)))
         if pictures is not None and problems is None and self.clip:
             sizes = _real_sizes(sizes, boxes, self.picture, self.names, Pictures(pictures, Budget(0)))
         if problems is None and self.clip:
@@ -129,8 +134,18 @@ class Columns:
             unlabelled_picture=self.picture[others],
             crowd=crowd[others],
             categories=self.categories,
-            notes=tuple(self.notes),
+            notes=tuple(notes),
         )
+
+    def _size_notes(self, sizes: np.ndarray, who: np.ndarray, source: Pictures) -> list[str]:
+        """What `checked_sizes` says of the pictures of these people."""
+        rows = np.unique(self.picture[who])
+        order = np.flatnonzero(who)[np.argsort(self.picture[who], kind="stable")]
+        starts = np.searchsorted(self.picture[order], rows)
+        points = [
+            own[own[:, 2] > 0, :2] for own in (self.points[part].reshape(-1, 3) for part in np.split(order, starts[1:]))
+        ]
+        return checked_sizes([self.names[row] for row in rows], sizes[rows], points, source, str(self.path))
 
 
 def _real_sizes(
@@ -165,25 +180,32 @@ def load_json(path: str | Path, outlines: bool = False, kind: str = "an annotati
 
     The readers do not use them, and they are most of COCO's training file.
     """
+    data = _bytes_of(path, kind)
+    if not data.strip():
+        raise ValueError(f"{path} is empty: expected {kind}")
     collecting = gc.isenabled()
     gc.disable()  # a file of 10 million numbers sets it off all the time, for nothing: a third of the reading
     try:
-        data = read_bounded(path)
-        text = data.decode("utf-8").removeprefix("\ufeff")
+        text = data.decode("utf-16" if data[:2] in UTF16 else "utf-8").removeprefix("\ufeff")
         return json.loads(text if outlines else OUTLINE.sub(r"\1 0", text))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: expected {kind}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder: expected {kind}") from None
-    except TooLarge:
-        raise
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no whole gzip file ({error}): expected {kind}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text (at byte {error.start}): save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): expected {kind}") from error
     finally:
         if collecting:
             gc.enable()
+
+
+def _bytes_of(path: str | Path, kind: str) -> bytes:
+    try:
+        return read_bounded(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: expected {kind}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder: expected {kind}") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no whole gzip file ({error}): expected {kind}") from error
 
 
 class TooLarge(ValueError):
@@ -204,9 +226,17 @@ def read_bounded(path: str | Path, largest: int = LARGEST) -> bytes:
 def rows_of(content: Any, key: str | None, path: str | Path) -> list[Row]:
     """A list of JSON objects, under `key` or the content itself; refused if it is anything else."""
     found = content[key] if key is not None else content
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise ValueError(f"{path}: {f'`{key}`' if key else 'the file'} is not a list of objects")
+    what = f"`{key}`" if key else "the file"
+    if not isinstance(found, list):
+        raise ValueError(f"{path}: {what} is {_kind(found)}, expected a list of objects")
+    odd = next((i for i, row in enumerate(found) if not isinstance(row, dict)), None)
+    if odd is not None:
+        raise ValueError(f"{path}: entry {odd + 1} of {what} is {shown(found[odd])}, expected an object")
     return found
+
+
+def _kind(value: Any) -> str:
+    return "an object" if isinstance(value, dict) else shown(value)
 
 
 def numbers(rows: Sequence[Row], key: str, width: int, path: str | Path, kind: str = "annotation") -> np.ndarray:

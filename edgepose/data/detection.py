@@ -25,6 +25,7 @@ from edgepose.data.columns import NO_CHOICE
 from edgepose.data.images import ON_BAD, OnBad, Pictures
 from edgepose.data.memory import PROCESS, Budget, Kept
 from edgepose.data.people import People
+from edgepose.data.picture_size import checked_sizes
 from edgepose.data.read import READERS, loaded
 from edgepose.geometry import area, clip_boxes, compose
 from edgepose.spec import PEOPLE
@@ -51,8 +52,8 @@ Rows = dict[int, list[tuple[list[float], bool]]]  # by picture: x, y, w, h and w
 
 
 def boxed_categories(content: Any, category: str = "") -> dict[Any, str]:
-    """What a detector learns to find in a COCO-style file, by id: people where a category is called so, else what has
-    keypoints, else everything; or the category of a name alone.
+    """What a detector learns to find in a COCO-style file, by id: what has keypoints, else people where a category is
+    called so, else everything; or the category of a name alone.
     """
     names = {c.get("id"): category_name(c) for c in content.get("categories") or ()}
     if category:
@@ -62,7 +63,7 @@ def boxed_categories(content: Any, category: str = "") -> dict[Any, str]:
         return chosen
     people = {identity: name for identity, name in names.items() if name.strip().lower() in PEOPLE}
     posed = {c.get("id"): names[c.get("id")] for c in content.get("categories") or () if c.get("keypoints")}
-    return people or posed or names or {1: "person"}
+    return posed or people or names or {1: "person"}
 
 
 def read_boxes(annotations: Path, images: Path, category: str = "", notes: list[str] | None = None) -> list[Record]:
@@ -89,8 +90,27 @@ def read_boxes(annotations: Path, images: Path, category: str = "", notes: list[
         raise ValueError(f"{annotations}: no annotation is of {' or '.join(kinds.values())}, the categories to find")
     if notes is not None:
         notes += content["notes"]
+        others = [row["category_id"] for row in content["annotations"] if row["category_id"] not in kinds]
+        if others:
+            called = {c["id"]: category_name(c) for c in content["categories"]}
+            some = ", ".join(list(dict.fromkeys(called[each] for each in others))[:5])
+            notes.append(
+                f"{annotations}: {len(others)} boxes of other categories ({some}) than {', '.join(kinds.values())} are "
+                "left out: take one with category=NAME"
+            )
     names = {image["id"]: image["file_name"] for image in content["images"]}
+    said = _size_notes(content["images"], rows, images, annotations)
+    if notes is not None:
+        notes += said
     return _records(images, names, rows, tuple(dict.fromkeys(kinds.values())))
+
+
+def _size_notes(pictures: Sequence[Any], rows: Rows, images: Path, annotations: Path) -> list[str]:
+    """What `checked_sizes` says of the pictures with boxes: by their middles, since boxes may well end outside."""
+    boxed = [image for image in pictures if image["id"] in rows]
+    middles = [_corners([box for box, _ in rows[i["id"]]]).reshape(-1, 2, 2).mean(axis=1) for i in boxed]
+    sizes = np.array([(image.get("width", 0), image.get("height", 0)) for image in boxed]).reshape(-1, 2)
+    return checked_sizes([i["file_name"] for i in boxed], sizes, middles, Pictures(images, Budget(0)), str(annotations))
 
 
 def _of_people(people: People, images: Path) -> list[Record]:

@@ -20,9 +20,11 @@ COVERED = 0.5  # share of a found box inside a crowd above which it is of the cr
 def long_limbs(people: People) -> list[tuple[int, str]]:
     """(row, limb) of people of whom a limb is far longer, for their size, than that of the others.
 
-    A limb seen from its end is short, and nobody's is long: only long ones are told.
+    A limb seen from its end is short, and nobody's is long: only long ones are told. The size is that of the box, and
+    of the keypoints' extent where a box is less than a pixel wide, which would make every limb long.
     """
-    sizes = np.sqrt(np.maximum(area(people.boxes), 1))
+    boxed = ((people.boxes[:, 2:] - people.boxes[:, :2]) >= 1).all(axis=1)
+    sizes = np.sqrt(np.maximum(np.where(boxed, area(people.boxes), _extents(people)), 1))
     found = []
     for a, b in people.skeleton.limbs:
         rows = np.flatnonzero((people.visible[:, a] > 0) & (people.visible[:, b] > 0))
@@ -35,6 +37,14 @@ def long_limbs(people: People) -> list[tuple[int, str]]:
         odd = (shares > LONG * usual) & (lengths > SHORTEST)
         found += [(int(row), names) for row in rows[odd]]
     return sorted(found)
+
+
+def _extents(people: People) -> np.ndarray:
+    """(P,) square pixels around the labelled keypoints of each."""
+    seen = people.visible[..., None] > 0
+    low, high = (np.where(seen, people.keypoints, end) for end in (np.inf, -np.inf))
+    extents: np.ndarray = np.maximum(high.max(axis=1) - low.min(axis=1), 0).prod(axis=1) if len(people) else np.zeros(0)
+    return extents
 
 
 def tiny_boxes(boxes: np.ndarray) -> np.ndarray:

@@ -126,7 +126,9 @@ def label(
         if progress is not None:
             progress(len(work.pictures), len(work.pictures))
         if parts or not work.pictures:
-            _write(out, work, parts, skeleton, made)  # before another run may go on with the journal
+            _write(
+                out, work, parts, skeleton, estimators[0].spec.subject, made
+            )  # before another run may go on with the journal
     journal.path.unlink(missing_ok=True)
     if work.pictures and not parts:
         name, reason = next(iter(made.unreadable.items()))
@@ -263,8 +265,8 @@ def _annotation(opinion: Consensus, i: int, seen: np.ndarray, rules: Rules) -> R
     }
 
 
-def _write(out: Path, work: Unlabelled, parts: list[Row], skeleton: Skeleton, made: Labelled) -> None:
-    """The COCO file, in the order of the pictures; counts what is in it."""
+def _write(out: Path, work: Unlabelled, parts: list[Row], skeleton: Skeleton, subject: str, made: Labelled) -> None:
+    """The COCO file, in the order of the pictures; counts what is in it. subject: what its category is called."""
     images: list[Row] = []
     annotations: list[Row] = []
     removed: Counter[str] = Counter()
@@ -273,11 +275,11 @@ def _write(out: Path, work: Unlabelled, parts: list[Row], skeleton: Skeleton, ma
         images.append(image | {"width": part["width"], "height": part["height"]})
         removed.update(part["removed"])
         for row in part["people"]:
-            own = {"id": len(annotations) + 1, "image_id": image["id"]} | row | {"category_id": work.person}
+            own = {"id": len(annotations) + 1, "image_id": image["id"]} | row | {"category_id": work.category}
             annotations.append(own)
-    person = {"id": work.person, "name": "person"} | category_fields(skeleton)
+    category = {"id": work.category, "name": subject} | category_fields(skeleton)
     with atomic_path(out) as temporary:
-        content = {"images": images, "annotations": annotations, "categories": [person]}
+        content = {"images": images, "annotations": annotations, "categories": [category]}
         temporary.write_text(json.dumps(content, separators=(",", ":"), allow_nan=False), encoding="utf-8")
     made.images, made.boxes = len(images), len(annotations)
     made.people = sum(row["num_keypoints"] > 0 for row in annotations)

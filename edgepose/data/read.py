@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgepose.data.coco import of_coco
-from edgepose.data.columns import NO_CHOICE, Choice, Problems, load_json
+from edgepose.data.columns import NO_CHOICE, Choice, Problems, load_json, shown
 from edgepose.data.formats.cvat import read_cvat
 from edgepose.data.formats.deeplabcut import is_deeplabcut, read_deeplabcut
 from edgepose.data.formats.foreign import HDF5, named, of_hdf5
@@ -33,6 +34,7 @@ KNOWN = (
     "images, labelme's folder, Label Studio's JSON, DeepLabCut's CSV, the original lists of AI Challenger, MPII and "
     "OCHuman, or LSP's joints.mat"
 )
+ZIP = b"PK\x03\x04"
 HEAD = 512  # bytes by which a format is told
 LABELS = (".json", ".xml", ".csv", ".yaml", ".yml", ".gz")
 FEW = 5  # files of a folder that are looked into
@@ -81,7 +83,7 @@ def loaded(
     """
     path = Path(annotations)
     form, content = _content(path, outlines, pictures)
-    if content is None:
+    if content is None and form != "json":
         return form, None
     if form == "json":
         form = kind_of(content, path, annotated)
@@ -106,6 +108,8 @@ def _content(path: Path, outlines: bool, pictures: str | Path | None) -> tuple[s
         return "lsp", None
     if head.startswith(HDF5):
         raise ValueError(of_hdf5(path))
+    if head.startswith(ZIP):
+        raise ValueError(_of_zip(path))
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff \r\n\t")
     if text.startswith("<"):
         return "cvat", read_cvat(path)
@@ -117,6 +121,17 @@ def _content(path: Path, outlines: bool, pictures: str | Path | None) -> tuple[s
         return "yolo", read_yolo(path, pictures)
     content = load_json(path, outlines)
     return ("labelme", read_labelme(path)) if is_labelme(content) else ("json", content)
+
+
+def _of_zip(path: Path) -> str:
+    """What to do with a zip that is given in place of a label file."""
+    try:
+        names = zipfile.ZipFile(path).namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return f"{path} is a damaged zip: expected a label file"
+    here = [name for name in names if name.lower().endswith(LABELS) and not name.startswith("__MACOSX")]
+    hint = f", such as {', '.join(here[:FEW])}" if here else ", though it holds none"
+    return f"{path} is a zip: unpack it, and name the label file or data.yaml in it{hint}"
 
 
 def _of_folder(path: Path, pictures: str | Path | None) -> tuple[str, Any]:
@@ -156,5 +171,5 @@ def kind_of(content: Any, path: str | Path, annotated: bool = True) -> str:
         if {"image_id", "score"} <= keys:
             raise ValueError(f"{path} is a list of results (score, image_id), not labels: expected {KNOWN}")
         raise ValueError(f"{path} is a list of objects with {sorted(keys)[:8]}: expected {KNOWN}")
-    saw = f"a list of {len(content)}" if isinstance(content, list) else type(content).__name__
+    saw = f"a list of {len(content)}" if isinstance(content, list) else shown(content)
     raise ValueError(f"{path} lacks `images` or `annotations`, it is {saw}: expected {KNOWN}")

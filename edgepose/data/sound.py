@@ -24,7 +24,13 @@ PARTS = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts
 # Lists of so many keypoints are these skeletons', whatever a category names.
 LENGTHS = {len(skeleton) for skeleton in (HALPE26, HALPE136, WHOLEBODY)}
 FRACTION = 1.5  # no set of labels in pixels lies within the first pixel and a half of its pictures
+LARGEST = 1e30  # more is no coordinate
+CODES = {0, 1, 2}  # COCO's visibility: not labelled, hidden, seen
+VISIBLE = 3  # more is no visibility, which some sets count from 0 to 3
 FINITE = "has a box or keypoint that is no finite number"
+# Labels of this many people or more are percent where none leaves 0 to 100 and some are beyond 50 both ways, and all
+# their pictures are this many pixels wide and high.
+PERCENT, PICTURE_OF_PERCENT = 3, 250
 NO_AREA = "no area above 0"
 LEAST_AREA = 1e-3  # of the box: less is no area in square pixels
 NAMED = 5  # ids that a sentence lists
@@ -58,16 +64,19 @@ def sound(
         raise ValueError(f"{path} lacks `images` or `annotations`: expected a COCO-style annotation file")
     content = content if content.get("annotations") is not None else content | {"annotations": []}
     notes: list[str] = []
-    images = _images(rows_of(content, "images", path), path, problems, notes, named)
-    categories = _categories(content, path, notes)
     people = [dict(row) for row in rows_of(content, "annotations", path)]
+    rows, numbers = _numbered(rows_of(content, "images", path), people, path, notes)
+    images = _images(rows, path, problems, notes, named)
+    categories = _categories(content, path, notes)
+    for row in people if numbers else ():
+        row["image_id"] = numbers.get(str(row.get("image_id")), row.get("image_id"))
     _number(people, path, notes)
     if not content.get("categories"):
         _without_categories(people, path, problems)
     people = _of_images(people, images, path, problems, notes)
     people = _of_categories(people, categories, path, problems, notes)
     _crowds(people, path, problems, notes)
-    people = _with_sound_points(people, categories, path, problems)
+    people = _with_sound_points(people, categories, path, problems, notes)
     people = _with_boxes(people, path, problems, notes)
     _areas(people, path, notes)
     if not _refuse_fractions(people, images, path, problems):
@@ -126,6 +135,25 @@ def people_count(count: int) -> str:
     return f"{count} people have" if count != 1 else "1 person has"
 
 
+def _numbered(
+    rows: list[Row], people: list[Row], path: str | Path, notes: list[str]
+) -> tuple[list[Row], dict[str, int]]:
+    """Pictures counted from 1 where their ids are names that differ, by which people refer to them, and what each name
+    became.
+    """
+    names = [row["id"] for row in rows if isinstance(row.get("id"), str) and row["id"]]
+    if not rows or len(set(names)) < len(rows) or all(whole(name) is not None for name in names):
+        return rows, {}
+    known = set(names)
+    if people and not any(str(row.get("image_id")) in known for row in people):
+        return rows, {}
+    notes.append(
+        f"{path}: ids of pictures are names such as {names[0]!r}: they are counted from 1 instead, in the order of the "
+        "file"
+    )
+    return [row | {"id": i} for i, row in enumerate(rows, start=1)], {name: i for i, name in enumerate(names, start=1)}
+
+
 def _images(rows: list[Row], path: str | Path, problems: Problems, notes: list[str], named: bool) -> list[Row]:
     images, seen, renamed, twice = [], set(), [], 0
     for i, row in enumerate(rows):
@@ -135,7 +163,8 @@ def _images(rows: list[Row], path: str | Path, problems: Problems, notes: list[s
             continue
         if named and (not isinstance(name, str) or not name.strip("/\\ ") or "\0" in name):
             what = f"`file_name` of image number {i + 1} (id {identity}) is {said(row, 'file_name')}"
-            tell(problems, f"{path}: {what}, expected text: the picture's name")
+            fields = ", ".join(f"`{key}`" for key in list(row)[:8])
+            tell(problems, f"{path}: {what}, expected text: the picture's name; it has {fields}")
             continue
         if not isinstance(row["id"], int):
             renamed.append(row["id"])
@@ -268,10 +297,13 @@ def _crowds(people: list[Row], path: str | Path, problems: Problems, notes: list
         notes.append(f"{path}: `iscrowd` of {listed(texts)} is text, taken as the number it shows; write 0 or 1")
 
 
-def _with_sound_points(people: list[Row], categories: list[Row], path: str | Path, problems: Problems) -> list[Row]:
+def _with_sound_points(
+    people: list[Row], categories: list[Row], path: str | Path, problems: Problems, notes: list[str]
+) -> list[Row]:
     """Those whose lists of keypoints hold what they should; a list of nothing becomes an empty one."""
     stated = {c["id"]: len(c["keypoints"]) for c in categories if isinstance(c.get("keypoints"), list)}
     kept = []
+    odd = []
     for row in people:
         fault = ""
         for name, count in PARTS:
@@ -295,11 +327,33 @@ def _with_sound_points(people: list[Row], categories: list[Row], path: str | Pat
         if fault:
             tell(problems, f"{path}: {fault}")
         else:
+            if _has_odd_codes(row):
+                odd.append(row["id"])
+                row["keypoints"] = _with_codes(row["keypoints"])
             count = row.get("num_keypoints", 1)
             if not isinstance(count, int) or (count <= 0 and any(v > 0 for v in row.get("keypoints", ())[2::3])):
                 del row["num_keypoints"]
+            elif "foot_kpts" not in row and count > 0 and not labelled_points(row):
+                row["num_keypoints"] = 0
             kept.append(row)
+    if odd:
+        notes.append(
+            f"{path}: v of keypoints of {listed(odd)} is another number than 0, 1 and 2 (not labelled, hidden, seen): "
+            "above 0 is taken as labelled, below 1 as hidden"
+        )
     return kept
+
+
+def _has_odd_codes(row: Row) -> bool:
+    """Whether some v is another number than 0, 1 and 2; faces and hands of the largest skeletons have confidences."""
+    points = row.get("keypoints") or ()
+    return len(points) // 3 not in LENGTHS and "foot_kpts" not in row and not CODES.issuperset(points[2::3])
+
+
+def _with_codes(points: list[float]) -> list[float]:
+    """Keypoints whose v is 0, 1 or 2."""
+    codes = [0 if v <= 0 else 1 if v <= 1 else 2 for v in points[2::3]]
+    return [value for i, code in enumerate(codes) for value in (points[3 * i], points[3 * i + 1], code)]
 
 
 def _fault(points: Any, count: int) -> str:
@@ -319,10 +373,13 @@ def _fault(points: Any, count: int) -> str:
         return f"holds a number too large to be one, {expected}"
     if len(flat) != 3 * count:
         return f"is a list of {len(flat)} numbers, {expected}"
-    if not all(math.isfinite(value) for value in flat):
+    if not all(abs(value) < LARGEST for value in flat):
         seen = [i for i in range(count) if flat[3 * i + 2] != 0]
-        if not all(map(math.isfinite, (flat[3 * i + j] for i in seen for j in range(3)))):
+        if not all(abs(flat[3 * i + j]) < LARGEST for i in seen for j in range(3)):
             return "has a keypoint that is no finite number"
+    most = max(flat[2::3], default=0)
+    if most > VISIBLE:
+        return f"has a v of {most:g}, {expected}, with a v of 0, 1 or 2 behind each x and y"
     return ""
 
 
@@ -400,7 +457,9 @@ def _areas(people: list[Row], path: str | Path, notes: list[str]) -> None:
 
 
 def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> bool:
-    """Coordinates from 0 to 1, as YOLO has them, are no pixels. Whether that was told."""
+    """Coordinates from 0 to 1, as YOLO has them, or to 100, as Label Studio has them, are no pixels. Whether that was
+    told.
+    """
     if any(min(image["width"], image["height"]) < 8 for image in images if "width" in image):
         return False
     extents = [max(row["bbox"][0] + row["bbox"][2], row["bbox"][1] + row["bbox"][3]) for row in people if "bbox" in row]
@@ -415,7 +474,25 @@ def _refuse_fractions(people: list[Row], images: list[Row], path: str | Path, pr
             f"{path}: all {what} lie between 0 and {FRACTION:g}, as fractions of the picture do: expected "
             "pixels; multiply x by the width and y by the height",
         )
+    elif _is_percent(people, images, points):
+        fractions = True
+        tell(
+            problems,
+            f"{path}: all labels lie between 0 and 100 on pictures of {PICTURE_OF_PERCENT} pixels and more, as percent "
+            "of the picture do: expected pixels; multiply x by the width and y by the height, and divide by 100",
+        )
     return fractions
+
+
+def _is_percent(people: list[Row], images: list[Row], points: list[list[float]]) -> bool:
+    labelled = {row["image_id"] for row in people}
+    sizes = [(image.get("width", 0), image.get("height", 0)) for image in images if image["id"] in labelled]
+    boxes = [row["bbox"] for row in people if "bbox" in row]
+    ends = points + [[x + w, y + h] for x, y, w, h in boxes]
+    starts = points + [[x, y] for x, y, _, _ in boxes]
+    if len(people) < PERCENT or not ends or min(map(min, sizes)) < PICTURE_OF_PERCENT:
+        return False
+    return min(map(min, starts)) >= 0 and all(50 < max(axis) <= 100 for axis in zip(*ends, strict=True))
 
 
 def _refuse_other_boxes(people: list[Row], images: list[Row], path: str | Path, problems: Problems) -> None:
@@ -465,7 +542,7 @@ def _is_mask(shape: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e30
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def said(row: Row, key: str) -> str:

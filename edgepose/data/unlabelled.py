@@ -17,6 +17,7 @@ from edgepose.data.memory import Budget
 from edgepose.data.read import loaded
 from edgepose.media.naming import Held
 from edgepose.media.sources import SUFFIXES
+from edgepose.spec import PEOPLE
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class Picture:
 @dataclass(frozen=True)
 class Unlabelled:
     """What there is to label. root: the folder or zip that all names are relative to, None where there are several;
-    lost: names that the file of boxes has and the pictures lack; person: the category of people; notes: what of the
+    lost: names that the file of boxes has and the pictures lack; category: the id of what is boxed; notes: what of the
     file was repaired or left out.
     """
 
     pictures: list[Picture]
     root: Path | None
     lost: list[str] = field(default_factory=list)
-    person: int = 1
+    category: int = 1
     notes: tuple[str, ...] = ()
 
 
@@ -84,8 +85,9 @@ def find_pictures(sources: Sequence[str | Path]) -> Unlabelled:
     return Unlabelled(rows, single)
 
 
-def with_boxes(found: Unlabelled, path: str | Path) -> Unlabelled:
-    """The pictures that a label file names, with its boxes of people; ids and areas are the file's.
+def with_boxes(found: Unlabelled, path: str | Path, subject: str = "person") -> Unlabelled:
+    """The pictures that a label file names, with its boxes of people, or of another subject; ids and areas are the
+    file's. A file of one category alone is of the subject, whatever it calls it.
 
     Any file that is read as COCO's form (`data.read`), whether it has keypoints or not; a name means the picture that
     `naming.Held` says. ValueError where it means several, or none of them any.
@@ -95,10 +97,10 @@ def with_boxes(found: Unlabelled, path: str | Path) -> Unlabelled:
         raise ValueError(
             f"{path} is of the form {form!r}: expected boxes of people in COCO's form or a labelling tool's"
         )
-    person = next((c["id"] for c in content["categories"] if c["name"] == "person"), 1)
+    category = _category_of(content["categories"], subject, path)
     people: dict[int, list[Row]] = defaultdict(list)
     for row in content["annotations"]:
-        if row.get("category_id", person) == person and not row.get("iscrowd") and "bbox" in row:
+        if row["category_id"] == category and not row.get("iscrowd") and "bbox" in row:
             people[row["image_id"]].append(row)
     pictures = {picture.image["file_name"]: picture for picture in found.pictures}
     held = Held(pictures)
@@ -116,7 +118,17 @@ def with_boxes(found: Unlabelled, path: str | Path) -> Unlabelled:
     if not chosen:
         listed = len(content["images"])
         raise ValueError(f"none of the {listed} pictures that {path} lists is there: name their folder or zip")
-    return Unlabelled(chosen, found.root, lost, person, tuple(content["notes"]))
+    return Unlabelled(chosen, found.root, lost, category, tuple(content["notes"]))
+
+
+def _category_of(categories: Sequence[Row], subject: str, path: str | Path) -> int:
+    """The id of the category with the subject's name, or of the only one."""
+    wanted = PEOPLE if subject == "person" else {subject.strip().lower()}
+    own = [c["id"] for c in categories if c["name"].strip().lower() in wanted]
+    if not own and len(categories) > 1:
+        names = ", ".join(repr(c["name"]) for c in categories[:5])
+        raise ValueError(f"{path} has the categories {names}: expected boxes of {subject!r}, which the model finds")
+    return int(own[0] if own else categories[0]["id"])
 
 
 def boxes_of(rows: Sequence[Row]) -> np.ndarray:

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.load import Backend, backend_of, find
 from edgepose.spec import ModelSpec
 
+UNMEASURED = "interrupted before it was measured"
+UNTIMED = "interrupted before it was timed"
 FAILURES = (ValueError, OSError, ImportError, RuntimeError)  # what a model that does not fit raises
 SIZE = (1280, 720)
 
@@ -86,6 +89,14 @@ class _Contender:
         self.estimator = self.watch = None
 
 
+class Interrupted(KeyboardInterrupt):
+    """A comparison that somebody stopped. rows: one per model, as `compare` gives them, with what was finished."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        super().__init__("interrupted")
+        self.rows = rows
+
+
 def compare(
     models: Sequence[str],
     open_model: Callable[[str], Estimator],
@@ -98,6 +109,9 @@ def compare(
     Args:
         open_model: gives the estimator of a model's name, as for daily use.
         progress: told what is done, the accuracy of a model or the speed of all, how much of it and of how much.
+
+    A KeyboardInterrupt, also one that `progress` raises, becomes an `Interrupted` once something is measured: models
+    that were timed have whole rows, of fewer rounds and without peak memory; the others have `error` beside their AP.
     """
     labels = read_labels(plan.data, choice=plan.choice, pictures=plan.images)
     if not labels["annotations"]:
@@ -111,19 +125,29 @@ def compare(
     kinds = {len(c.estimator.spec.keypoints) > 0 for c in contenders if c.estimator is not None}
     if len(kinds) > 1:
         raise ValueError("detectors and pose models have no common measure: compare each among themselves")
-    for contender in contenders:
-        _try(contender, lambda c: _score(c, labels, plan, progress))
     count = plan.people if plan.people is not None else _usual_people(labels)
+    try:
+        for contender in contenders:
+            _try(contender, lambda c: _score(c, labels, plan, progress))
+        for contender in contenders:
+            _try(contender, lambda c: _ready(c, count, plan))
+        _race(contenders, plan, progress, meter)
+        stopped = False
+    except KeyboardInterrupt:
+        stopped = True
     for contender in contenders:
-        _try(contender, lambda c: _ready(c, count, plan))
-    _race(contenders, plan, progress, meter)
-    for contender in contenders:
+        if stopped and not contender.medians and "error" not in contender.row:
+            contender.row["error"] = UNTIMED if "AP" in contender.row else UNMEASURED
         _try(contender, lambda c: _timed(c, plan, meter))
-        _try(contender, lambda c: _sized(c, count, plan))
+        _try(contender, lambda c: _sized(c))
+    stopped = stopped or not _remembered(contenders, count, plan, progress)
     rows = [contender.row for contender in contenders]
     whole = [row for row in rows if "error" not in row]
     best = {id(whole[i]) for i in front([Point(row["model"], row["ms_median"], row["AP"]) for row in whole])}
-    return [row if "error" in row else row | {"pareto": id(row) in best} for row in rows]
+    rows = [row if "error" in row else row | {"pareto": id(row) in best} for row in rows]
+    if stopped:
+        raise Interrupted(rows)
+    return rows
 
 
 def _try(contender: _Contender, step: Callable[[_Contender], None]) -> None:
@@ -207,24 +231,46 @@ def _timed(contender: _Contender, plan: Plan, meter: EnergyMeter) -> None:
         row["ap_fps_per_watt"] = round(efficiency(row["AP"], timing["fps"], power), 3)
 
 
-def _sized(contender: _Contender, people: int, plan: Plan) -> None:
-    """File, arithmetic and memory of the (pose) network alone; what cannot be had is None, with the reason."""
-    estimator, row = _estimator(contender), contender.row
+def _sized(contender: _Contender) -> None:
+    """File and arithmetic of the (pose) network alone; what cannot be had is None, with the reason."""
+    row = contender.row
     path, _ = find(row["model"])
     files = [path, path.with_suffix(".bin")] if path.suffix in (".xml", ".param") else [path]
     row["file_bytes"] = sum(file.stat().st_size for file in files)
     row |= {"parameters": None, "macs": None, "macs_hrnet": None, "macs_activations": None, "macs_reason": None}
     try:
-        size = graph_size(path, _input_shape(estimator.spec))
+        size = graph_size(path, _input_shape(_estimator(contender).spec))
         row |= {"parameters": size.parameters, "macs": size.macs, "macs_hrnet": size.macs_output}
         row["macs_activations"] = size.macs_activations
     except (ValueError, ImportError) as error:
         row["macs_reason"] = str(error)
     row["peak_memory_bytes"] = None
-    if plan.memory:
-        per_person = estimator.spec.per_person
-        looked_at = people if per_person and plan.boxes != "detector" else None
-        row["peak_memory_bytes"] = peak_memory(str(path), plan.detector, plan.backend, plan.threads, looked_at)
+
+
+def _remembered(contenders: Sequence[_Contender], people: int, plan: Plan, progress: Progress) -> bool:
+    """The peak memory of every model that is left in the race; whether nobody stopped it."""
+    if not plan.memory:
+        return True
+    try:
+        for done, contender in enumerate(contenders):
+            progress("memory", done, len(contenders))
+            _try(contender, partial(_weighed, people=people, plan=plan, progress=progress, done=done))
+        progress("memory", len(contenders), len(contenders))
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _weighed(contender: _Contender, people: int, plan: Plan, progress: Progress, done: int) -> None:
+    estimator, row = _estimator(contender), contender.row
+    looked_at = people if estimator.spec.per_person and plan.boxes != "detector" else None
+    path, _ = find(row["model"])
+    try:
+        peak = peak_memory(str(path), plan.detector, plan.backend, plan.threads, looked_at)
+    except ValueError:
+        progress("memory", done, done + 1)  # Ctrl-C ends that process too, which is no fault of the model
+        raise
+    row["peak_memory_bytes"] = peak
 
 
 def _input_shape(spec: ModelSpec) -> tuple[int, ...]:

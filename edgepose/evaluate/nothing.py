@@ -13,8 +13,6 @@ from edgepose.data.sound import labelled_points
 ALIKE = 0.1  # of the median: how far the ratios of results to labels may spread where all pictures had another size
 APART = 0.15  # ratios this near to 1 are no other size
 FEWEST = 3  # pictures from which a ratio is taken
-OTHER = 0.5  # share of the pictures with people, above which their labels are of others
-ROUNDED = 0.02  # of a side, by which a stated size may differ
 FRACTION = 1.5  # results in pixels do not all lie within the first pixel and a half
 
 
@@ -42,36 +40,6 @@ def refuse_unmatched(rows: Sequence[dict[str, Any]], labels: dict[str, Any], who
         return
     what = f"its {len(rows)} results are on other pictures" if rows else "it has no result"
     raise ValueError(f"{who} has found nobody in the {len(pictures)} pictures with labelled people: {what}")
-
-
-OUTSIDE = 0.02  # of the picture's side
-
-
-def of_another_size(image: dict[str, Any], people: Sequence[dict[str, Any]], width: int, height: int) -> bool:
-    """Whether a picture of this size, as it is seen, is not the one that its people were labelled on.
-
-    Their keypoints leave it by far; or it is not of the stated size, nor that turned, and their keypoints fit that.
-    """
-    points = np.array([xy for row in people for xy in labelled_points(row)], np.float64).reshape(-1, 2)
-    if not len(points):
-        return False
-    if (points > np.array([width, height]) * (1 + OUTSIDE)).any():  # somebody may have guessed a little outside
-        return True
-    stated = (image.get("width", width), image.get("height", height))
-    alike = all(abs(own - other) <= ROUNDED * own for own, other in zip((width, height), stated, strict=True))
-    if alike or stated == (height, width):
-        return False
-    return bool((points <= np.array(stated) + 0.5).all() and max(stated) < max(width, height))
-
-
-def refuse_pictures_of_another_size(names: Sequence[str], labelled: int, labels: dict[str, Any]) -> None:
-    """ValueError where most of the pictures with people are `of_another_size`; names: those."""
-    if len(names) > OTHER * labelled:
-        raise ValueError(
-            f"{len(names)} of {labelled} pictures with labelled people are not of the size that {_name(labels)} was "
-            f"made on, such as {names[0]}: give the pictures that were labelled, label them as viewers show them "
-            "(EXIF may turn them), or scale the labels"
-        )
 
 
 def refuse_other_sizes(rows: Sequence[dict[str, Any]], labels: dict[str, Any], who: str) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 from edgepose.data.columns import load_json, numbers
 from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
-from edgepose.data.sound import whole
+from edgepose.data.near_names import nearly
+from edgepose.data.picture_size import of_another_size, refuse_pictures_of_another_size
+from edgepose.data.sound import labelled_points, whole
 from edgepose.evaluate.labels import Labels, Row, read_labels, skeleton_of
-from edgepose.evaluate.nothing import of_another_size, refuse_pictures_of_another_size
 from edgepose.geometry import crop_matrices
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
@@ -27,6 +28,7 @@ from edgepose.skeleton import COCO, Skeleton, shared
 from edgepose.spec import ModelSpec
 
 OKS_NMS = 0.9
+KEYPOINTS = "give a model of these keypoints, or the category that it finds"
 
 
 class Estimates(Protocol):
@@ -92,10 +94,10 @@ def run(
     skeleton = row_skeleton(labels, estimator.spec.keypoints) if len(estimator.spec.keypoints) else None
     outcome = Run()
     given = _boxes(labels, boxes, outcome.notes) if per_person else None
-    people: dict[Any, list[Row]] = defaultdict(list)
+    points: dict[Any, list[list[float]]] = defaultdict(list)
     for row in labels["annotations"]:
-        people[row["image_id"]].append(row)
-    others: list[str] = []
+        points[row["image_id"]] += labelled_points(row)
+    others, labelled = list[str](), 0
     for done, image in enumerate(labels["images"]):
         if progress is not None:
             progress(done, len(labels["images"]))
@@ -108,7 +110,8 @@ def run(
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             outcome.unreadable[image["file_name"]] = str(error)
             continue
-        if of_another_size(image, people[image["id"]], pixels.shape[1], pixels.shape[0]):
+        labelled += len(points[image["id"]]) > 0
+        if of_another_size(_stated(image), (pixels.shape[1], pixels.shape[0]), np.array(points[image["id"]])):
             others.append(f"{image['file_name']} ({pixels.shape[1]}x{pixels.shape[0]})")
         if found is not None and found.cut:
             found = found.within(pixels.shape[1], pixels.shape[0])
@@ -126,11 +129,16 @@ def run(
         outcome.results += rows
     if progress is not None:
         progress(len(labels["images"]), len(labels["images"]))
-    refuse_pictures_of_another_size(others, sum(map(bool, people.values())), labels)
+    refuse_pictures_of_another_size(others, labelled, str(labels.get("path", "the labels")))
     if outcome.unreadable and not outcome.images:
         name, reason = next(iter(outcome.unreadable.items()))
         raise FileNotFoundError(f"none of {len(labels['images'])} pictures can be read from {images}; {name}: {reason}")
     return outcome
+
+
+def _stated(image: Row) -> tuple[int, int] | None:
+    """Width and height of a picture as its labels have it, None where they do not."""
+    return (image["width"], image["height"]) if "width" in image and "height" in image else None
 
 
 @dataclass
@@ -234,7 +242,7 @@ def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
     if not shared(model, annotated):
         raise ValueError(
             f"the annotations label {', '.join(annotated.names[:6])}, none of which the model finds "
-            f"({', '.join(model.names[:6])}): give a model of these keypoints, or the category that it finds"
+            f"({', '.join(model.names[:6])}): {nearly(annotated.names) or KEYPOINTS}"
         )
     return annotated
 

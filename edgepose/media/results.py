@@ -189,12 +189,12 @@ class CocoResults(TextFile):
     picture of the same number. `results-images.json` beside it says which picture has which id, in COCO's form.
     """
 
-    def __init__(self, path: str | Path, known: Known | None = None) -> None:
+    def __init__(self, path: str | Path, known: Known | None = None, subject: str = "person") -> None:
         super().__init__(path)
         self._known = known
         self._used: set[int] = set()
         self._running = 0
-        self._images = _ImageList(images_of(path), 1 if known is None else known.category)
+        self._images = _ImageList(images_of(path), 1 if known is None else known.category, subject)
 
     def __enter__(self) -> CocoResults:
         with ExitStack() as stack:
@@ -250,9 +250,9 @@ def images_of(results: str | Path) -> Path:
 class _ImageList(TextFile):
     """Pictures and their ids as an annotation file without annotations; frames of a video say which one and when."""
 
-    def __init__(self, path: Path, category: int) -> None:
+    def __init__(self, path: Path, category: int, subject: str) -> None:
         super().__init__(path)
-        self.category = category
+        self.category, self._subject = category, subject
         self._skeleton: Skeleton | None = None
         self._id = 0
 
@@ -270,7 +270,7 @@ class _ImageList(TextFile):
         return ("," if self._whole else '{"images": [') + "\n" + json.dumps(image, allow_nan=False)
 
     def _end(self) -> str:
-        category: dict[str, Any] = {"id": self.category, "name": "person"}
+        category: dict[str, Any] = {"id": self.category, "name": self._subject}
         if self._skeleton is not None and len(self._skeleton):
             limbs = [[a + 1, b + 1] for a, b in self._skeleton.limbs]
             category |= {"keypoints": list(self._skeleton.names), "skeleton": limbs}
@@ -376,14 +376,14 @@ def writer(
     """The writer of a format, and the file (of OpenPose and DeepLabCut the folder) inside `folder` that it makes.
 
     known: numbers of the pictures, for COCO results; apart: a folder per camera, for OpenPose; subject: what is found,
-    for labels
+    for COCO's files
     """
     if kind not in get_args(Format):
         raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
     make, name = FORMATS[kind]
     path = Path(folder) / name
     if make is CocoResults:
-        return CocoResults(path, known), path
+        return CocoResults(path, known, subject), path
     if make is CocoLabels:
         return CocoLabels(path, subject), path
     return (OpenPose(path, apart) if make is OpenPose else make(path)), path

@@ -41,6 +41,9 @@ def detector_task(
     samples = Detections(records, width, options.views or published, mixup, on_bad)
     if len(samples) == 0:
         raise ValueError("the training data names no picture: check the files in data=")
+    if not any(len(record.boxes) for record in records):
+        files, first = ", ".join(str(labels) for labels, _, _ in data), f" ({notes[0]})" if notes else ""
+        raise ValueError(f"nobody is labelled in {files}: expected a `bbox` in some annotation{first}")
     spec = of_categories(spec, [name for record in records for name in record.categories])
     codec = codec_of(spec, Boxes)
     loss_of: Loss = lambda outputs, targets: detection_loss(outputs, targets, codec)  # noqa: E731

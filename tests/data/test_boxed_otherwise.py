@@ -59,6 +59,50 @@ def test_every_command_tells_what_boxes_seem_to_be(tmp_path: Path, case: str) ->
     assert report.harmful and any(words in problem for problem in report.found["problems"])
 
 
+@pytest.mark.parametrize("words", ["percent of the picture", "counted from the corner of the box"])
+def test_every_command_tells_what_keypoints_seem_to_be(tmp_path: Path, words: str) -> None:
+    content = labels(list, same)
+    for person, (bx, by, _, _) in zip(content["annotations"], BOXES, strict=True):
+        x, y = person["keypoints"][::3], person["keypoints"][1::3]
+        moved = {
+            "percent of the picture": ([100 * v / W for v in x], [100 * v / H for v in y]),
+            "counted from the corner of the box": ([v - bx for v in x], [v - by for v in y]),
+        }[words]
+        person["keypoints"] = [v for xy in zip(*moved, strict=True) for v in (*xy, 2)]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(content))
+    words = f"lie outside their boxes, and would not if they were {words}"
+    for reader in (read, read_labels):
+        with pytest.raises(ValueError, match=words):
+            reader(path)
+    assert any(words in problem for problem in check(path).found["problems"])
+
+
+@pytest.mark.parametrize("boxed", [True, False])
+def test_all_in_percent_is_told(tmp_path: Path, boxed: bool) -> None:
+    """Boxes and keypoints alike, so that they fit each other; and keypoints whose boxes are made of them."""
+    content = labels(
+        *(
+            lambda b: [100 * b[0] / W, 100 * b[1] / H, 100 * b[2] / W, 100 * b[3] / H],
+            lambda x, y: (100 * x / W, 100 * y / H),
+        )
+    )
+    if not boxed:
+        for person in content["annotations"]:
+            del person["bbox"]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(content))
+    words = "all labels lie between 0 and 100 on pictures of 250 pixels and more, as percent of the picture do"
+    for reader in (read, read_labels):
+        with pytest.raises(ValueError, match=words):
+            reader(path)
+    assert any(words in problem for problem in check(path).found["problems"])
+    for image in content["images"]:
+        image |= {"width": 120, "height": 120}  # then they may be pixels
+    path.write_text(json.dumps(content))
+    assert len(read(path)) == 3
+
+
 def test_right_boxes_and_what_nothing_explains_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     for point in (same, lambda x, y: (1000 - x, 3000 - y)):

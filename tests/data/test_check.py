@@ -65,7 +65,7 @@ def test_a_clean_set_has_nothing_to_report(labels: dict[str, Any], tmp_path: Pat
     report = check(write(tmp_path / "a.json", labels), tmp_path / "pictures")
     said = ("points_out_of_box", "duplicates", "notes")  # the three pictures are one, and no area is stated
     found = {kind: entries for kind, entries in report.found.items() if entries and kind not in said}
-    assert report.found["duplicates"] == [["1.png", "2.png"], ["1.png", "3.png"], ["2.png", "3.png"]]
+    assert report.found["duplicates"] == [["1.png", "2.png", "3.png"]]
     assert found == {} and not report.harmful and set(report.found) == set(KINDS)
     facts = report.as_dict()
     assert (facts["format"], facts["skeleton"], facts["images"], facts["people"]) == ("coco", "coco", 3, 12)
@@ -312,9 +312,36 @@ def test_the_page_shows_the_worst_first(labels: dict[str, Any], tmp_path: Path) 
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1 and f"wrote {page}" in result.stdout
     text = page.read_text()
+    assert text.count("pictures that look the same: ") == 3 and "look the same: 2.png, 3.png</span>" in text
+    assert "<span class=why>people in boxes of less than a pixel: 9</span>" in text
+    assert "correct <code>bbox</code>; multiply" in text
     assert text.count("<img ") == 3 and "&lt;b&gt;.png" in text and "<b>.png" not in text
     assert "people in boxes of less than a pixel: 9" in text and "multiply fractions by the size" in text
     assert text.index("alt='3.png'") < text.index("alt='2.png'")
     picture = base64.b64decode(text.split("base64,")[1].split("'")[0])
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (180, 320, 3)
     assert CliRunner().invoke(app, ["data", "check", str(path), "--page", str(page)]).exit_code == 2
+
+
+def test_many_pictures_that_look_the_same_are_one_finding(tmp_path: Path, labels: dict[str, Any]) -> None:
+    picture = (tmp_path / "pictures" / "1.png").read_bytes()
+    for i in range(4, 12):
+        (tmp_path / "pictures" / f"{i}.png").write_bytes(picture)
+        labels["images"].append({"id": i, "file_name": f"{i}.png"})
+    path = write(tmp_path / "a.json", labels)
+    words = ["data", "check", str(path), "--images", str(tmp_path / "pictures"), "--page", str(tmp_path / "a.html")]
+    said = CliRunner().invoke(app, words).stdout
+    assert "pictures that look the same: 1 (1.png = 2.png = 3.png = 4.png = 5.png = 6 more): keep one" in said
+    text = (tmp_path / "a.html").read_text()
+    assert (
+        "1.png = 2.png = 3.png = 4.png = 7 more<td>" in text
+        and "look the same: 1.png, 2.png, 4.png, 5.png and 6 more" in text
+    )
+
+
+def test_a_box_of_nothing_makes_no_limb_long(labels: dict[str, Any], tmp_path: Path) -> None:
+    for i, person in enumerate(labels["annotations"]):
+        person["bbox"] = [10, 10, 0, 5] if i == 3 else person["bbox"]
+    labels["annotations"][7]["keypoints"][27:29] = [1, 1500]  # the left wrist, far away
+    found = check(write(tmp_path / "a.json", labels)).found
+    assert found["empty_boxes"] == [4] and {entry.partition(":")[0] for entry in found["limbs"]} == {"8"}

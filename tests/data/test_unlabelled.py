@@ -38,7 +38,7 @@ def test_names_are_met_however_a_tool_writes_them(pictures: Path, tmp_path: Path
     work = with_boxes(find_pictures([pictures]), path)
     assert [picture.name for picture in work.pictures] == ["cam2/x.jpg", "a b.jpg"]
     assert [picture.image["id"] for picture in work.pictures] == [5, 6]
-    assert (work.lost, work.person) == (["gone.jpg"], 2)
+    assert (work.lost, work.category) == (["gone.jpg"], 2)
     assert boxes_of(work.pictures[0].people or []).tolist() == [[4, 6, 24, 36]]
     with pytest.raises(ValueError, match=r"names x\.jpg, which fits 2 pictures"):
         with_boxes(find_pictures([pictures]), labels(tmp_path / "two.json", ["x.jpg"]))

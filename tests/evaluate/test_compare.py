@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgepose.cli import app
+from edgepose.cli.screen import Screen
 from edgepose.evaluate.compare import Plan, compare
 from edgepose.evaluate.energy import EnergyMeter
 from edgepose.runtime.estimator import Estimator
@@ -127,6 +130,61 @@ def test_one_that_fails_is_named_and_the_others_go_on(
 def test_nothing_but_failures(data: list[str | Path], tmp_path: Path) -> None:
     result = run("compare", "no-such-model", *data, *FAST, "--out", tmp_path / "out")
     assert result.exit_code == 1 and (tmp_path / "out" / "compare.svg").exists()
+
+
+def at(name: str, done: int, event: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something happens when this much of what is so called is done."""
+    shown = Screen.stage
+
+    def watched(self: Screen, what: str, count: int, total: int, facts: str = "") -> None:
+        if what == name and count == done:
+            event()
+        shown(self, what, count, total, facts)
+
+    monkeypatch.setattr(Screen, "stage", watched)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("stage", "done", "timed", "errors"),
+    [
+        ("{0}, accuracy", 1, [], ["interrupted before it was measured"] * 2),
+        ("{1}, accuracy", 1, [], ["interrupted before it was timed", "interrupted before it was measured"]),
+        ("speed", 2, [0, 1], [None, None]),
+        ("memory", 1, [0, 1], [None, None]),
+    ],
+)
+def test_what_is_finished_is_kept(
+    stage: str, done: int, timed: list[int], errors: list[str | None], number: int,
+    data: list[str | Path], models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    monkeypatch.setattr("edgepose.evaluate.compare.peak_memory", lambda *words: 5)
+    at(stage.format(*models), done, lambda: signal.raise_signal(number), monkeypatch)
+    result = run("compare", *models, *data, "--rounds", "9", *FAST[2:], "--detector", "none", "--out", out, "--json")
+    assert result.exit_code == 130 and "Traceback" not in result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["model"] for row in rows] == [str(path) for path in models]
+    assert [row.get("error") for row in rows] == errors
+    assert ["AP" in row for row in rows] == [error != "interrupted before it was measured" for error in errors]
+    for i in timed:
+        assert rows[i]["file_bytes"] > 0 and (stage == "speed" or rows[i]["calls"] == 9)
+    if stage == "speed":
+        assert sum(row["calls"] for row in rows) == 3  # the turn in which the signal came is the last
+    if stage == "memory":
+        assert [row["peak_memory_bytes"] for row in rows] == [5, 5]  # the signal came while the second was at work
+    assert out.exists() == any("AP" in row for row in rows)
+    assert not out.exists() or json.loads((out / "compare.json").read_text()) == rows
+
+
+def test_evaluation_keeps_the_models_that_are_done(
+    data: list[str | Path], models: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(f"{models[1]}", 1, lambda: signal.raise_signal(signal.SIGTERM), monkeypatch)
+    words = [word for model in models for word in ("--model", model)]
+    result = run("evaluate", *words, *data, "--threads", "1", "--detector", "none")
+    assert result.exit_code == 130 and "Traceback" not in result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["model", str(models[0])]
 
 
 def test_labels_of_nobody_are_no_comparison(data: list[str | Path], models: list[Path], tmp_path: Path) -> None:

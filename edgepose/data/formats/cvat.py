@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgepose.data.columns import Row, read_bounded
-from edgepose.data.formats.layout import Box, Picture, Point, Someone, as_coco, grouped
+from edgepose.data.formats.layout import Box, Picture, Point, Someone, as_coco, grouped, left_out, upright
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -34,6 +34,7 @@ def read_cvat(path: str | Path) -> Row:
         )
     names, limbs = _stated(root)
     pictures = []
+    others: list[str] = []
     for image in root.iter("image"):
         where = f"{path}: image {image.get('name') or image.get('id')!r}"
         name = image.get("name")
@@ -41,7 +42,9 @@ def read_cvat(path: str | Path) -> Row:
             raise ValueError(f"{where} has no name")
         width, height = (int(_number(image.get(key, "0"), where, key)) for key in ("width", "height"))
         pictures.append(Picture(name, width, height, _people(image, where)))
-    return as_coco(pictures, names=names, limbs=limbs)
+        others += [shape.tag for shape in image if shape.tag not in ("skeleton", "points", "box")]
+    notes = left_out(others, path, "skeletons, points and boxes")
+    return as_coco(pictures, notes, names=names, limbs=limbs)
 
 
 def parsed(path: str | Path) -> Element:
@@ -85,7 +88,9 @@ def _people(image: Element, where: str) -> list[Someone]:
                 points.append(Point(label, *places[0], shape.get("occluded") == "1", group))
         elif shape.tag == "box":
             left, top, right, bottom = (_number(shape.get(key), where, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-            boxes.append(Box(label, (left, top, right - left, bottom - top), group))
+            sides = (left, top, right - left, bottom - top)
+            turn = _number(shape.get("rotation", "0"), where, "rotation")
+            boxes.append(Box(label, upright(*sides, turn, ((left + right) / 2, (top + bottom) / 2)), group))
     if people and not points:  # boxes drawn beside skeletons are theirs where just one fits
         loose = list(boxes)
         for someone in people:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from edgepose.data.columns import Row
-from edgepose.data.formats.layout import Box, Picture, Point, as_coco, grouped
+from edgepose.data.folders import SUFFIXES
+from edgepose.data.formats.layout import Box, Picture, Point, as_coco, grouped, left_out, upright
 from edgepose.data.sound import whole
 
 POINTS, BOXES = ("keypointlabels", "keypoint"), ("rectanglelabels", "rectangle")
+
+# What else people draw on a picture.
+DRAWN = ("polygonlabels", "polygon", "brushlabels", "brush", "ellipselabels", "ellipse", "bitmask", "bitmasklabels",
+         "vector", "vectorlabels", "videorectangle")  # fmt: skip
+PICTURES = (*SUFFIXES, ".tif", ".tiff", ".avif", ".heic")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
 def is_label_studio(content: Any) -> bool:
@@ -25,22 +33,30 @@ def of_label_studio(content: Any, path: str | Path) -> Row:
     the rectangle that is its parent or that it is related to, else to the smallest one around it.
     """
     pictures, several, empty = [], 0, 0
+    others: list[str] = []
     for i, task in enumerate(content):
         where = f"{path}: task {task.get('id', i + 1) if isinstance(task, dict) else i + 1}"
         data = task.get("data") if isinstance(task, dict) else None
         name = _picture_name(data)
+        if name is not None and _suffix(name) in VIDEOS:
+            raise ValueError(
+                f"{where} is a video ({name}): label its frames as pictures, `edgepose data frames` takes them"
+            )
         if name is None:
             raise ValueError(f"{where} names no picture in `data`, expected the name or address of one")
         done = [a for a in _objects(task.get("annotations"), where, "annotations") if not a.get("was_cancelled")]
         several += len(done) > 1
         done = done or _objects(task.get("predictions"), where, "predictions")
         empty += not done
-        pictures.append(_picture(name, _objects(done[0].get("result"), where, "result") if done else [], where))
+        results = _objects(done[0].get("result"), where, "result") if done else []
+        pictures.append(_picture(name, results, where))
+        others += [str(r.get("type"))[:40] for r in results if r.get("type") in DRAWN]
     notes = []
     if several:
         notes.append(f"{path}: of {several} tasks with several annotations the first is taken")
     if empty:
         notes.append(f"{path}: {empty} tasks have no annotation yet: their pictures count as without people")
+    notes += left_out(others, path, "keypointlabels and rectanglelabels")
     return as_coco(pictures, notes)
 
 
@@ -58,6 +74,11 @@ def _picture(name: str, results: list[Row], where: str) -> Picture:
         width, height = (whole(result.get(key)) or 0 for key in ("original_width", "original_height"))
         if not all(0 < side < 2**31 for side in (width, height)):
             raise ValueError(f"{where} states no `original_width` and `original_height`, which its percents are of")
+        if result.get("image_rotation") not in (None, 0):
+            raise ValueError(
+                f"{where} was turned by {str(result['image_rotation'])[:20]} degrees while it was labelled, and its "
+                "percents are of the turned picture: turn the picture itself, and label it so"
+            )
         size = (width, height)
         x, y = _percent(value, "x", where) * width, _percent(value, "y", where) * height
         identity = _key(result.get("id"))
@@ -68,7 +89,9 @@ def _picture(name: str, results: list[Row], where: str) -> Picture:
             points.append(Point(_label(value, where), x, y, hidden, group))
         else:
             w, h = _percent(value, "width", where) * width, _percent(value, "height", where) * height
-            boxes.append(Box(_label(value, where), (x, y, w, h), identity))
+            turn = value.get("rotation")
+            turn = float(turn) if isinstance(turn, (int, float)) else 0.0
+            boxes.append(Box(_label(value, where), upright(x, y, w, h, turn, (x, y)), identity))
     return Picture(name, *size, grouped(points, boxes, where))
 
 
@@ -80,7 +103,12 @@ def _picture_name(data: Any) -> str | None:
     if not isinstance(data, dict):
         return None
     texts = [data.get(key) for key in ("image", "img", "picture", "photo")] + list(data.values())
-    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    names = [text for text in texts if isinstance(text, str) and text.strip()]
+    return next((name for name in names if _suffix(name) in PICTURES), next(iter(names), None))
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(urlsplit(name).path if "://" in name else name.rpartition("?d=")[2]).suffix.lower()
 
 
 def _label(value: Row, where: str) -> str:

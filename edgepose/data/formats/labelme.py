@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from edgepose.data.columns import Row, load_json
-from edgepose.data.formats.layout import Box, Picture, Point, Someone, as_coco, grouped
+from edgepose.data.formats.layout import Box, Picture, Point, Someone, as_coco, grouped, left_out
 
+TAKEN = ("point", "points", "rectangle")
 MOST = 1_000_000  # files in a folder
 LARGEST = 200 << 20  # bytes of one, which may hold its picture
 
@@ -26,6 +28,7 @@ def read_labelme(path: str | Path) -> Row:
     path = Path(path)
     files = sorted(path.rglob("*.json"))[:MOST] if path.is_dir() else [path]
     pictures, strange = [], []
+    others: list[str] = []
     for file in files:
         if file.stat().st_size > LARGEST:
             raise ValueError(f"{file} has more than {LARGEST} bytes: no labels of one picture do")
@@ -34,7 +37,9 @@ def read_labelme(path: str | Path) -> Row:
             strange.append(file.name)
             continue
         pictures.append(_picture(content, file, file.parent.relative_to(path) if path.is_dir() else Path()))
+        others += [kind for kind in map(_kind, content["shapes"]) if kind not in TAKEN]
     notes = [f"{path}: {len(strange)} files such as {strange[0]} are not labelme's: left out"] if strange else []
+    notes += left_out(others, path, "point and rectangle")
     if not pictures:
         raise ValueError(f"{path} holds no file of labelme: expected JSON with `shapes` and `imagePath`")
     return as_coco(pictures, notes)
@@ -49,8 +54,8 @@ def _picture(content: Row, file: Path, folder: Path) -> Picture:
     people: list[Someone] = []
     for i, shape in enumerate(shapes):
         where = f"{file}: shape {i + 1}"
-        kind, label, group = shape.get("shape_type", "polygon"), str(shape.get("label", "")), shape.get("group_id")
-        if kind not in ("point", "points", "rectangle"):
+        kind, label, group = _kind(shape), str(shape.get("label", "")), shape.get("group_id")
+        if kind not in TAKEN:
             continue
         places = _places(shape.get("points"), where)
         if kind == "rectangle":
@@ -66,6 +71,10 @@ def _picture(content: Row, file: Path, folder: Path) -> Picture:
     return Picture((folder / name).as_posix(), width, height, people + grouped(points, boxes, str(file)))
 
 
+def _kind(shape: Row) -> str:
+    return str(shape.get("shape_type") or "polygon")[:40]
+
+
 def _key(group: Any) -> Any:
     return group if isinstance(group, (int, str)) else None
 
@@ -79,6 +88,7 @@ def _places(points: Any, where: str) -> list[tuple[float, float]]:
     if not isinstance(points, list) or not points:
         raise ValueError(f"{where} has no points, expected [[x, y], ...]")
     for point in points:
-        if not isinstance(point, list) or len(point) != 2 or not all(isinstance(v, (int, float)) for v in point):
+        numbers = isinstance(point, list) and len(point) == 2 and all(isinstance(v, (int, float)) for v in point)
+        if not numbers or not all(map(math.isfinite, point)):
             raise ValueError(f"{where} has the point {str(point)[:60]}, expected [x, y]")
     return [(float(x), float(y)) for x, y in points]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,25 @@ def _around(point: Point, boxes: Sequence[Box]) -> Any:
         return ("rest",)
     i = min(inside)[1]
     return ("group", boxes[i].group) if boxes[i].group is not None else ("box", i)
+
+
+def left_out(kinds: Sequence[str], path: object, expected: str) -> list[str]:
+    """A sentence about shapes that are neither points nor boxes, by their kinds; none where there are none."""
+    if not kinds:
+        return []
+    counts = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
+    return [f"{path}: shapes that are no keypoints or boxes ({counts}) are left out: expected {expected}"]
+
+
+def upright(
+    left: float, top: float, width: float, height: float, degrees: float, about: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """x, y, w, h around a box that is turned clockwise about a point."""
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    corners = [(left + dx - about[0], top + dy - about[1]) for dx in (0, width) for dy in (0, height)]
+    xs = [about[0] + x * cosine - y * sine for x, y in corners]
+    ys = [about[1] + x * sine + y * cosine for x, y in corners]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
 def ordered(names: Iterable[str]) -> list[str]:
