@@ -168,7 +168,7 @@ def test_yolo_lists_as_cvat_exports_them(name: str, tmp_path: Path, pictures: Pa
 def test_yolo_says_what_leads_nowhere(tmp_path: Path, pictures: Path) -> None:
     path = yolo(tmp_path)
     path.write_text("train: pics/train\nval: lists/val.txt\nkpt_shape: [17, 3]\nnames: {0: person}\n")
-    with pytest.raises(ValueError, match="`train: pics/train` and `val: lists/val.txt` lead to nothing there"):
+    with pytest.raises(ValueError, match=r"`train: pics/train` and `val: lists/val\.txt` lead to nothing there"):
         read(path)
 
 
