@@ -366,3 +366,35 @@ def test_what_is_left_out_of_everything(model: Path, clip: Path, tmp_path: Path)
         lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
         assert len(lines) == FRAMES and not any(line["people"] for line in lines)
         assert lines == [json.loads(line) for line in result.stdout.splitlines()]
+
+
+BEGINNING = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupts(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "edgepose.cli.predict":
+            signal.raise_signal(signal.{number})
+
+def interrupts(app):
+    signal.raise_signal(signal.{number})
+
+if {when!r} == "imports":
+    sys.meta_path.insert(0, Interrupts())
+else:
+    import typer.main
+    typer.main.get_command = interrupts
+from edgepose.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("when", ["imports", "words"])
+def test_stopped_before_it_has_begun_it_says_nothing(number: signal.Signals, when: str) -> None:
+    """While it imports (then the signal ends it) and while its words are read."""
+    code = BEGINNING.format(number=number.name, when=when)
+    with ctrl_c_works():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == (-number if when == "imports" else 130) and not done.stdout + done.stderr
