@@ -93,7 +93,7 @@ def test_an_interrupted_video_keeps_its_frames(
     result = run("predict", clip, "late.jpg", "--model", model, "--out", out, "--format", kind, "--overlay")
     assert result.exit_code == 130 and "Traceback" not in result.output
     assert frames_in(out, kind) == len(list(read_video(out / "clip_overlay.mp4"))) == 4
-    assert f"interrupted: {clip} ends after frame 4; 0 of 1 sources were not begun" in result.stderr
+    assert result.stderr.endswith(f"interrupted: {clip} ends after frame 4\n"), "the only source was begun"
     assert f"{clip}: 4 frames" in result.stdout
     assert [signal.getsignal(n) for n in SIGNALS] == handlers
 
