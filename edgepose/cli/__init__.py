@@ -65,8 +65,13 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of `edgepose`. A name that the console cannot print stops nothing, and a polite kill is a Ctrl-C."""
+    """Run a command. A name that the console cannot print stops nothing, and a polite kill is a Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of `edgepose.__main__`
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        app()
+    except KeyboardInterrupt:  # before the command has begun, or a second one after its end
+        sys.exit(130)

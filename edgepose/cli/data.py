@@ -230,6 +230,7 @@ def _describe(report: dict[str, Any]) -> list[str]:
     total = max(report["people"], 1)
     if not report["built_in"]:
         pairs = ", ".join(" and ".join(pair) for pair in report["pairs"][:8]) or "none"
+        pairs += f" and {len(report['pairs']) - 8} pairs more" if len(report["pairs"]) > 8 else ""
         lines.append(f"  keypoints of its own: {len(report['limbs'])} limbs; left and right: {pairs}")
     names = list(report["keypoints"].items())
     for name, counts in names[:30]:

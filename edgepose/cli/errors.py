@@ -27,8 +27,11 @@ class Commands(TyperGroup):
     """All commands, with errors as one sentence on stderr: status 1 failed, 2 wrong use, 130 interrupted."""
 
     def make_context(self, *args: Any, **more: Any) -> Any:
-        with _wrong_use():
-            return super().make_context(*args, **more)
+        try:
+            with _wrong_use():
+                return super().make_context(*args, **more)
+        except KeyboardInterrupt:  # of which click would make status 1
+            raise typer.Exit(130) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:

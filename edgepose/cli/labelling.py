@@ -117,7 +117,8 @@ def suggest(
     """Name the frames that a model is least sure of, to label them next.
 
     It looks for those where its keypoints differ most between a picture and its mirror image, and between a frame and
-    the ones before and after; 0 is full agreement, 1 none. A picture without people is not named.
+    the ones before and after; 0 is full agreement, 1 none. A picture without people is not named, nor what looks the
+    same as a named one or is within ten looked-at frames of it.
     """
     from edgepose.data.frames import write_frames
     from edgepose.data.suggest import suggest as suggested
@@ -142,11 +143,18 @@ def suggest(
         found = suggested(media, estimator, count, every=every, told=told)
     if not found:
         raise ValueError(f"{estimator.spec.name} found nobody in {seen} frames, so there is nothing to suggest")
+    if len(found) < min(count, seen):
+        typer.echo(
+            f"{len(found)} of {seen} frames: the others show nobody, look the same as these, or are within ten of them",
+            err=True,
+        )
     taken: dict[str, str] = {}
+    written = 0
     for source in media if out is not None else ():
         wanted = [one.frame for one in found if one.source == source]
         if wanted and source.kind == "video" and out is not None:
-            write_frames(source, wanted, out, unique_name(Path(source.location).stem, source.location, taken))
+            stem = unique_name(Path(source.location).stem, source.location, taken)
+            written += len(write_frames(source, wanted, out, stem))
     for one in found:
         row = {"source": one.source.location, "frame": one.frame, "time": one.time, "disagreement": one.disagreement}
         if as_json:
@@ -155,4 +163,6 @@ def suggest(
             at = "" if one.time is None else f"  frame {one.frame} at {one.time:.2f} s"
             typer.echo(f"{one.disagreement:.3f}  {one.source.location}{at}")
     if out is not None and not as_json:
-        typer.echo(f"wrote the frames of videos to {out}")
+        pictures = len(found) - written
+        also = f"; {pictures} of these are pictures already" if pictures else ""
+        typer.echo(f"wrote {written} frames of videos to {out}{also}" if written else f"wrote nothing to {out}{also}")

@@ -154,8 +154,9 @@ def run(
             _close(outcomes, path, screen)
         left, cut = len(found) - seen, [outcome for outcome in outcomes if outcome.stopped]
         if left or cut:
-            ends = f"{cut[0].source} ends after frame {cut[0].frames}; " if cut else ""
-            screen.complain(f"interrupted: {ends}{left} of {len(found)} sources were not begun")
+            ends = [f"{cut[0].source} ends after frame {cut[0].frames}"] if cut else []
+            waiting = [f"{left} of {len(found)} sources were not begun"] if left else []
+            screen.complain(f"interrupted: {'; '.join(ends + waiting)}")
             raise KeyboardInterrupt
     return sum(1 for outcome in outcomes if outcome.error)
 

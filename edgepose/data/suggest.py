@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepose.data.alike import BITS, picture_hash
+from edgepose.data.alike import picture_hash, similar
 from edgepose.data.consensus import mirrored_back, mirrored_boxes, seen_in_boxes
 from edgepose.hungarian import assignment
 from edgepose.media.sources import Source, frames
@@ -70,7 +70,7 @@ def suggest(
         if len(chosen) == count:
             break
         near = any(o.source == one.source and abs(o.frame - one.frame) < apart * every for o, _ in chosen)
-        if not near and not any(np.bitwise_count(look ^ other).sum() <= BITS for _, other in chosen):
+        if not near and not any(similar(look[None], other).any() for _, other in chosen):
             chosen.append((one, look))
     return [one for one, _ in chosen]
 

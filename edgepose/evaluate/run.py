@@ -25,6 +25,7 @@ from edgepose.geometry import crop_matrices
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton, shared
+from edgepose.skeleton_file import is_nameless
 from edgepose.spec import ModelSpec
 
 OKS_NMS = 0.9
@@ -239,6 +240,11 @@ def row_skeleton(labels: Labels, model: Skeleton) -> Skeleton:
     if len(model) and (annotated is None or annotated.names[: len(model)] == model.names):
         return model
     annotated = annotated or COCO
+    if is_nameless(annotated) and len(annotated) == len(model) and not shared(model, annotated):
+        raise ValueError(
+            f"the annotations name none of their {len(annotated)} keypoints, and the model finds as many "
+            f"({', '.join(model.names[:6])}): if these are they in the same order, say so with --skeleton FILE"
+        )
     if not shared(model, annotated):
         raise ValueError(
             f"the annotations label {', '.join(annotated.names[:6])}, none of which the model finds "

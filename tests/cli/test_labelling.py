@@ -72,3 +72,13 @@ def test_suggest_names_and_writes_frames(clip: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "black.png", np.zeros((64, 64, 3), np.uint8))
     nobody = run.invoke(app, ["data", "suggest", str(tmp_path / "black.png")])
     assert nobody.exit_code == 1 and "found nobody in 1 frames" in nobody.stderr
+
+
+def test_suggest_says_what_it_left_out_and_wrote(clip: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg", example_image())
+    done = run.invoke(app, ["data", "suggest", str(clip), "--count", "3", "--out", str(tmp_path / "next")])
+    assert done.exit_code == 0 and "1 of 4 frames: the others show nobody, look the same" in done.stderr
+    assert done.stdout.endswith(f"wrote 1 frames of videos to {tmp_path / 'next'}\n")
+    done = run.invoke(app, ["data", "suggest", str(tmp_path / "one.jpg"), "--out", str(tmp_path / "none")])
+    assert done.stdout.endswith(f"wrote nothing to {tmp_path / 'none'}; 1 of these are pictures already\n")
+    assert not (tmp_path / "none").exists() and not done.stderr, "all that there is was named"

@@ -45,3 +45,14 @@ def test_no_distance_at_which_pairs_would_be_missed() -> None:
 def test_groups_join_what_is_joined_by_others() -> None:
     assert groups(6, [(0, 3), (3, 5), (1, 2)]).tolist() == [0, 1, 1, 0, 2, 0]
     assert groups(2, []).tolist() == [0, 1]
+
+
+def test_other_objects_on_a_plain_picture_are_other_pictures() -> None:
+    """Cut-out objects on black, or a dark one on a white table, are the same only where they are the same."""
+    pictures = []
+    for place, size in ((60, 30), (300, 30), (60, 60), (60, 30)):
+        picture = np.zeros((240, 480, 3), np.uint8)
+        cv2.ellipse(picture, (place, 120), (size, 20), 0, 0, 360, (180, 160, 40), -1)
+        pictures += [picture, 255 - picture]
+    assert alike(np.stack([picture_hash(one) for one in pictures])) == [(0, 6), (1, 7)]
+    assert alike(np.stack([picture_hash(np.zeros((240, 480, 3), np.uint8))] * 2)) == [(0, 1)]

@@ -139,6 +139,20 @@ def test_pictures_in_train_and_val(labels: dict[str, Any], tmp_path: Path) -> No
     assert result.exit_code == 1 and "in more than one file: 1 (1.png): train and validate on" in result.stdout
 
 
+def test_pairs_that_are_not_shown_are_counted(tmp_path: Path) -> None:
+    names = [f"{side}_leg_{i}" for i in range(11) for side in ("left", "right")]
+    keypoints = [value for i in range(22) for value in (10 + i, 10 + i, 2)]
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 40, 40], "keypoints": keypoints}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 100}],
+        "annotations": [annotation],
+        "categories": [{"id": 1, "name": "beetle", "keypoints": names}],
+    }
+    (tmp_path / "beetle.json").write_text(json.dumps(content))
+    said = CliRunner().invoke(app, ["data", "check", str(tmp_path / "beetle.json")]).stdout
+    assert "left_leg_7 and right_leg_7 and 3 pairs more\n" in said
+
+
 def test_the_command(labels: dict[str, Any], tmp_path: Path) -> None:
     labels["annotations"][0]["bbox"][2] = -1
     path, sheet = write(tmp_path / "a.json", labels), tmp_path / "sheet.jpg"

@@ -16,7 +16,7 @@ from edgepose.evaluate.run import _crop_areas, results_of, row_skeleton, run
 from edgepose.geometry import fixed_aspect
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses, confidence
-from edgepose.skeleton import COCO, COCO19, CROWDPOSE, HALPE26, MPII, SKELETONS, WHOLEBODY
+from edgepose.skeleton import COCO, COCO19, CROWDPOSE, HALPE26, MPII, SKELETONS, WHOLEBODY, Skeleton
 from edgepose.spec import ModelSpec
 from tests.goldens import algorithm_cases
 
@@ -222,6 +222,16 @@ def test_another_skeleton_is_matched_by_name(tmp_path: Path) -> None:
     assert (table[:12, 2] == 0.5).all() and (table[12:] == 0).all()
     with pytest.raises(ValueError, match="none of which the model finds"):
         row_skeleton(labels, SKELETONS["box"])
+
+
+def test_labels_without_names_may_be_of_the_models_keypoints() -> None:
+    """As of a data.yaml that has only `kpt_shape`: the sentence says how to name them."""
+    numbered = [f"point_{i + 1}" for i in range(3)]
+    labels = {"annotations": [{}], "categories": [{"keypoints": numbered}]}
+    with pytest.raises(ValueError, match=r"name none of their 3 keypoints, .* finds as many .* --skeleton FILE"):
+        row_skeleton(labels, Skeleton("tool", ("tip", "hinge", "end")))
+    with pytest.raises(ValueError, match="none of which the model finds"):
+        row_skeleton(labels, Skeleton("tool", ("tip", "end")))
 
 
 @pytest.mark.parametrize(

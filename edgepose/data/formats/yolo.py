@@ -17,6 +17,8 @@ from edgepose.skeleton import Skeleton
 from edgepose.skeleton_file import category_fields, skeleton_of_yolo
 
 SPLITS = ("train", "val", "test")
+NO_SPLITS = ("path", "names", "nc", "kpt_shape", "flip_idx", "kpt_names", "download")  # other keys may be splits too
+LISTED_IN = "data"  # the folder that CVAT's lists of pictures name and its exports do not have
 LARGEST = 10 << 20  # bytes of data.yaml, and of the labels of one picture
 MOST = 2_000_000  # files
 PICTURES = (*SUFFIXES, ".tif", ".tiff", ".avif", ".heic", ".mpo")
@@ -27,7 +29,8 @@ NAMED = 3  # files that a sentence lists
 def read_yolo(path: str | Path, pictures: str | Path | None = None) -> Row:
     """The content of a data.yaml, or of the folder that holds one, in COCO's form.
 
-    Of its splits (train, val, test) the one whose folder is `pictures` is read, else all that are there. Nothing
+    Of its splits (train, val, test, or what else a key calls a folder or list of pictures, as CVAT does with the names
+    of its subsets) the one whose folder is `pictures` is read, else all that are there. Nothing
     outside the folder of data.yaml is read, wherever its `path` leads. Labels are fractions of the picture as it is
     seen, which EXIF may have turned. A picture without a file of labels shows nobody.
     """
@@ -42,7 +45,8 @@ def read_yolo(path: str | Path, pictures: str | Path | None = None) -> Row:
     shape = content.get("kpt_shape")
     skeleton = None if shape is None else skeleton_of_yolo(content, str(file), "person")
     width = shape[1] if isinstance(shape, (list, tuple)) else 0
-    chosen = _chosen(_folders(content, root, file), pictures, root, file, notes)
+    folders, lost = _folders(content, root)
+    chosen = _chosen(folders, pictures, root, file, notes)
     images: list[Row] = []
     annotations: list[Row] = []
     without: list[str] = []
@@ -64,7 +68,10 @@ def read_yolo(path: str | Path, pictures: str | Path | None = None) -> Row:
         orphans += [name for name in _texts_in(root, labels) if name not in used]
     if not images:
         where = ", ".join(map(str, chosen)) or "its folders"
-        raise ValueError(f"{file}: no picture in {where}: expected the folders of `train` and `val` beside it")
+        nowhere = f", but {' and '.join(lost)} lead to nothing there" if lost else ""
+        raise ValueError(
+            f"{file}: no picture in {where}: expected those that `train` and `val` name, in its folder{nowhere}"
+        )
     if without:
         notes.append(f"{file}: {_some(without, 'picture')} without a file of labels: taken as showing nobody")
     if orphans:
@@ -115,27 +122,40 @@ def _classes(names: Any, file: Path) -> dict[int, str]:
     return {i: str(name) for i, name in sorted(names.items())}
 
 
-def _folders(content: Mapping[str, Any], root: Path, file: Path) -> dict[str, list[str]]:
-    """Folders of pictures relative to the root, by split; a list of files counts as the folders of its pictures."""
+def _folders(content: Mapping[str, Any], root: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Folders of pictures relative to the root, by split, and the words that lead nowhere.
+
+    A list of files counts as the folders of its pictures.
+    """
     found: dict[str, list[str]] = {}
+    lost: list[str] = []
     stated_root = content.get("path")
     base = _inside(stated_root, root) if isinstance(stated_root, str) else "."
-    for split in SPLITS:
+    others = [key for key in content if isinstance(key, str) and key not in (*SPLITS, *NO_SPLITS)]
+    for split in (*SPLITS, *others):
         stated = content.get(split)
         for word in stated if isinstance(stated, list) else [stated]:
             if not isinstance(word, str) or not word.strip():
                 continue
             folder = next((f for f in (_inside(word, root, base), _inside(word, root)) if f is not None), None)
-            if folder is None:
-                continue
-            if (root / folder).is_file():
+            folders: list[str] = []
+            if folder is not None and (root / folder).is_dir():
+                folders = [folder]
+            elif folder is not None and folder.endswith(".txt"):
                 lines = read_bounded(root / folder, LARGEST).decode("utf-8", errors="replace").splitlines()
-                inside = [_inside(line.strip(), root, base) for line in lines[:MOST] if line.strip()]
+                inside = [_listed(line.strip(), root, base) for line in lines[:MOST] if line.strip()]
                 folders = sorted({str(PurePosixPath(name).parent) for name in inside if name is not None})
+            if folders:
                 found.setdefault(split, []).extend(folders)
-            elif (root / folder).is_dir():
-                found.setdefault(split, []).append(folder)
-    return found
+            elif split in SPLITS or folder is not None:
+                lost.append(f"`{split}: {word[:60]}`")
+    return found, lost
+
+
+def _listed(word: str, root: Path, base: str | None) -> str | None:
+    """Where a picture of a list is: as it says, or without the folder that only CVAT's lists know."""
+    shorter = word.replace("\\", "/").removeprefix("./").removeprefix(f"{LISTED_IN}/")
+    return next((f for f in (_inside(word, root, base), _inside(shorter, root, base)) if f is not None), None)
 
 
 def _inside(word: str, root: Path, base: str | None = None) -> str | None:

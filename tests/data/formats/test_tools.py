@@ -152,6 +152,26 @@ def test_yolo_without_visibility(tmp_path: Path, pictures: Path) -> None:
     assert len(people.unlabelled) == 1 and people.categories == ("tool",)
 
 
+@pytest.mark.parametrize("name", ["train", "Lake 2"])
+def test_yolo_lists_as_cvat_exports_them(name: str, tmp_path: Path, pictures: Path) -> None:
+    """Its subset may have any name, and its lists say data/images/ where the export has images/."""
+    path = yolo(tmp_path)
+    (tmp_path / "images" / "train").rename(tmp_path / "images" / name)
+    (tmp_path / "labels" / "train").rename(tmp_path / "labels" / name)
+    path.write_text(f"{name}: {name}.txt\npath: .\nkpt_shape: [17, 3]\nnames: {{0: person}}\n")
+    (tmp_path / f"{name}.txt").write_text(f"data/images/{name}/a.png\ndata/images/{name}/b.png\n")
+    people = read(path)
+    assert [file for _, file in people.files] == [f"images/{name}/a.png", f"images/{name}/b.png"]
+    assert people.categories == ("person",) and people.picture.tolist() == [0]
+
+
+def test_yolo_says_what_leads_nowhere(tmp_path: Path, pictures: Path) -> None:
+    path = yolo(tmp_path)
+    path.write_text("train: pics/train\nval: lists/val.txt\nkpt_shape: [17, 3]\nnames: {0: person}\n")
+    with pytest.raises(ValueError, match=r"`train: pics/train` and `val: lists/val\.txt` lead to nothing there"):
+        read(path)
+
+
 def test_yolo_takes_the_split_whose_pictures_are_given(tmp_path: Path, pictures: Path) -> None:
     path = yolo(tmp_path)
     (tmp_path / "images" / "val").mkdir()
