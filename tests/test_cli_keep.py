@@ -233,7 +233,7 @@ def test_an_overlay_replaces_no_source(model: Path, clip: Path, tmp_path: Path) 
     assert (folder / "a_overlay_overlay.png").exists()
     content = clip.read_bytes()
     result = run("track", clip, "--model", model, "--out", clip)
-    assert result.exit_code == 1 and "is the source itself" in result.stderr and clip.read_bytes() == content
+    assert result.exit_code == 1 and "would be replaced" in result.stderr and clip.read_bytes() == content
     clip.rename(tmp_path / "x_overlay.mp4")
     (tmp_path / "x.mp4").write_bytes(content)
     words = [tmp_path / "x.mp4", tmp_path / "x_overlay.mp4", "--model", model, "--out", tmp_path, "--overlay"]

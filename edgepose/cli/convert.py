@@ -40,14 +40,17 @@ def convert(
     """
     if served is not None and to != "label-studio":
         raise typer.BadParameter("it belongs to --to label-studio", param_hint="--served")
-    taken = out.is_dir() and any(out.iterdir()) if to == "yolo" else out.is_dir() or out == source
+    taken = out.is_dir() and any(out.iterdir()) if to == "yolo" else out.is_dir()
     if taken or (to == "yolo" and out.is_file()):
-        expected = "a new or empty folder" if to == "yolo" else "a file other than IN"
+        expected = "a new or empty folder" if to == "yolo" else "a file"
         raise typer.BadParameter(f"{out} is there: expected {expected}", param_hint="OUT")
     from edgepose.data.convert import SERVED, write_coco, write_cvat, write_label_studio, write_yolo
     from edgepose.evaluate.labels import read_labels, skeleton_of
+    from edgepose.media.files import refuse_sources
     from edgepose.skeleton import BOX
 
+    config = out.with_name(f"{out.stem}-config.xml")  # of Label Studio
+    refuse_sources([out, config], [source, *([] if images is None else [images])])
     labels = read_labels(source, choice=choice_of(skeleton, category), pictures=images)
     for note in labels["notes"]:
         typer.echo(note, err=True)

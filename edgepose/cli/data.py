@@ -62,9 +62,10 @@ def check(
     from edgepose.data.check import overlap
     from edgepose.data.page import page_of
     from edgepose.data.sheet import contact_sheet
-    from edgepose.media.files import atomic_path
+    from edgepose.media.files import atomic_path, refuse_sources
     from edgepose.media.images import write_image
 
+    refuse_sources([path for path in (sheet, page) if path is not None], [*paths, *given])
     finder = None if detector is None else _finder(detector)
     reports = []
     for path, source in zip(paths, sources, strict=True):
@@ -83,6 +84,7 @@ def check(
         for report in reports:
             several = len(reports) > 1
             target = sheet.with_name(f"{sheet.stem}_{Path(report.path).stem}{sheet.suffix}") if several else sheet
+            refuse_sources([target], [*paths, *given])
             write_image(target, contact_sheet(report))
             if not as_json:
                 typer.echo(f"wrote {target}")
@@ -107,8 +109,9 @@ def single_person(
     """
     from edgepose.data.columns import load_json
     from edgepose.data.single import single_person as alone
-    from edgepose.media.files import atomic_path
+    from edgepose.media.files import atomic_path, refuse_sources
 
+    refuse_sources([target], [source])
     content = load_json(source, outlines=True)
     kept = alone(content, source)
     with atomic_path(target) as temporary:
@@ -203,9 +206,10 @@ def sigmas(
         raise typer.BadParameter("name two files or more, labels of the same pictures", param_hint="FILE")
     from edgepose.data.agreement import agreement
     from edgepose.data.read import read
-    from edgepose.media.files import atomic_path
+    from edgepose.media.files import atomic_path, refuse_sources
     from edgepose.skeleton_file import fields_of
 
+    refuse_sources([] if out is None else [out], paths)
     choice = choice_of(skeleton, category)
     found = agreement([read(path, choice=choice) for path in paths])
     if out is not None:

@@ -1,8 +1,9 @@
 """Files that appear whole or not at all."""
 
+import mimetypes
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,55 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+Identity = tuple[int, int]  # device and inode: one file under all its names
+
+
+def identity(path: str | Path) -> Identity | None:
+    """What a file is, whatever links lead to it; None where nothing is there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def refuse_sources(outputs: Iterable[str | Path], sources: Iterable[str | Path]) -> None:
+    """ValueError where a file that is to be written is one that is read, under any name and through any link.
+
+    Of an output that is a folder the links in it are looked at. A source that is a folder stands for the pictures and
+    videos in it.
+    """
+    outputs = [Path(output) for output in outputs]
+    links = [link for output in outputs if output.is_dir() for link in _links(output)]
+    written = [path for path in (*outputs, *links) if path.is_file()]
+    if not written:
+        return
+    places = [Path(source) for source in sources]
+    read = {identity(place): place for place in places}
+    folders = [Path(os.path.realpath(place)) for place in places if place.is_dir()]
+    for path in written:
+        source = read.get(identity(path))
+        real = Path(os.path.realpath(path))
+        if source is None and (mimetypes.guess_type(real, strict=False)[0] or "").startswith(("image/", "video/")):
+            source = next((folder for folder in folders if folder in real.parents), None)
+        if source is not None:
+            raise ValueError(f"{path} would be replaced, and it is read, as {source}: expected another place to write")
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(place, name)).is_symlink())
+
+
+def free_path(path: Path, ours: Callable[[Path], bool]) -> Path:
+    """`path`, or beside it NAME-2, NAME-3 ...: the first where nothing is or what `ours` says may be replaced."""
+    number, candidate = 1, path
+    while os.path.lexists(candidate) and not ours(candidate):
+        number += 1
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate
 
 
 def make_folder(path: str | Path) -> None:

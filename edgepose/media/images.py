@@ -77,6 +77,13 @@ def stored_size(data: bytes, name: str = "the picture") -> tuple[int, int, int]:
 
 def write_image(path: str | Path, image: Image, quality: int = 95) -> None:
     """(H, W, 3) -> a file of the kind its suffix says; there is never a half-written one. Quality: JPEG and WebP."""
+    data = encoded_image(path, image, quality)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def encoded_image(path: str | Path, image: Image, quality: int = 95) -> bytes:
+    """The bytes of the file that `write_image` writes."""
     suffix = Path(path).suffix.lower()
     if suffix not in WRITABLE:
         raise ValueError(f"cannot write {path}: expected a name ending in one of {', '.join(WRITABLE)}")
@@ -91,8 +98,7 @@ def write_image(path: str | Path, image: Image, quality: int = 95) -> None:
         raise ValueError(
             f"cannot write {path}: {image.shape[1]} x {image.shape[0]} does not fit into {suffix}; use .png"
         )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return data.tobytes()
 
 
 def check_image(image: object) -> Image:

@@ -132,6 +132,14 @@ class JsonLines(TextFile):
         return json.dumps(as_dict(result), allow_nan=False) + "\n"
 
 
+def is_frames(path: Path) -> bool:
+    """Whether a file begins as `JsonLines` begin."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(12) in (b"", b'{"source": "')
+
+
 class LiveJsonLines:
     """The same for a source without an end: the file grows line by line under its own name."""
 
