@@ -33,6 +33,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def require_regular(path: str | Path, what: str) -> None:
+    """ValueError for a device or a pipe, which may have no end or wait for ever; what is not there is not told."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is a device or a pipe: expected {what}, as a file")
+
+
 Identity = tuple[int, int]  # device and inode: one file under all its names
 
 
@@ -51,9 +58,9 @@ def refuse_sources(outputs: Iterable[str | Path], sources: Iterable[str | Path])
     Of an output that is a folder the links in it are looked at. A source that is a folder stands for the pictures and
     videos in it.
     """
-    outputs = [Path(output) for output in outputs]
-    links = [link for output in outputs if output.is_dir() for link in _links(output)]
-    written = [path for path in (*outputs, *links) if path.is_file()]
+    named = [Path(output) for output in outputs]
+    links = [link for output in named if output.is_dir() for link in _links(output)]
+    written = [path for path in (*named, *links) if path.is_file()]
     if not written:
         return
     places = [Path(source) for source in sources]

@@ -55,7 +55,7 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     for more than `max_pixels`).
     """
     name = f"the picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
-    data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
+    data = source if isinstance(source, bytes) else read_file(Path(source), max_pixels)
     if not is_bounded(data):
         return _read_by_pillow(data, name, max_pixels)
     header, data = inspect_header(data, name)
@@ -254,8 +254,8 @@ def largest_file(max_pixels: int) -> int:
     return 8 * max_pixels + (64 << 20)
 
 
-def _read(path: Path, max_pixels: int) -> bytes:
-    """The bytes of a regular file of a size that a picture of `max_pixels` can have."""
+def read_file(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
+    """The bytes of a regular file of a size that a picture of `max_pixels` can have; errors are `read_image`'s."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
