@@ -26,7 +26,7 @@ def demo(
     """Run the default models on one source and write an overlay and a JSON file; needs no network and no picture."""
     from edgepose import load
     from edgepose.media.example import example_image
-    from edgepose.media.files import free_path, make_folder, refuse_sources, unique_name
+    from edgepose.media.files import alone_in, fitting_stem, free_path, make_folder, refuse_sources, unique_name
     from edgepose.media.images import encoded_image, write_image
     from edgepose.media.results import JsonLines, is_frames
     from edgepose.media.sources import expand
@@ -40,12 +40,12 @@ def demo(
         source = str(path)
     names: dict[str, str] = {}
     outcomes: list[Outcome] = []
-    with Screen() as screen, interrupted() as stop:
+    with alone_in(out), Screen() as screen, interrupted() as stop:
         for single in expand(source):
             if stop.is_set():
                 break
             stem = Path(single.name).stem if single.kind in ("picture", "video") else single.kind
-            stem = unique_name(stem, single.name, names)
+            stem = unique_name(fitting_stem(stem), single.name, names)
             path = free_path(out / (stem + (".json" if single.kind == "picture" else ".jsonl")), is_frames)
             refuse_sources([path], [single.location])
             with Outputs(screen, JsonLines(path), out, threshold, ".png", sources=[single.location]) as outputs:

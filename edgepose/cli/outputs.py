@@ -194,7 +194,7 @@ class Outputs:
 
     def _path(self, outcome: Outcome, moving: bool) -> Path:
         """A name for the next overlay of a source."""
-        from edgepose.media.files import identity, unique_name
+        from edgepose.media.files import fitting_stem, identity, unique_name
         from edgepose.media.marks import is_overlay
         from edgepose.media.video import WRITABLE
 
@@ -205,7 +205,7 @@ class Outputs:
             source = outcome.source
             stem = "camera" if source.isdecimal() else "stream" if "://" in source else Path(source).stem
             own = ".png" if Path(source).suffix.lower() == ".png" else ".jpg"
-            name = unique_name(f"{stem}_overlay", number, self._names)
+            name = unique_name(f"{fitting_stem(stem)}_overlay", number, self._names)
             path = folder / (name + (".mp4" if moving else self._suffix or own))
         asked_for = folder.suffix.lower() in WRITABLE and path == folder
         if os.path.lexists(path) and (identity(path) in self._sources or not (asked_for or is_overlay(path))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -116,7 +116,7 @@ def run(
     Ctrl-C ends the source at hand, and what was finished until then is kept. Nothing that is read is replaced, `reads`
     (models, labels) neither.
     """
-    from edgepose.media.files import make_folder, refuse_sources
+    from edgepose.media.files import alone_in, make_folder, refuse_sources
     from edgepose.media.results import images_of, writer
 
     found, outcomes = _expanded(sources)
@@ -142,7 +142,7 @@ def run(
     )  # fmt: skip
     seen = 0
     with interrupted() as stop:
-        with outputs, ExitStack() as stack:
+        with alone_in(out) if out is not None else nullcontext(), outputs, ExitStack() as stack:
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
             for number, source in enumerate(found):
                 if stop.is_set():

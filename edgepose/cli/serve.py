@@ -63,7 +63,9 @@ def serve(
 
     try:
         size = max_mb * (1 << 20)
-        limits = Limits(int(size) if math.isfinite(size) else 0, max_pixels, concurrency, connections, rate, timeout, idle)
+        limits = Limits(
+            int(size) if math.isfinite(size) else 0, max_pixels, concurrency, connections, rate, timeout, idle
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     access = Access(token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()))

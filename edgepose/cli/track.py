@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -153,7 +154,7 @@ def run(
     Ctrl-C ends the sources and keeps what came until then. `options` are those of `edgepose.track`. Nothing that is
     read is replaced, `reads` (models) neither.
     """
-    from edgepose.media.files import make_folder, refuse_sources
+    from edgepose.media.files import alone_in, make_folder, refuse_sources
     from edgepose.media.results import LiveJsonLines, Result, images_of
     from edgepose.media.tracks import track_writer
     from edgepose.media.trails import Trails
@@ -195,7 +196,8 @@ def run(
             screen.complain(f"error: {event.message}" if event.kind == "failed" else event.message)
 
     with interrupted() as stop:
-        with outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
+        alone = alone_in(out) if out is not None and not video else nullcontext()
+        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
             try:
                 for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
                     story, rows = stories[frame.lane], chosen(frame.poses, min_score, best)

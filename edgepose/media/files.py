@@ -1,8 +1,12 @@
 """Files that appear whole or not at all."""
 
+import hashlib
 import mimetypes
 import os
+import platform
 import secrets
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         )
     if target.exists() and not target.is_file():
         raise ValueError(f"cannot write {path}: expected a file or a free name, found a folder or a device")
-    temporary = target.with_name(f".edgepose-{secrets.token_hex(8)}{target.suffix}")
+    temporary = target.with_name(f"{_PREFIX}{_here()}-{os.getpid()}-{secrets.token_hex(4)}{target.suffix}")
     try:
         yield temporary
         _sync(temporary)
@@ -89,6 +93,80 @@ def free_path(path: Path, ours: Callable[[Path], bool]) -> Path:
     return candidate
 
 
+_PREFIX = ".edgepose-"
+
+
+def _here() -> str:
+    """This machine, in a few letters."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+@contextmanager
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """Keeps other runs out of a folder of results, and removes what killed ones have left half written in it.
+
+    ValueError where another run writes there. Where the system cannot lock a folder (Windows, some network drives) two
+    runs are not noticed.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another run writes to {folder} at this moment: wait for its end, or name another folder"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        _remove_abandoned(Path(folder))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Hidden files and folders of processes of this machine that are no more."""
+    own = f"{_PREFIX}{_here()}-"
+    for path in [*folder.glob(f"{own}*"), *folder.glob(f"*/{own}*")]:
+        process = path.name[len(own) :].partition("-")[0]
+        if process.isdecimal() and not _is_alive(int(process)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def hidden_folder_prefix() -> str:
+    """How a folder begins that `alone_in` may remove when this process has been killed."""
+    return f"{_PREFIX}{_here()}-{os.getpid()}-"
+
+
+LONGEST_STEM = 180  # bytes: file systems take names of 255, with what is added
+
+
+def fitting_stem(stem: str) -> str:
+    """The stem of a source as that of an output: one too long for a file's name is cut, and its hash keeps it apart."""
+    raw = os.fsencode(stem)
+    if len(raw) <= LONGEST_STEM:
+        return stem
+    return raw[: LONGEST_STEM - 9].decode("utf-8", "ignore") + "-" + hashlib.sha256(raw).hexdigest()[:8]
+
+
 def make_folder(path: str | Path) -> None:
     """The folder with all its parents, unless it is there already."""
     try:
@@ -99,6 +177,7 @@ def make_folder(path: str | Path) -> None:
 
 def frame_name(stem: str, index: int, time: float | None) -> str:
     """What the picture of a video's frame is called, such as clip_f000123_t004100ms.jpg; a time of None is left out."""
+    stem = fitting_stem(stem)
     moment = "" if time is None else f"_t{round(1000 * time):06d}ms"
     return f"{stem}_f{index:06d}{moment}.jpg"
 
