@@ -16,6 +16,7 @@ from edgepose.cli.screen import Screen, show, show_json
 if TYPE_CHECKING:
     from edgepose.data.check import Finder
 
+MOST_SIDE = 8192  # of a drawn picture
 SURE = 0.5  # score from which a detector's box is somebody whom nobody labelled
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
@@ -158,6 +159,8 @@ def synthesize(
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
         if value is not None and not video:
             raise typer.BadParameter("it belongs to a video: add --video", param_hint=option)
+    if size is not None and not all(1 <= side <= MOST_SIDE for side in size):
+        raise typer.BadParameter(f"expected sides of 1 to {MOST_SIDE} pixels, got {size}", param_hint="--size")
     from edgepose.synthetic.places import read_backgrounds
     from edgepose.synthetic.write import write_people, write_video
 

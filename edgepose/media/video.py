@@ -337,7 +337,8 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
             f"{shown} is too large: expected at most {max_pixels} pixels a frame, its header says {stream.width} x "
             f"{stream.height}; shrink it or raise max_pixels (--max-pixels)"
         )
-    stream.codec_context.options = {"max_pixels": str(max_pixels)}  # a stream may change its size later
+    # A stream may change its size later. ffmpeg counts to 2^31 - 1.
+    stream.codec_context.options = {"max_pixels": str(min(max_pixels, (1 << 31) - 1))}
     frame_threads_add_delay = (
         container.format.name in ("rtsp", "sdp", "mpegts", "mpjpeg") and (container.size or 0) <= 0
     )

@@ -62,9 +62,19 @@ def run(app: FastAPI, listener: socket.socket, ready: Callable[[], None]) -> Non
         os._exit(130 if server.interrupted else 0)
 
 
+_told: dict[str, float] = {}  # what strangers can make the server say as often as they like -> when it was said
+_OFTEN = ("Exceeded concurrency limit.", "Invalid HTTP request received.", "Unsupported upgrade request.")
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """uvicorn 0.54 calls a WebSocket that was refused with a proper answer an error."""
-    return record.getMessage() != "ASGI callable returned without completing handshake."
+    """uvicorn 0.54 calls a WebSocket that was refused with a proper answer an error; some are told each minute."""
+    message = record.getMessage()
+    if message in _OFTEN:
+        last, _told[message] = _told.get(message, -math.inf), record.created
+        if record.created < last + 60:
+            _told[message] = last
+            return False
+    return message != "ASGI callable returned without completing handshake."
 
 
 def _raise_file_limit() -> int:
