@@ -89,7 +89,6 @@ def _people(service: Service) -> APIRouter:
     async def predict(request: Request) -> Response:
         """The people of one picture: its bytes as the body, or in a form's field."""
         check_media_type(request)
-        service.requests.check()  # before a body is sent for nothing
         with held_body(service.bodies) as room:
             body = await read_body(request, service.limits, room)
             with service.requests.one():  # who sends slowly takes nobody's place
