@@ -38,7 +38,7 @@ def test_bounds_of_files() -> None:
 
 def test_bounds_of_the_server() -> None:
     pytest.importorskip("uvicorn", reason="needs the serve extra")
-    from edgepose.serve import decoder, server
+    from edgepose.serve import body, decoder, server
     from edgepose.serve.limits import Limits
 
     limits = Limits()
@@ -53,6 +53,8 @@ def test_bounds_of_the_server() -> None:
     assert numbers("connections") == [busy, 503, 2 * busy, server.SPARE_FILES]
     assert [n << 10 for n in numbers("bytes of requests sent ahead")] == [server.PIPELINED]
     assert [n << 10 for n in numbers("bytes that wait for the reader of a WebSocket")] == [server.UNREAD]
+    assert numbers("frames of a WebSocket's message, and pings between two messages") == [server.PIECES]
+    assert numbers("parts of a form") == [body.MAX_PARTS, 422]
     assert numbers("pieces of a chunked body") == [server.LINES // 2, 2 * server.LINE]
     assert f"up to {decoder.LARGE:,} pixels" in TEXT and decoder.SMALL_ONES == 3 and "three for those" in TEXT
     assert f"requests in work have {0.7 * server.GRACE:.1f} s" in TEXT

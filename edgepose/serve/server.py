@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from edgepose.serve.service import Service
 
@@ -25,10 +26,8 @@ GRACE = 1  # seconds that requests in work have when the server ends
 READ = 16 << 10  # bytes that are read from one connection before others have their turn
 PIPELINED = 64 << 10  # bytes of requests behind the one in work
 UNREAD = 256 << 10  # bytes that wait for a WebSocket's client
-LINES, LINE = (
-    2000,
-    256,
-)  # a request may have so many lines, and one more for so many bytes: a body in tiny pieces has more
+LINES, LINE = 2000, 256  # lines of a chunked body, two for each piece: so many, and one for so many bytes
+PIECES = 1000  # frames of one message, and pings between two messages
 SPARE_FILES = 128  # descriptors that connections leave to others
 
 log = logging.getLogger("edgepose.serve")
@@ -176,7 +175,7 @@ class _Patient(H11Protocol):
     most_connections = 512
     _deadline: asyncio.TimerHandle | None = None
     _watch: _Watch | None = None
-    _lines = _bytes = 0
+    _chunked, _lines, _bytes = False, 0, 0
 
     def connection_made(self, transport: Any) -> None:
         if len(self.connections) >= self.most_connections:
@@ -190,13 +189,15 @@ class _Patient(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport is None:
             return
-        self._lines, self._bytes = self._lines + data.count(b"\r\n"), self._bytes + len(data)
-        if self._lines > LINES + self._bytes // LINE:
-            self.transport.abort()
-            return
+        if self._chunked:
+            self._lines, self._bytes = self._lines + data.count(b"\r\n"), self._bytes + len(data)
+            if self._lines > LINES + self._bytes // LINE:
+                self.transport.abort()
+                return
         cycle = self.cycle
         super().data_received(data)
         if self.cycle is not cycle:
+            self._chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
             self._lines = self._bytes = 0
         if self.conn.their_state is h11.DONE and len(self.conn.trailing_data[0]) > PIPELINED:
             self.transport.abort()
@@ -234,10 +235,11 @@ class _Patient(H11Protocol):
 
 
 class _PatientSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that cuts off who does not read."""
+    """A WebSocket that cuts off who does not read, or sends a message in thousands of pieces, or thousands of pings."""
 
     patience = 30.0
     _watch: _Watch | None = None
+    _pings = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -245,8 +247,17 @@ class _PatientSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > UNREAD:  # answers to pings pile up
+        unread = self.transport.get_write_buffer_size() > UNREAD  # answers to pings pile up
+        if unread or len(self.frames) > PIECES or self._pings > PIECES:
             self.transport.abort()
+
+    def handle_ping(self) -> None:
+        self._pings += 1
+        super().handle_ping()
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._pings = 0
+        super().handle_bytes(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
