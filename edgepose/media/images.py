@@ -160,10 +160,16 @@ def _from_pillow(image: "PillowImage") -> Image:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"expected a Pillow image of 8 bits a channel, got mode {image.mode!r}; scale it to 0..255")
     image = ImageOps.exif_transpose(image)
-    if "A" in image.getbands() or "transparency" in image.info:
-        over = image.convert("RGBA")
-        image = pillow.alpha_composite(pillow.new("RGBA", over.size, "white"), over)
-    return check_image(np.asarray(image.convert("RGB"))[..., ::-1])
+    width, height = image.size
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    made = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):  # as in `to_bgr`
+        rows = image.crop((0, top, width, min(top + STRIP, height)))
+        if transparent:
+            over = rows.convert("RGBA")
+            rows = pillow.alpha_composite(pillow.new("RGBA", over.size, "white"), over)
+        made[top : top + STRIP] = np.asarray(rows.convert("RGB"))[..., ::-1]
+    return check_image(made)
 
 
 def _read_by_pillow(data: bytes, name: str, max_pixels: int) -> Image:
