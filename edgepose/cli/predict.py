@@ -171,7 +171,7 @@ def _without_overlays(found: list[Source], screen: Screen) -> list[Source]:
     from edgepose.media.marks import is_overlay
 
     others = [source for source in found if not is_overlay(source.location)]
-    if len(found) == 1 or len(others) == len(found):
+    if not others or len(others) == len(found):
         return found
     screen.complain(f"{len(found) - len(others)} overlays of an earlier run are passed over")
     return others

@@ -123,14 +123,16 @@ def alone_in(folder: str | Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks
             pass
-        _remove_abandoned(Path(folder))
+        remove_abandoned(Path(folder))
         yield
     finally:
         os.close(descriptor)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """Hidden files and folders of processes of this machine that are no more."""
+def remove_abandoned(folder: Path) -> None:
+    """Hidden files and folders of processes of this machine that are no more, in a folder and those in it."""
+    if sys.platform == "win32":  # where asking for a process ends it
+        return
     own = f"{_PREFIX}{_here()}-"
     for path in [*folder.glob(f"{own}*"), *folder.glob(f"*/{own}*")]:
         process = path.name[len(own) :].partition("-")[0]
