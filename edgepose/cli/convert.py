@@ -40,9 +40,9 @@ def convert(
     """
     if served is not None and to != "label-studio":
         raise typer.BadParameter("it belongs to --to label-studio", param_hint="--served")
-    taken = out.is_dir() and any(out.iterdir()) if to == "yolo" else out.is_dir()
+    taken = out.is_dir() and any(out.iterdir()) if to == "yolo" else out.is_dir() or out == source
     if taken or (to == "yolo" and out.is_file()):
-        expected = "a new or empty folder" if to == "yolo" else "a file"
+        expected = "a new or empty folder" if to == "yolo" else "a file other than IN"
         raise typer.BadParameter(f"{out} is there: expected {expected}", param_hint="OUT")
     from edgepose.data.convert import SERVED, write_coco, write_cvat, write_label_studio, write_yolo
     from edgepose.evaluate.labels import read_labels, skeleton_of
