@@ -178,7 +178,7 @@ def test_an_error_of_any_kind_keeps_what_was_finished(
         monkeypatch.setattr(Follower, "__call__", watched)
     result = run(verb, clip, "--model", model, "--out", tmp_path / "out", "--overlay")
     assert isinstance(result.exception, SystemExit if error is MemoryError else error)
-    assert error is not MemoryError or result.stderr.startswith("error: not enough memory: out of something")
+    assert error is not MemoryError or "error: not enough memory: out of something" in result.stderr
     assert frames_in(tmp_path / "out", "jsonl") == len(list(read_video(tmp_path / "out" / "clip_overlay.mp4"))) == 3
 
 
