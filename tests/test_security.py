@@ -49,7 +49,7 @@ def test_bounds_of_the_server() -> None:
     assert numbers("seconds without a frame") == [limits.idle]
     row = "seconds for a head, a body, a decoded picture, an answer, and for answers to be read"
     assert numbers(row) == [limits.seconds]
-    busy = 8 * (limits.concurrency + limits.connections) + 64
+    busy = 8 * (limits.concurrency + limits.connections) + 256
     assert numbers("connections") == [busy, 503, 2 * busy, server.SPARE_FILES]
     assert [n << 10 for n in numbers("bytes of requests sent ahead")] == [server.PIPELINED]
     assert [n << 10 for n in numbers("bytes that wait for the reader of a WebSocket")] == [server.UNREAD]

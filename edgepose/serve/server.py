@@ -94,7 +94,7 @@ def config(app: FastAPI, service: Service, most: int = 512) -> uvicorn.Config:
     """uvicorn's settings: no access log, which would have addresses and queries; no trust in forwarded headers."""
     limits = service.limits
 
-    busy = 8 * (limits.concurrency + limits.connections) + 64  # connections, not requests: silent ones count too
+    busy = 8 * (limits.concurrency + limits.connections) + 256  # connections, not requests: silent ones count too
 
     class Protocol(_Patient):
         patience = limits.seconds
