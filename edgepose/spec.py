@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,10 @@ Color = Literal["bgr", "rgb"]
 WARPS: tuple[Warp, ...] = get_args(Warp)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 COLORS: tuple[Color, ...] = get_args(Color)
+MOST_SIDE = 4096  # of a network's input
+MOST_PADDING = 1000.0
 PERSON = ("person",)
+LARGEST = 1 << 20  # bytes of a description beside a model
 PEOPLE = {"person", "persons", "people", "human", "humans", "pedestrian", "pedestrians"}
 
 
@@ -54,6 +58,11 @@ class ModelSpec:
     categories: tuple[str, ...] = PERSON  # what it finds, as the labels that it learnt from call it
 
     def __post_init__(self) -> None:
+        for name in ("name", "codec", "license"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"spec of {_short(self.name)}: {name} is {_short(getattr(self, name))}, expected text")
+        if not isinstance(self.per_person, bool):
+            raise ValueError(f"spec of {self.name}: per_person is {_short(self.per_person)}, expected true or false")
         object.__setattr__(self, "input_size", _pair(self.name, self.input_size))
         object.__setattr__(self, "mean", _triple(self.name, "mean", self.mean))
         object.__setattr__(self, "std", _triple(self.name, "std", self.std))
@@ -69,8 +78,12 @@ class ModelSpec:
                 raise ValueError(
                     f"spec of {self.name}: {name} is {getattr(self, name)!r}, expected one of {list(allowed)}"
                 )
-        if self.padding <= 0:
-            raise ValueError(f"spec of {self.name}: padding is {self.padding}, expected a positive factor such as 1.25")
+        if not (_is_number(self.padding) and 0 < self.padding <= MOST_PADDING):
+            raise ValueError(
+                f"spec of {self.name}: padding is {_short(self.padding)}, expected a positive factor such as 1.25"
+            )
+        if not (isinstance(self.border, int) and 0 <= self.border <= 255):
+            raise ValueError(f"spec of {self.name}: border is {_short(self.border)}, expected a gray level, 0 to 255")
         if min(self.std) <= 0:
             raise ValueError(f"spec of {self.name}: std is {self.std}, expected three positive numbers")
 
@@ -103,7 +116,7 @@ class ModelSpec:
         """Read a spec; `source` names the file in errors. Unknown fields are refused: they are typing errors."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deep
             raise ValueError(f"{source} is not JSON ({error}); expected the fields of edgepose.ModelSpec") from error
         if not isinstance(values, dict):
             raise ValueError(
@@ -113,11 +126,13 @@ class ModelSpec:
         if version in (1, None):  # a description written by hand states none
             values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
         elif version != FORMAT:
-            raise ValueError(f"{source} has format {version}, this edgepose reads up to {FORMAT}: update edgepose")
+            raise ValueError(
+                f"{source} has format {_short(version)}, this edgepose reads up to {FORMAT}: update edgepose"
+            )
         known = {f.name: f for f in dataclasses.fields(ModelSpec)}
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(known)}")
+            raise ValueError(f"{source} has unknown fields {_short(unknown)}, expected some of {list(known)}")
         missing = [n for n in ("name", "codec", "input_size") if n not in values]
         if missing:
             raise ValueError(f"{source} lacks {missing}: state at least name, codec and input_size")
@@ -130,25 +145,32 @@ class ModelSpec:
     def beside(path: Path) -> ModelSpec | None:
         """The spec in ``model.json`` beside ``model.onnx``, or None when there is no such file."""
         side = path.with_suffix(".json")
-        return ModelSpec.from_json(side.read_text(encoding="utf-8"), str(side)) if side.is_file() else None
+        if not side.is_file():
+            return None
+        if side.stat().st_size > LARGEST:
+            raise ValueError(f"{side} has more than {LARGEST} bytes: expected the fields of edgepose.ModelSpec")
+        return ModelSpec.from_json(side.read_text(encoding="utf-8", errors="replace"), str(side))
 
 
 def _pair(name: str, size: Any) -> tuple[int, int]:
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(v, int) and v > 0 for v in size):
-        raise ValueError(f"spec of {name}: input_size is {size!r}, expected (width, height) in pixels")
-    return (size[0], size[1])
+    sides = size if isinstance(size, (tuple, list)) else ()
+    if len(sides) != 2 or not all(type(v) is int and 0 < v <= MOST_SIDE for v in sides):
+        raise ValueError(
+            f"spec of {name}: input_size is {_short(size)}, expected (width, height) in pixels, {MOST_SIDE} at most"
+        )
+    return (sides[0], sides[1])
 
 
 def _triple(name: str, what: str, values: Any) -> tuple[float, float, float]:
     numbers = list(values) if isinstance(values, (tuple, list)) else []
-    if len(numbers) != 3 or not all(isinstance(v, (int, float)) for v in numbers):
-        raise ValueError(f"spec of {name}: {what} is {values!r}, expected three numbers, one per color channel")
+    if len(numbers) != 3 or not all(map(_is_number, numbers)):
+        raise ValueError(f"spec of {name}: {what} is {_short(values)}, expected three numbers, one per color channel")
     return (float(numbers[0]), float(numbers[1]), float(numbers[2]))
 
 
 def _strings(name: str, what: str, values: Any) -> tuple[str, ...]:
     if not isinstance(values, (tuple, list)) or not all(isinstance(v, str) for v in values):
-        raise ValueError(f"spec of {name}: {what} is {values!r}, expected a list of names")
+        raise ValueError(f"spec of {name}: {what} is {_short(values)}, expected a list of names")
     return tuple(values)
 
 
@@ -160,8 +182,8 @@ def _skeleton(name: str, value: Any) -> str | Skeleton:
         value = skeleton_of_fields(value, f"spec of {name}: skeleton")
     if not isinstance(value, Skeleton):
         raise ValueError(
-            f"spec of {name}: unknown skeleton {value!r}, expected one of {list(SKELETONS)}, or for keypoints of your "
-            'own their names, such as ["grip", "tip"], or {"keypoints": [...], "limbs": [...], "sigmas": [...]}'
+            f"spec of {name}: unknown skeleton {_short(value)}, expected one of {list(SKELETONS)}, or for keypoints of "
+            'your own their names, such as ["grip", "tip"], or {"keypoints": [...], "limbs": [...], "sigmas": [...]}'
         )
     return value.name if value.built_in else value
 
@@ -171,6 +193,20 @@ def _plain(name: str, what: str, values: Any) -> dict[str, Any]:
     try:
         if isinstance(values, Mapping):
             return dict(json.loads(json.dumps(dict(values), allow_nan=False)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         pass
-    raise ValueError(f"spec of {name}: {what} is {values!r}, expected names with plain JSON values")
+    raise ValueError(f"spec of {name}: {what} is {_short(values)}, expected names with plain JSON values")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite one that a float can hold."""
+    return isinstance(value, (int, float)) and abs(value) < 1e30 and math.isfinite(value)
+
+
+def _short(value: Any) -> str:
+    """A value in an error."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."

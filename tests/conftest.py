@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
+import shutil
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from edgepose.data.memory import PROCESS, Budget
 
+if "EDGEPOSE_CACHE" not in os.environ:  # not the user's own
+    os.environ["EDGEPOSE_CACHE"] = tempfile.mkdtemp(prefix="edgepose-tests-")
+    atexit.register(shutil.rmtree, os.environ["EDGEPOSE_CACHE"], ignore_errors=True)
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 

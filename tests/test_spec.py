@@ -81,7 +81,16 @@ def test_a_spec_does_not_follow_its_callers_dictionary() -> None:
         ({"training_data": "COCO"}, "training_data is 'COCO', expected a list of names"),
         ({"codec_args": [1]}, r"codec_args is \[1\], expected names with plain JSON values"),
         ({"accuracy": {"AP": float("nan")}}, "accuracy is {'AP': nan}, expected"),
-        ({"padding": "wide"}, "has a field of the wrong type"),
+        ({"padding": "wide"}, "padding is 'wide', expected a positive factor"),
+        ({"padding": float("nan")}, "padding is nan, expected a positive factor"),
+        ({"padding": float("inf")}, "padding is inf, expected a positive factor"),
+        ({"std": [1, 1, float("nan")]}, r"std is \[1, 1, nan\], expected three numbers"),
+        ({"mean": [10**400, 0, 0]}, r"mean is \[10+\.\.\., expected three numbers"),
+        ({"border": 256}, "border is 256, expected a gray level, 0 to 255"),
+        ({"codec": ["simcc"]}, r"codec is \['simcc'\], expected text"),
+        ({"per_person": "no"}, "per_person is 'no', expected true or false"),
+        ({"input_size": [10**9, 10**9]}, "4096 at most"),
+        ({"input_size": [True, 64]}, r"input_size is \[True, 64\]"),
     ],
 )
 def test_wrong_values_say_what_was_expected(change: dict[str, Any], message: str) -> None:
@@ -159,3 +168,15 @@ def test_skeletons_of_strangers_are_checked(change: dict[str, Any], message: str
     values = {"name": "mine", "codec": "simcc", "input_size": [192, 256]} | change
     with pytest.raises(ValueError, match=re.escape(message)):
         ModelSpec.from_json(json.dumps(values), "mine.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"name": ' + "9" * 5000 + "}"])
+def test_deep_or_huge_json_is_an_error_of_one_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="model spec is not JSON"):
+        ModelSpec.from_json(text)
+
+
+def test_a_description_beside_a_model_has_a_bounded_size(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(" " * (1 << 20) + "{}")
+    with pytest.raises(ValueError, match="more than 1048576 bytes"):
+        ModelSpec.beside(tmp_path / "m.onnx")

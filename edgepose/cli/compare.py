@@ -62,7 +62,11 @@ def compare(
     if watts is not None and not watts > 0:
         raise typer.BadParameter(f"{watts} is no power: expected a positive number", param_hint="--watts")
     from edgepose.evaluate import compare as race
+    from edgepose.media.files import refuse_sources
 
+    if out is not None:
+        files = [out / f"compare{kind}" for kind in (".json", ".md", ".csv", ".svg", ".png")]
+        refuse_sources(files, [data, boxes, images, detector, *names])
     plan = race.Plan(
         data, images, boxes, detector, people, rounds, seconds, watts, memory,
         backend, threads, choice_of(skeleton, category),

@@ -46,8 +46,11 @@ def convert(
         raise typer.BadParameter(f"{out} is there: expected {expected}", param_hint="OUT")
     from edgepose.data.convert import SERVED, write_coco, write_cvat, write_label_studio, write_yolo
     from edgepose.evaluate.labels import read_labels, skeleton_of
+    from edgepose.media.files import refuse_sources
     from edgepose.skeleton import BOX
 
+    config = out.with_name(f"{out.stem}-config.xml")  # of Label Studio
+    refuse_sources([out, config], [source, *([] if images is None else [images])])
     labels = read_labels(source, choice=choice_of(skeleton, category), pictures=images)
     for note in labels["notes"]:
         typer.echo(note, err=True)

@@ -16,6 +16,7 @@ from edgepose.cli.screen import Screen, show, show_json
 if TYPE_CHECKING:
     from edgepose.data.check import Finder
 
+MOST_SIDE = 8192  # of a drawn picture
 SURE = 0.5  # score from which a detector's box is somebody whom nobody labelled
 
 data_app = typer.Typer(no_args_is_help=True, help="Check labelled data sets, make others of them, draw people.")
@@ -62,9 +63,10 @@ def check(
     from edgepose.data.check import overlap
     from edgepose.data.page import page_of
     from edgepose.data.sheet import contact_sheet
-    from edgepose.media.files import atomic_path
+    from edgepose.media.files import atomic_path, refuse_sources
     from edgepose.media.images import write_image
 
+    refuse_sources([path for path in (sheet, page) if path is not None], [*paths, *given])
     finder = None if detector is None else _finder(detector)
     reports = []
     for path, source in zip(paths, sources, strict=True):
@@ -83,6 +85,7 @@ def check(
         for report in reports:
             several = len(reports) > 1
             target = sheet.with_name(f"{sheet.stem}_{Path(report.path).stem}{sheet.suffix}") if several else sheet
+            refuse_sources([target], [*paths, *given])
             write_image(target, contact_sheet(report))
             if not as_json:
                 typer.echo(f"wrote {target}")
@@ -107,8 +110,9 @@ def single_person(
     """
     from edgepose.data.columns import load_json
     from edgepose.data.single import single_person as alone
-    from edgepose.media.files import atomic_path
+    from edgepose.media.files import atomic_path, refuse_sources
 
+    refuse_sources([target], [source])
     content = load_json(source, outlines=True)
     kept = alone(content, source)
     with atomic_path(target) as temporary:
@@ -155,6 +159,8 @@ def synthesize(
     for option, value in (("--seconds", seconds), ("--fps", fps), ("--move", move)):
         if value is not None and not video:
             raise typer.BadParameter("it belongs to a video: add --video", param_hint=option)
+    if size is not None and not all(1 <= side <= MOST_SIDE for side in size):
+        raise typer.BadParameter(f"expected sides of 1 to {MOST_SIDE} pixels, got {size}", param_hint="--size")
     from edgepose.synthetic.places import read_backgrounds
     from edgepose.synthetic.write import write_people, write_video
 
@@ -203,9 +209,10 @@ def sigmas(
         raise typer.BadParameter("name two files or more, labels of the same pictures", param_hint="FILE")
     from edgepose.data.agreement import agreement
     from edgepose.data.read import read
-    from edgepose.media.files import atomic_path
+    from edgepose.media.files import atomic_path, refuse_sources
     from edgepose.skeleton_file import fields_of
 
+    refuse_sources([] if out is None else [out], paths)
     choice = choice_of(skeleton, category)
     found = agreement([read(path, choice=choice) for path in paths])
     if out is not None:

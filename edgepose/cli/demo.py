@@ -26,23 +26,28 @@ def demo(
     """Run the default models on one source and write an overlay and a JSON file; needs no network and no picture."""
     from edgepose import load
     from edgepose.media.example import example_image
-    from edgepose.media.files import make_folder
-    from edgepose.media.images import write_image
-    from edgepose.media.results import JsonLines
+    from edgepose.media.files import alone_in, fitting_stem, free_path, make_folder, refuse_sources, unique_name
+    from edgepose.media.images import encoded_image, write_image
+    from edgepose.media.results import JsonLines, is_frames
     from edgepose.media.sources import expand
 
     estimator = load()
     make_folder(out)
     if source is None:
-        source = str(out / "example.png")
-        write_image(source, example_image())
+        data = encoded_image("example.png", example_image())
+        path = free_path(out / "example.png", lambda path: path.is_file() and path.read_bytes() == data)
+        write_image(path, example_image())
+        source = str(path)
+    names: dict[str, str] = {}
     outcomes: list[Outcome] = []
-    with Screen() as screen, interrupted() as stop:
+    with alone_in(out), Screen() as screen, interrupted() as stop:
         for single in expand(source):
             if stop.is_set():
                 break
             stem = Path(single.name).stem if single.kind in ("picture", "video") else single.kind
-            path = out / (stem + (".json" if single.kind == "picture" else ".jsonl"))
+            stem = unique_name(fitting_stem(stem), single.name, names)
+            path = free_path(out / (stem + (".json" if single.kind == "picture" else ".jsonl")), is_frames)
+            refuse_sources([path], [single.location])
             with Outputs(screen, JsonLines(path), out, threshold, ".png", sources=[single.location]) as outputs:
                 outcome = run_source(single, estimator, outputs, screen, stop)
             outcome.results = path

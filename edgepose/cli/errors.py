@@ -51,6 +51,10 @@ class Commands(TyperGroup):
             _fail(f"{package} is not installed, which this needs: pip install 'edgepose[{EXTRAS[package]}]'")
         except (ValueError, OSError) as error:
             _fail(_sentence(error))
+        except (ArithmeticError, RecursionError) as error:
+            _fail(f"a number is too large, or something is nested too deep: {_sentence(error)}")
+        except MemoryError as error:
+            _fail(f"not enough memory: {_sentence(error)}; try a smaller picture, model or number")
 
 
 @contextmanager

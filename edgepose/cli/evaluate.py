@@ -132,9 +132,13 @@ def evaluate(
         show_rows([evaluated_tracks(tracks, data)], as_json, _track_cells)
         return
     from edgepose.evaluate.labels import read_labels
-    from edgepose.evaluate.measures import Measures, evaluated_results, prepared
+    from edgepose.evaluate.measures import Measures, evaluated_results, file_stem, prepared
     from edgepose.evaluate.multiscale import network_of_sizes
+    from edgepose.media.files import refuse_sources
 
+    read = [path for path in (data, images, predictions, *(model or []), boxes, detector) if path is not None]
+    reports = [report / (file_stem(name) + ".json") for name in (model or [str(predictions)]) if report is not None]
+    refuse_sources([*reports, *([] if out is None else [out])], read)
     measures = Measures(protocol, pck, bootstrap, report, robustness)
     choice = choice_of(skeleton, category)
     if predictions is not None:

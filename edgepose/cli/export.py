@@ -34,7 +34,11 @@ def export(
     weights) and .json (the spec); they stay together.
     """
     from edgepose.export import ENDINGS, exported
+    from edgepose.media.files import refuse_sources
 
+    if out is not None:
+        stem = str(out).removesuffix(ENDINGS[to][0])
+        refuse_sources([out, *(stem + ending for ending in ENDINGS[to][1:])], [checkpoint])
     report = exported(checkpoint, to, out, half)
     stem = str(report.path).removesuffix(ENDINGS[to][0])
     files = [report.path, *(Path(stem + ending) for ending in ENDINGS[to][1:])]

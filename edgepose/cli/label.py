@@ -73,6 +73,7 @@ def label(
     from edgepose.data.label import Rules, fingerprints
     from edgepose.data.label import label as labelled
     from edgepose.data.unlabelled import find_pictures, with_boxes
+    from edgepose.media.files import refuse_sources
     from edgepose.runtime.load import DEFAULT_DETECTOR, find
 
     work = find_pictures(pictures)
@@ -90,6 +91,10 @@ def label(
     if boxes is None:
         detecting = _with_detector(estimators, detector, backend, threads, min_box_score)
         files += [find(detector, DEFAULT_DETECTOR)[0]] if detecting and detector != "none" else []
+    found = [picture.pictures.source / picture.name for picture in work.pictures]
+    refuse_sources(
+        [out, out.with_name(out.name + ".journal")], [*pictures, *found, *files, *([boxes] if boxes else [])]
+    )
     run = {
         "edgepose": version("edgepose"), "files": fingerprints([*files, *([boxes] if boxes else [])]),
         "backend": backend, "detector": detector,

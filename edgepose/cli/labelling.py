@@ -28,13 +28,15 @@ def frames(
     frames are written all the same.
     """
     from edgepose.data.frames import distinct_frames, write_frames
-    from edgepose.media.files import unique_name
+    from edgepose.media.files import refuse_sources, unique_name
     from edgepose.media.sources import expand
 
     taken: dict[str, str] = {}
     broken = 0
+    found = [source for video in videos for source in expand(video)]
+    refuse_sources([out], [source.location for source in found])
     with Screen() as screen:
-        for source in [source for video in videos for source in expand(video)]:
+        for source in found:
             if source.kind != "video":
                 raise typer.BadParameter(
                     f"{source.location} is a {source.kind}: expected a video file", param_hint="VIDEO"
@@ -51,9 +53,9 @@ def frames(
             if chosen.problem:
                 screen.complain(f"error: {chosen.problem}")
                 broken += 1
-            found = {"source": source.location, "frames": chosen.of, "files": [str(file) for file in files]}
+            facts = {"source": source.location, "frames": chosen.of, "files": [str(file) for file in files]}
             some = "" if len(files) == count else ", the others look the same as these"
-            show(found, f"{source.location}: {len(files)} of {chosen.of} frames in {out}{some}", as_json)
+            show(facts, f"{source.location}: {len(files)} of {chosen.of} frames in {out}{some}", as_json)
     if broken:
         raise typer.Exit(1)
 
@@ -80,8 +82,9 @@ def split(
     from edgepose.data.columns import load_json, rows_of
     from edgepose.data.split import same_pictures
     from edgepose.data.split import split as divided
-    from edgepose.media.files import atomic_path, make_folder
+    from edgepose.media.files import atomic_path, make_folder, refuse_sources
 
+    refuse_sources([out / "train.json", out / "val.json"], [labels])
     content = load_json(labels, outlines=True)
     if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
         raise ValueError(f"{labels} lacks `images` or `annotations`: expected a COCO-style annotation file")
@@ -122,7 +125,7 @@ def suggest(
     """
     from edgepose.data.frames import write_frames
     from edgepose.data.suggest import suggest as suggested
-    from edgepose.media.files import unique_name
+    from edgepose.media.files import refuse_sources, unique_name
     from edgepose.media.sources import expand
 
     media = [source for each in sources for source in expand(each)]
@@ -131,6 +134,7 @@ def suggest(
             raise typer.BadParameter(
                 f"{source.location} is a {source.kind}: expected files, which can be read again", param_hint="SOURCE"
             )
+    refuse_sources([] if out is None else [out], [source.location for source in media])
     estimator = load_estimator(model, detector, backend, threads)
     with Screen() as screen, screen.task("frames", None) as task:
         seen = 0

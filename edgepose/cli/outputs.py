@@ -84,7 +84,7 @@ class Outputs:
         threshold: least score of the keypoints drawn.
         suffix: of picture overlays; by default PNG stays PNG and everything else becomes JPEG.
         print_json: print every frame as a line too.
-        sources: paths of what is read, which no overlay replaces.
+        sources: paths of what is read. Overlays replace nothing but overlays.
     """
 
     def __init__(
@@ -97,9 +97,11 @@ class Outputs:
         print_json: bool = False,
         sources: Iterable[str] = (),
     ) -> None:
+        from edgepose.media.files import identity
+
         self._screen, self._writer, self._print = screen, writer, print_json
         self.overlays, self._threshold, self._suffix = overlays, threshold, suffix
-        self._sources = {os.path.realpath(source) for source in sources}
+        self._sources = {identity(source) for source in sources}
         self._names: dict[str, str] = {}
         self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}  # by the id of the outcome
 
@@ -168,18 +170,23 @@ class Outputs:
         under: Callable[[Image], Image] | None,
     ) -> None:
         from edgepose.media.draw import draw
-        from edgepose.media.images import write_image
+        from edgepose.media.files import atomic_path
+        from edgepose.media.images import encoded_image
+        from edgepose.media.marks import MARK, marked
         from edgepose.media.video import VideoWriter
 
         image = frame.image if under is None else under(frame.image)
         image = draw(image, result.poses, threshold=self._threshold)
         if rate is None:
-            write_image(self._path(outcome, False), image)
+            path = self._path(outcome, False)
+            data = marked(encoded_image(path, image))
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(data)
             return
         key, size = id(outcome), image.shape[:2]
         if key not in self._videos or self._videos[key][1] != size:  # some sources change their size
             self._end(key)
-            video = VideoWriter(self._path(outcome, True), rate)
+            video = VideoWriter(self._path(outcome, True), rate, comment=MARK)
             video.__enter__()
             self._videos[key] = (video, size)
         self._videos[key][0].write(replace(frame, image=image))
@@ -190,7 +197,8 @@ class Outputs:
 
     def _path(self, outcome: Outcome, moving: bool) -> Path:
         """A name for the next overlay of a source."""
-        from edgepose.media.files import unique_name
+        from edgepose.media.files import fitting_stem, identity, unique_name
+        from edgepose.media.marks import is_overlay
         from edgepose.media.video import WRITABLE
 
         folder, number = self.overlays or Path(), str(len(self._names))
@@ -200,9 +208,10 @@ class Outputs:
             source = outcome.source
             stem = "camera" if source.isdecimal() else "stream" if "://" in source else Path(source).stem
             own = ".png" if Path(source).suffix.lower() == ".png" else ".jpg"
-            name = unique_name(f"{stem}_overlay", number, self._names)
+            name = unique_name(f"{fitting_stem(stem)}_overlay", number, self._names)
             path = folder / (name + (".mp4" if moving else self._suffix or own))
-        if os.path.realpath(path) in self._sources:
+        asked_for = folder.suffix.lower() in WRITABLE and path == folder
+        if os.path.lexists(path) and (identity(path) in self._sources or not (asked_for or is_overlay(path))):
             return self._path(outcome, moving)
         outcome.overlays.append(path)
         return path

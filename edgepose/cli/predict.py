@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -90,7 +90,7 @@ def predict(
             sources, estimate, screen, out=out, kind=kind or "jsonl", overlay=overlay,
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
-            subject=subject_of(estimator.spec),
+            subject=subject_of(estimator.spec), reads=[word for word in (model, detector, data) if word is not None],
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -109,15 +109,19 @@ def run(
     known: Known | None = None,
     subject: str = "person",
     max_pixels: int = MAX_PIXELS,
+    reads: Sequence[str | Path] = (),
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed.
 
-    Ctrl-C ends the source at hand, and what was finished until then is kept.
+    Ctrl-C ends the source at hand, and what was finished until then is kept. Nothing that is read is replaced, `reads`
+    (models, labels) neither.
     """
-    from edgepose.media.files import make_folder
-    from edgepose.media.results import writer
+    from edgepose.media.files import alone_in, make_folder, refuse_sources
+    from edgepose.media.results import images_of, writer
 
     found, outcomes = _expanded(sources)
+    if overlay:
+        found = _without_overlays(found, screen)
     if known is not None:
         used = set[int]()
         found = [source for source in found if _has_number(source, known, used, outcomes)]
@@ -130,13 +134,15 @@ def run(
         make_folder(out)
         apart = len({_camera(source) for source in found}) > 1
         results, path = writer(kind, out, known, apart, subject)
+        beside = [Path(model).with_suffix(".json") for model in reads]  # a model's spec
+        refuse_sources([path, images_of(path)], [*sources, *(source.location for source in found), *reads, *beside])
     outputs = Outputs(
         screen, results, out if overlay else None, threshold,
         print_json=print_json, sources=[source.location for source in found],
     )  # fmt: skip
     seen = 0
     with interrupted() as stop:
-        with outputs, ExitStack() as stack:
+        with alone_in(out) if out is not None else nullcontext(), outputs, ExitStack() as stack:
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
             for number, source in enumerate(found):
                 if stop.is_set():
@@ -159,6 +165,17 @@ def run(
             screen.complain(f"interrupted: {'; '.join(ends + waiting)}")
             raise KeyboardInterrupt
     return sum(1 for outcome in outcomes if outcome.error)
+
+
+def _without_overlays(found: list[Source], screen: Screen) -> list[Source]:
+    """Of several sources, as a shell's pattern gives them, those that no earlier run has drawn."""
+    from edgepose.media.marks import is_overlay
+
+    others = [source for source in found if not is_overlay(source.location)]
+    if not others or len(others) == len(found):
+        return found
+    screen.complain(f"{len(found) - len(others)} overlays of an earlier run are passed over")
+    return others
 
 
 def _has_number(source: Source, known: Known, used: set[int], outcomes: list[Outcome]) -> bool:

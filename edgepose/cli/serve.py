@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import replace
@@ -61,7 +62,10 @@ def serve(
     from edgepose.serve.limits import Access, Limits
 
     try:
-        limits = Limits(int(max_mb * (1 << 20)), max_pixels, concurrency, connections, rate, timeout, idle)
+        size = max_mb * (1 << 20)
+        limits = Limits(
+            int(size) if math.isfinite(size) else 0, max_pixels, concurrency, connections, rate, timeout, idle
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     access = Access(token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -111,6 +113,7 @@ def track(
             smooth=preset if smooth else None, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
             min_score=min_score, best=best, max_pixels=max_pixels,
+            reads=[word for word in (model, detector) if word is not None],
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -143,14 +146,16 @@ def run(
     min_score: float = 0.0,
     best: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    reads: Sequence[str | Path] = (),
     **options: Any,
 ) -> int:
     """Follow the people of all sources at once; returns how many sources failed.
 
-    Ctrl-C ends the sources and keeps what came until then. `options` are those of `edgepose.track`.
+    Ctrl-C ends the sources and keeps what came until then. `options` are those of `edgepose.track`. Nothing that is
+    read is replaced, `reads` (models) neither.
     """
-    from edgepose.media.files import make_folder
-    from edgepose.media.results import LiveJsonLines, Result
+    from edgepose.media.files import alone_in, make_folder, refuse_sources
+    from edgepose.media.results import LiveJsonLines, Result, images_of
     from edgepose.media.tracks import track_writer
     from edgepose.media.trails import Trails
     from edgepose.media.video import WRITABLE
@@ -163,17 +168,19 @@ def run(
     video = out is not None and out.suffix.lower() in WRITABLE
     if video and len(feeds) > 1:
         raise ValueError(f"{out} is one video, got {len(feeds)} sources: expected a folder in --out")
-    if video and out is not None and any(out.resolve() == Path(feed.name).resolve() for feed in feeds):
-        raise ValueError(f"{out} is the source itself: expected another file in --out, it would be replaced")
+    read = [*sources, *(feed.name for feed in feeds), *reads, *(Path(model).with_suffix(".json") for model in reads)]
+    if video and out is not None:
+        refuse_sources([out], read)
     writer, path = None, None
     if out is not None and not video:
         make_folder(out)
         writer, path = track_writer(kind, out, apart=len(feeds) > 1, subject=subject_of(estimator.spec))
+        refuse_sources([path, images_of(path)], read)
         if kind == "jsonl" and any(feed.live for feed in feeds):
             writer = LiveJsonLines(path)
     outputs = Outputs(
         screen, writer, out if overlay or video else None, threshold,
-        print_json=print_json, sources=[feed.name for feed in feeds],
+        print_json=print_json, sources=[*sources, *(feed.name for feed in feeds)],
     )  # fmt: skip
 
     def tell(event: Event) -> None:
@@ -189,7 +196,8 @@ def run(
             screen.complain(f"error: {event.message}" if event.kind == "failed" else event.message)
 
     with interrupted() as stop:
-        with outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
+        alone = alone_in(out) if out is not None and not video else nullcontext()
+        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
             try:
                 for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
                     story, rows = stories[frame.lane], chosen(frame.poses, min_score, best)

@@ -121,10 +121,9 @@ def codec_of(spec: ModelSpec, kind: type[Any] | None = None) -> Any:
         raise ValueError(f"spec of {spec.name}: unknown codec {spec.codec!r}, expected one of {sorted(CODECS)}")
     try:
         codec = CODECS[spec.codec](input_size=spec.input_size, skeleton=spec.keypoints, **spec.codec_args)
-    except TypeError as error:
-        raise ValueError(
-            f"spec of {spec.name}: codec_args {dict(spec.codec_args)} do not fit {spec.codec}: {error}"
-        ) from error
+    except (TypeError, AttributeError, ArithmeticError, LookupError) as error:
+        given = str(dict(spec.codec_args))
+        raise ValueError(f"spec of {spec.name}: codec_args {given[:200]} do not fit {spec.codec}: {error}") from error
     if kind is not None and not isinstance(codec, kind):
         wanted = [name for name, made in CODECS.items() if made is kind]
         raise ValueError(f"spec of {spec.name}: its codec is {spec.codec!r}, expected {wanted[0] if wanted else kind}")

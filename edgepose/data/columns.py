@@ -23,6 +23,7 @@ from edgepose.data.images import Pictures
 from edgepose.data.memory import Budget
 from edgepose.data.people import FILLED, People
 from edgepose.data.picture_size import checked_sizes
+from edgepose.media.files import require_regular
 from edgepose.skeleton import Skeleton
 
 Row = dict[str, Any]  # one entry of an annotation file
@@ -31,6 +32,8 @@ OUTLINE = re.compile(r'("segmentation":)\s*\[[^"{}]*\](?=\s*[,}])')
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how such a text begins
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 LARGEST = 4 << 30  # bytes of an annotation file, unpacked; COCO-WholeBody's has 0.8 GB
+# Above so many bytes unpacked a gzip file may hold so many times its own: labels pack to a fifth, a bomb to 1/1000.
+UNSUSPECTED, RATIO = 64 << 20, 100
 Problems = list[str] | None  # sentences about what is wrong, or None: the first one is raised
 
 
@@ -214,8 +217,11 @@ class TooLarge(ValueError):
 
 def read_bounded(path: str | Path, largest: int = LARGEST) -> bytes:
     """The bytes of a file, gzipped or not; TooLarge (ValueError) where there are more than `largest`."""
+    require_regular(path, "an annotation file")
     with Path(path).open("rb") as file:
         packed = file.read(len(GZIP)) == GZIP  # told by the content: a renamed file is read as well
+        if packed:
+            largest = min(largest, max(UNSUSPECTED, RATIO * Path(path).stat().st_size))
         file.seek(0)
         data = gzip.GzipFile(fileobj=file).read(largest + 1) if packed else file.read(largest + 1)
     if len(data) > largest:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from edgepose.data.memory import PROCESS, Budget, Kept
-from edgepose.media.images import read_image, stored_size
+from edgepose.media.images import MAX_PIXELS, largest_file, read_file, read_image, stored_size
 from edgepose.media.naming import Held, is_inside, plain
 
 OnBad = Literal["refuse", "skip"]  # what to do with pictures that are missing or cannot be read
@@ -62,24 +62,28 @@ class Pictures:
         return stored_size(self.data(name), f"{name} of {self.source}")
 
     def data(self, name: str) -> bytes:
-        """The file's bytes."""
+        """The file's bytes; ValueError for what is no regular file, or larger than any picture is."""
         if self.source.is_dir():
             if is_inside(name):
                 try:
-                    return (self.source / name).read_bytes()
-                except (FileNotFoundError, NotADirectoryError):
+                    return read_file(self.source / name)
+                except FileNotFoundError:
                     pass
             member = self._meant(name)
             if member is None:
                 raise FileNotFoundError(self._nothing(name))
-            return (self.source / member).read_bytes()
+            return read_file(self.source / member)
         member = self._member(name) or self._meant(name)
         if member is None:
             raise FileNotFoundError(self._nothing(name))
         try:
-            return self._opened().read(member)
+            with self._opened().open(member) as opened:
+                data = opened.read(largest_file(MAX_PIXELS) + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # damaged, or encrypted
             raise ValueError(f"it cannot be unpacked: {error}") from error
+        if len(data) > largest_file(MAX_PIXELS):
+            raise ValueError(f"it is too large for a picture: more than {largest_file(MAX_PIXELS)} bytes unpacked")
+        return data
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of the names that the folder or zip does not hold. Nothing is decoded."""

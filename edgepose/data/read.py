@@ -18,6 +18,7 @@ from edgepose.data.formats.yolo import data_yaml, read_yolo
 from edgepose.data.originals import of_aic, of_mpii, of_ochuman, read_lsp
 from edgepose.data.people import People
 from edgepose.data.sound import noted, sound
+from edgepose.media.files import require_regular
 
 Reader = Callable[[Any, str | Path, str | Path | None, Problems, Choice], People]
 
@@ -99,6 +100,7 @@ def _content(path: Path, outlines: bool, pictures: str | Path | None) -> tuple[s
     """A file's format by how it begins, "json" for any JSON, and its content."""
     if path.is_dir():
         return _of_folder(path, pictures)
+    require_regular(path, "an annotation file")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepose.media.files import require_regular
+
 COUNTED = (b'"keypoints":', b'"score":')  # hotcoco itself refuses rows without image_id or category_id, or with two
 BOX = b'"bbox":'
 # Fields that hotcoco would read and pycocotools would not, as it works them out anew.
@@ -39,6 +41,7 @@ def plain_results(path: Path, image_ids: Collection[int], categories: Collection
     Every row is one object without another inside, and text in JSON holds no bare quotes: what is counted is therefore
     what it seems to be. That numbers are numbers is left to who reads them.
     """
+    require_regular(path, "a list of results")
     content = path.read_bytes()
     n = content.count(b"{")
     boxes = content.count(BOX)

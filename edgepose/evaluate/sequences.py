@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edgepose.data.coco import labelled_skeleton
-from edgepose.data.columns import load_json, rows_of
+from edgepose.data.columns import load_json, read_bounded, rows_of
 from edgepose.evaluate.tracking import THRESHOLD, Identities, Likeness, evaluate_identities
 from edgepose.geometry import boxes_of, iou
 from edgepose.poses import Poses
@@ -70,7 +70,7 @@ def read_tracks(path: str | Path, labels: bool = False) -> list[Tracks]:
     labels: whether the numbers behind the boxes of MOT text are those of labels (counts, class), not a score
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_bounded(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: expected {KNOWN}") from None
     except (UnicodeDecodeError, IsADirectoryError) as error:

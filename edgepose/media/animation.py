@@ -13,6 +13,7 @@ import numpy as np
 
 from edgepose.media.images import (
     MAX_PIXELS,
+    BadPicture,
     Image,
     as_image,
     check_size,
@@ -28,6 +29,9 @@ from edgepose.media.video import Frame
 Data = bytes | mmap.mmap
 UNTIMED = 100  # milliseconds of a frame that states none, as browsers show it
 MOST_PAGES = 1_000_000
+_ERRORS = (
+    OSError, SyntaxError, RuntimeError, EOFError, MemoryError, struct.error, IndexError, cv2.error, BadPicture,
+)  # fmt: skip
 
 
 def is_animated(source: str | Path | bytes) -> bool:
@@ -61,7 +65,7 @@ def read_animation(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Iter
             yield Frame(image, milliseconds / 1000, count, pts=milliseconds, time_base=Fraction(1, 1000))
             count, milliseconds = count + 1, milliseconds + shown
         return
-    except (OSError, SyntaxError, RuntimeError, EOFError, MemoryError, struct.error, IndexError, cv2.error) as error:
+    except _ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
     raise ValueError(f"{name} is damaged: expected a whole {kind}, {reason}; {count} frames were read")
 
@@ -75,7 +79,7 @@ def _has_frames(data: Data) -> bool:
             return _png_frames(data) > 1
         if kind == "TIFF":
             return sum(1 for _ in zip(_full_pages(data), range(2), strict=False)) > 1
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, BadPicture):
         return False
     if kind == "WebP":
         return data[12:16] == b"VP8X" and bool(data[20] & 2)
@@ -129,10 +133,14 @@ def _pages(data: bytes, name: str, max_pixels: int) -> Iterator[Image]:
     for page, tags in _full_pages(data):
         header = header_of_tiff(tags)
         check_size(f"page {page + 1} of {name}", header.width, header.height, header.pixels, max_pixels)
+        if header.channels not in (1, 3, 4) or header.bits > 16:
+            raise EOFError(f"page {page + 1} has {header.channels} channels of {header.bits} bits")
         with quiet_opencv():
             done, images = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, None, (page, page + 1))
-        if not done or not images or header.channels not in (1, 3, 4):
+        if not done or not images:
             raise EOFError(f"page {page + 1} does not decode")
+        height, width = images[0].shape[:2]
+        check_size(f"page {page + 1} of {name}", width, height, width * height, max_pixels)
         yield to_bgr(images[0], header.premultiplied, name)
 
 

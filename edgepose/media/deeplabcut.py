@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgepose.media.files import atomic_path, make_folder, unique_name
+from edgepose.media.files import atomic_path, fitting_stem, hidden_folder_prefix, make_folder, unique_name
 
 if TYPE_CHECKING:
     from edgepose.media.results import Result
@@ -37,7 +37,7 @@ class DeepLabCut:
 
     def __enter__(self) -> DeepLabCut:
         make_folder(self.folder)
-        self._waiting = TemporaryDirectory(dir=self.folder, prefix=".edgepose-")
+        self._waiting = TemporaryDirectory(dir=self.folder, prefix=hidden_folder_prefix())
         return self
 
     def __exit__(
@@ -51,7 +51,9 @@ class DeepLabCut:
         """Add one frame."""
         video = result.time is not None
         source = result.source if video else PICTURES
-        table = unique_name(Path(result.source).stem or "source", source, self._names) if video else PICTURES
+        table = (
+            unique_name(fitting_stem(Path(result.source).stem) or "source", source, self._names) if video else PICTURES
+        )
         parts = tuple(result.poses.skeleton.names)
         if self._tables.setdefault(table, parts) != parts:
             raise ValueError(f"{table}.csv has columns for other keypoints: use one file per skeleton")

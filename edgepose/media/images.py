@@ -1,6 +1,7 @@
 """Pictures in and out: any common file becomes one upright (H, W, 3) uint8 BGR array, or one clear sentence."""
 
 import io
+import re
 import stat
 import struct
 import sys
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 MAX_PIXELS = 64_000_000
+STRIP = 256  # rows
+MAX_SCANS = 100  # of a JPEG; usual are 10. Each costs a pass over all pixels, however few bytes it has
+MAX_TAGS = 4096  # in a directory of a TIFF
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 Image = NDArray[np.uint8]
@@ -47,20 +51,25 @@ def read_image(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Imag
     - Gray, palette and CMYK become BGR. A four-color JPEG is taken as inverted, as Adobe and nearly all files are.
     - Transparent parts are laid over white, as a viewer shows them; the colors hidden under them never come out.
     - Of several frames or pages, the first.
-    - The size is read from the header, and more than `max_pixels` are refused before anything is decoded. What an AVIF
-      or HEIC states does not bind its decoder, which ends by a limit of its own at some gigabytes: see `is_bounded`.
+    - The size is read from the header, and more than `max_pixels` are refused before anything is decoded; a header that
+      two readers could understand differently is refused too, and what was decoded is measured again. A pixel takes at
+      most 16 bytes on the way. What an AVIF or HEIC states does not bind its decoder, which ends by a limit of its own
+      at some gigabytes: see `is_bounded`.
     - A picture cut short is refused, not half shown. JPEG has no checksum: damage inside one may come out as blocks.
 
     Raises FileNotFoundError for no such file, ValueError for everything that is not such a picture (PictureTooLarge
     for more than `max_pixels`).
     """
     name = f"the picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
-    data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
+    data = source if isinstance(source, bytes) else read_file(Path(source), max_pixels)
     if not is_bounded(data):
         return _read_by_pillow(data, name, max_pixels)
     header, data = inspect_header(data, name)
     check_size(name, header.width, header.height, header.pixels, max_pixels)
-    return upright(to_bgr(_decode(data, name), header.premultiplied, name), header.orientation)
+    decoded = _decode(data, name)
+    height, width = decoded.shape[:2]
+    check_size(name, width, height, width * height, max_pixels)
+    return upright(to_bgr(decoded, header.premultiplied, name), header.orientation)
 
 
 def stored_size(data: bytes, name: str = "the picture") -> tuple[int, int, int]:
@@ -77,6 +86,13 @@ def stored_size(data: bytes, name: str = "the picture") -> tuple[int, int, int]:
 
 def write_image(path: str | Path, image: Image, quality: int = 95) -> None:
     """(H, W, 3) -> a file of the kind its suffix says; there is never a half-written one. Quality: JPEG and WebP."""
+    data = encoded_image(path, image, quality)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def encoded_image(path: str | Path, image: Image, quality: int = 95) -> bytes:
+    """The bytes of the file that `write_image` writes."""
     suffix = Path(path).suffix.lower()
     if suffix not in WRITABLE:
         raise ValueError(f"cannot write {path}: expected a name ending in one of {', '.join(WRITABLE)}")
@@ -91,8 +107,7 @@ def write_image(path: str | Path, image: Image, quality: int = 95) -> None:
         raise ValueError(
             f"cannot write {path}: {image.shape[1]} x {image.shape[0]} does not fit into {suffix}; use .png"
         )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return data.tobytes()
 
 
 def check_image(image: object) -> Image:
@@ -145,10 +160,16 @@ def _from_pillow(image: "PillowImage") -> Image:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"expected a Pillow image of 8 bits a channel, got mode {image.mode!r}; scale it to 0..255")
     image = ImageOps.exif_transpose(image)
-    if "A" in image.getbands() or "transparency" in image.info:
-        over = image.convert("RGBA")
-        image = pillow.alpha_composite(pillow.new("RGBA", over.size, "white"), over)
-    return check_image(np.asarray(image.convert("RGB"))[..., ::-1])
+    width, height = image.size
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    made = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):  # as in `to_bgr`
+        rows = image.crop((0, top, width, min(top + STRIP, height)))
+        if transparent:
+            over = rows.convert("RGBA")
+            rows = pillow.alpha_composite(pillow.new("RGBA", over.size, "white"), over)
+        made[top : top + STRIP] = np.asarray(rows.convert("RGB"))[..., ::-1]
+    return check_image(made)
 
 
 def _read_by_pillow(data: bytes, name: str, max_pixels: int) -> Image:
@@ -248,8 +269,8 @@ def largest_file(max_pixels: int) -> int:
     return 8 * max_pixels + (64 << 20)
 
 
-def _read(path: Path, max_pixels: int) -> bytes:
-    """The bytes of a regular file of a size that a picture of `max_pixels` can have."""
+def read_file(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
+    """The bytes of a regular file of a size that a picture of `max_pixels` can have; errors are `read_image`'s."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -281,15 +302,26 @@ def to_bgr(image: Pixels, premultiplied: bool, name: str) -> Image:
             f"{name} is not a photograph: expected 8 or 16 bits in 1, 3 or 4 channels, "
             f"got {image.dtype} in {channels}; convert it"
         )
-    pixels = cv2.convertScaleAbs(image, alpha=_share_of_255(image)) if image.dtype == np.uint16 else image
+    if image.dtype == np.uint8 and channels == 3:
+        return np.asarray(image, np.uint8)
+    share = _share_of_255(image) if image.dtype == np.uint16 else 1.0
+    made = np.empty((*image.shape[:2], 3), np.uint8)
+    for top in range(0, len(image), STRIP):  # what is needed on the way is several times the picture
+        made[top : top + STRIP] = _strip_to_bgr(image[top : top + STRIP], channels, share, premultiplied)
+    return made
+
+
+def _strip_to_bgr(image: Pixels, channels: int, share: float, premultiplied: bool) -> Pixels:
+    """Some rows of a picture."""
+    pixels = cv2.convertScaleAbs(image, alpha=share) if image.dtype == np.uint16 else image
     if channels == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
     if channels == 3:
-        return np.asarray(pixels, np.uint8)
+        return pixels
     alpha = cv2.cvtColor(pixels[:, :, 3], cv2.COLOR_GRAY2BGR)  # (H, W, 3)
     color = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     covered = color if premultiplied else cv2.multiply(color, alpha, scale=1 / 255)
-    return np.asarray(cv2.add(covered, cv2.bitwise_not(alpha)), np.uint8)
+    return cv2.add(covered, cv2.bitwise_not(alpha))
 
 
 def _share_of_255(image: Pixels) -> float:
@@ -306,6 +338,7 @@ class _Header:
     premultiplied: bool = False  # colors come out already multiplied by alpha
     tile: int = 0  # pixels that a reader of one tile allocates
     channels: int = 3  # where the header says so
+    bits: int = 8  # of a channel, likewise
 
     @property
     def pixels(self) -> int:
@@ -326,7 +359,7 @@ def inspect_header(data: bytes, name: str) -> tuple[_Header, bytes]:
         header, data = _FORMATS[kind][1](data)
     except (struct.error, IndexError):
         raise ValueError(f"{name} is damaged: expected a whole {kind}, its header is cut or broken") from None
-    except _BadPicture as error:
+    except BadPicture as error:
         raise ValueError(f"{name} is damaged: expected a whole {kind}, {error}; get a fresh copy") from None
     if header.width <= 0 or header.height <= 0:
         raise ValueError(
@@ -336,11 +369,15 @@ def inspect_header(data: bytes, name: str) -> tuple[_Header, bytes]:
         raise ValueError(
             f"{name} is not a photograph: expected 1, 3 or 4 channels, its header says {header.channels}; convert it"
         )
+    if header.bits > 16:  # 32 bytes a pixel
+        raise ValueError(
+            f"{name} is not a photograph: expected 8 or 16 bits a channel, its header says {header.bits}; convert it"
+        )
     return header, data
 
 
-class _BadPicture(Exception):
-    """What is wrong, to be put into a sentence with the name of the file."""
+class BadPicture(Exception):
+    """What is wrong with a header, to be put into a sentence with the name of the file."""
 
 
 def _jpeg(data: bytes) -> tuple[_Header, bytes]:
@@ -355,18 +392,45 @@ def _jpeg(data: bytes) -> tuple[_Header, bytes]:
             continue
         length = struct.unpack_from(">H", data, at + 2)[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if width:
+                raise BadPicture("it states its size twice")
             height, width = struct.unpack_from(">HH", data, at + 5)
         if marker == 0xE1 and not orientation and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = _orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
     if marker != 0xDA:
-        raise _BadPicture("it has no picture data")
-    end = data.find(b"\xff\xd9", at)
-    if end < 0:
-        raise _BadPicture(f"it ends after {len(data)} bytes without an end marker")
-    if data.count(b"\xff\xda", at, end) > 100:  # a few thousand tiny scans keep a decoder busy for minutes
-        raise _BadPicture("it has more than 100 scans")
+        raise BadPicture("it has no picture data")
+    _count_scans(data, at, (width, height))
     return _Header(width, height, orientation or 1), data
+
+
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)  # between coded data: neither stuffing nor a restart
+
+
+def _count_scans(data: bytes, at: int, size: tuple[int, int]) -> None:
+    """Follow a JPEG's markers, as a decoder does, from its first scan to its end.
+
+    A remark may hold any bytes, an end marker among them, and behind the end cameras put other pictures.
+    """
+    scans, first = 0, at
+    while True:
+        found = _MARKER.search(data, at)
+        if found is None and data.find(b"\xff\xd9", first) < 0:
+            raise BadPicture(f"it ends after {len(data)} bytes without an end marker")
+        if found is None:  # damage hides the end
+            return
+        marker, at = data[found.start() + 1], found.end()
+        if marker == 0xD9:
+            return
+        if marker in (0x01, 0xD8):
+            continue
+        scans += marker == 0xDA
+        if scans > MAX_SCANS:  # a few thousand tiny ones keep a decoder busy for minutes
+            raise BadPicture(f"it has more than {MAX_SCANS} scans")
+        again = 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+        if again and data[at + 3 : at + 7] != struct.pack(">HH", size[1], size[0]):
+            raise BadPicture("it states two sizes")
+        at += int.from_bytes(data[at : at + 2], "big")
 
 
 def _png(data: bytes) -> tuple[_Header, bytes]:
@@ -374,15 +438,15 @@ def _png(data: bytes) -> tuple[_Header, bytes]:
     at, orientation, kept = 8, 1, [data[:8]]
     width, height = struct.unpack_from(">II", data, 16)
     if data[12:16] != b"IHDR":
-        raise _BadPicture("it does not start with a header")
+        raise BadPicture("it does not start with a header")
     while True:
         if at + 12 > len(data):
-            raise _BadPicture(f"it ends after {len(data)} bytes without an end marker")
+            raise BadPicture(f"it ends after {len(data)} bytes without an end marker")
         length, kind = struct.unpack_from(">I4s", data, at)
         chunk, at = data[at : at + 12 + length], at + 12 + length
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
             if len(chunk) < 12 + length or zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
-                raise _BadPicture(f"the checksum of its {kind.decode()} does not fit")
+                raise BadPicture(f"the checksum of its {kind.decode()} does not fit")
             kept.append(chunk)
         if kind == b"eXIf":
             orientation = _orientation(chunk[8:-4])
@@ -393,7 +457,7 @@ def _png(data: bytes) -> tuple[_Header, bytes]:
 def _webp(data: bytes) -> tuple[_Header, bytes]:
     end = struct.unpack_from("<I", data, 4)[0] + 8
     if end > len(data):
-        raise _BadPicture(f"it has {len(data)} bytes of {end}")
+        raise BadPicture(f"it has {len(data)} bytes of {end}")
     at, width, height, orientation = 12, 0, 0, 1
     while at + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, at)
@@ -432,7 +496,10 @@ def header_of_tiff(tags: dict[int, list[int]]) -> _Header:
     extra = tags.get(338, [0])[0]  # what the fourth channel is: 1 alpha already multiplied, 2 plain alpha
     premultiplied = extra == 1 or (extra == 2 and max(tags.get(258, [1])) <= 8)
     channels = tags.get(277, [1])[0]
-    return _Header(width, height, premultiplied=premultiplied, tile=tile_width * tile_height, channels=channels)
+    return _Header(
+        width, height, premultiplied=premultiplied, tile=tile_width * tile_height, channels=channels,
+        bits=max(tags.get(258, [1])),
+    )  # fmt: skip
 
 
 _FORMATS: dict[str, tuple[tuple[bytes, ...], Callable[[bytes], tuple[_Header, bytes]]]] = {
@@ -449,23 +516,34 @@ def _orientation(exif: bytes) -> int:
     """1-8; a broken EXIF block turns nothing."""
     try:
         value = tiff_directory(exif).get(274, [1])[0]
-    except struct.error:
+    except (struct.error, BadPicture):
         return 1
     return value if 1 <= value <= 8 else 1
 
 
+_SIZES = (256, 257, 258, 277, 322, 323)  # of the picture, of a channel, of a pixel, of a tile
+
+
 def tiff_directory(data: "bytes | mmap", at: int | None = None) -> dict[int, list[int]]:
-    """A directory of a TIFF, classic or big, by default the first: tag -> at most four of its whole numbers."""
+    """A directory of a TIFF, classic or big, by default the first: tag -> at most four of its whole numbers.
+
+    Of a tag that comes twice, or whose type is not the usual one, decoders believe this or that, so a directory that
+    says so of a size (`_SIZES`) is broken.
+    """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     offset = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0] if at is None else at
     count = struct.unpack_from(order + ("Q" if big else "H"), data, offset)[0]
     entry, inline = (20, 8) if big else (12, 4)
     tags: dict[int, list[int]] = {}
-    for k in range(min(count, 4096)):
+    if count > MAX_TAGS:
+        raise BadPicture(f"it has more than {MAX_TAGS} tags")
+    for k in range(count):
         at = offset + (8 if big else 2) + k * entry
         tag, kind, length = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
         code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}.get(kind, ("", 0))
+        if tag in _SIZES and (tag in tags or not size or kind == 1 or not length):
+            raise BadPicture(f"tag {tag}, a size, comes twice or is no whole number")
         if not size or not length:
             continue
         at += entry - inline

@@ -24,7 +24,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from edgepose.media.deeplabcut import DeepLabCut
-from edgepose.media.files import atomic_path, make_folder, unique_name
+from edgepose.media.files import atomic_path, fitting_stem, make_folder, unique_name
 from edgepose.media.naming import Held
 from edgepose.media.prelabels import CocoLabels
 from edgepose.poses import Poses
@@ -130,6 +130,14 @@ class JsonLines(TextFile):
 
     def _text(self, result: Result) -> str:
         return json.dumps(as_dict(result), allow_nan=False) + "\n"
+
+
+def is_frames(path: Path) -> bool:
+    """Whether a file begins as `JsonLines` begin."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(12) in (b"", b'{"source": "')
 
 
 class LiveJsonLines:
@@ -349,9 +357,9 @@ class OpenPose:
         folder, source = self.folder, Path(result.source)
         if self._apart:
             camera = source.parent if result.time is None else source.with_suffix("")
-            folder = folder / unique_name(camera.name or "source", str(camera), self._folders)
+            folder = folder / unique_name(fitting_stem(camera.name) or "source", str(camera), self._folders)
             make_folder(folder)
-        name = Path(unique_name(str(folder / (source.stem or "source")), result.source, self._names)).name
+        name = Path(unique_name(str(folder / (fitting_stem(source.stem) or "source")), result.source, self._names)).name
         people = [_openpose_person(result.poses.skeleton, person) | _mark(person) for person in _people(result)]
         with atomic_path(folder / f"{name}_{result.frame:012d}_keypoints.json") as temporary:
             text = json.dumps({"version": 1.3, "people": people}, allow_nan=False)

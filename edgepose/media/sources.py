@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from edgepose.media.animation import is_animated, read_animation
 from edgepose.media.images import MAX_PIXELS, largest_file, picture_format, read_image
+from edgepose.media.marks import is_overlay
 from edgepose.media.video import URL, Frame, read_camera, read_video, without_password
 
 Kind = Literal["picture", "video", "camera", "stream"]
@@ -75,8 +76,8 @@ def expand(source: str | Path) -> list[Source]:
     name; a folder gives the pictures and videos right in it, a zip the pictures at any depth, a pattern those that
     match (`**` for all depths), a text file the paths in its lines, and `-` is a picture from standard input. Named
     files are known by their first bytes, and only where these say nothing by their suffix; in folders the suffix
-    comes first. Hidden files and all others are passed over, unless named. Several frames in a GIF, WebP, PNG, AVIF or
-    TIFF make it a video.
+    comes first. Hidden files, overlays that edgepose has drawn and all others are passed over, unless named. Several
+    frames in a GIF, WebP, PNG, AVIF or TIFF make it a video.
     """
     text = str(source)
     if not text.strip():  # which a path would take for the current folder
@@ -245,7 +246,7 @@ def _media(paths: list[Path]) -> list[Source]:
     """Those of many files that are pictures or videos; only what the suffix leaves open is opened."""
     found = []
     for path in sorted(paths, key=_counting):
-        if path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or not path.is_file() or is_overlay(path):
             continue
         suffix = path.suffix.lower()
         kind = SUFFIXES.get(suffix) if suffix else _sniffed(path)

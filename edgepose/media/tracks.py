@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
 
-from edgepose.media.files import make_folder, unique_name
+from edgepose.media.files import fitting_stem, make_folder, unique_name
 from edgepose.media.results import FORMATS, Result, TextFile, Writer, writer
 from edgepose.skeleton import POSETRACK18, Skeleton, shared
 
@@ -97,7 +97,7 @@ class Sequences:
     def write(self, result: Result) -> None:
         """Add the people of one frame to the file of its source."""
         if result.source not in self._files:
-            name = unique_name(Path(result.source).stem or "source", result.source, self._names)
+            name = unique_name(fitting_stem(Path(result.source).stem) or "source", result.source, self._names)
             file = self._make(self._folder / f"{name}{self._suffix}")
             file.__enter__()
             self._files[result.source] = file

@@ -110,6 +110,15 @@ def stream_facts(path: str | Path) -> tuple[Fraction, int | None]:
         return Fraction(30), None
 
 
+def comment_of(path: str | Path) -> str:
+    """The comment in a video file; "" where there is none, or no video."""
+    try:
+        with _open(str(path), False, 0) as container:
+            return container.metadata.get("comment", "")
+    except (av.FFmpegError, OSError):
+        return ""
+
+
 def without_password(source: str) -> str:
     """A source as messages and results may show it: what stands before the @ of a URL is left out."""
     return re.sub(r"//.*@", "//***@", source)
@@ -158,6 +167,7 @@ class VideoWriter:
             has even sides, so an odd one gets one more column or row.
         codec: "h264", which everything plays, or "hevc", smaller and slower.
         preset, crf: the encoder's speed ("ultrafast" to "veryslow") and quality (0 to 51, lower is better).
+        comment: a remark in the file, "" for none.
     """
 
     def __init__(
@@ -169,6 +179,7 @@ class VideoWriter:
         *,
         preset: str = "ultrafast",
         crf: int = 23,
+        comment: str = "",
     ) -> None:
         if Path(path).suffix.lower() not in WRITABLE:
             raise ValueError(f"cannot write {path}: expected a name ending in one of {', '.join(WRITABLE)}")
@@ -179,7 +190,7 @@ class VideoWriter:
         if size is not None and not all(side >= 1 for side in size):
             raise ValueError(f"cannot write {path}: expected a size (width, height) of at least 1 x 1, got {size}")
         self._path, self._rate, self._codec = path, Fraction(fps).limit_denominator(100_000), codec
-        self._size, self._scaled = size, size is not None
+        self._size, self._scaled, self._comment = size, size is not None, comment
         self._tick, self._written = -(1 << 62), 0
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}
         if codec == "hevc":
@@ -243,6 +254,8 @@ class VideoWriter:
             {} if temporary.suffix.lower() == ".mkv" else {"movie_timescale": str(self._time_base.denominator)}
         )
         self._output = av.open(str(temporary), "w", options=exact_start)
+        if self._comment:
+            self._output.metadata["comment"] = self._comment
         self._stream = self._output.add_stream(_ENCODERS[self._codec], rate=self._rate, options=self._options)
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = "yuv420p"
@@ -324,7 +337,8 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
             f"{shown} is too large: expected at most {max_pixels} pixels a frame, its header says {stream.width} x "
             f"{stream.height}; shrink it or raise max_pixels (--max-pixels)"
         )
-    stream.codec_context.options = {"max_pixels": str(max_pixels)}  # a stream may change its size later
+    # A stream may change its size later. ffmpeg counts to 2^31 - 1.
+    stream.codec_context.options = {"max_pixels": str(min(max_pixels, (1 << 31) - 1))}
     frame_threads_add_delay = (
         container.format.name in ("rtsp", "sdp", "mpegts", "mpjpeg") and (container.size or 0) <= 0
     )

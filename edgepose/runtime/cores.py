@@ -6,18 +6,21 @@ import os
 from pathlib import Path
 
 VARIABLE = "EDGEPOSE_THREADS"
+MOST = 1024  # threads, each of which has a stack
 
 
 def thread_count(threads: int | None = None) -> int:
     """`threads` if stated, else the environment's EDGEPOSE_THREADS, else `usable_cores()`."""
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads is {threads}, expected a positive number, or None for as many as help")
+        if not 1 <= threads <= MOST:
+            raise ValueError(
+                f"threads is {threads}, expected a positive number up to {MOST}, or None for as many as help"
+            )
         return threads
     stated = os.environ.get(VARIABLE, "").strip()
     if not stated:
         return usable_cores()
-    if not stated.isdigit() or int(stated) < 1:
+    if not stated.isdecimal() or len(stated) > 4 or not 1 <= int(stated) <= MOST:
         raise ValueError(f"{VARIABLE} is {stated!r}, expected a positive number; unset it for as many threads as help")
     return int(stated)
 

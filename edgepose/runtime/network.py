@@ -120,10 +120,12 @@ def _in_groups(run: Run, batch: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def as_arrays(outputs: list[Any], source: str) -> list[np.ndarray]:
-    """Outputs of a runtime as arrays, half precision widened."""
+    """Outputs of a runtime as arrays, half precision widened; ValueError for NaN and infinity, which are no people."""
     for output in outputs:
         if not isinstance(output, np.ndarray) or output.ndim == 0 or output.dtype.kind not in "fiu":
             raise ValueError(f"{source} gives {type(output).__name__}, expected number tensors: it is no pose model")
+        if output.dtype.kind == "f" and output.size and not (np.isfinite(output.min()) and np.isfinite(output.max())):
+            raise ValueError(f"{source} gives numbers that are not finite: its weights, or mean and std, are wrong")
     return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
 
 
@@ -136,6 +138,6 @@ def try_out(network: Network, source: str) -> None:
     outputs = network(np.zeros(shape, np.uint8 if spec.layout == "nhwc" else np.float32))
     try:
         codec.decode(outputs)
-    except (ValueError, IndexError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
         shapes = [output.shape for output in outputs]
         raise ValueError(f"{source} does not fit its spec, codec {spec.codec}, outputs {shapes}: {error}") from error

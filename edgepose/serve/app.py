@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,12 +12,13 @@ from time import monotonic
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, WebSocket
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 import edgepose
 from edgepose.runtime.estimator import Estimator
-from edgepose.serve.body import check_media_type, media_type, picture_in_form, read_body
+from edgepose.serve.body import check_media_type, held_body, media_type, picture_in_form, read_body
+from edgepose.serve.decoder import Decoders
 from edgepose.serve.frames import talk
 from edgepose.serve.guard import Guard, authorised, paced
 from edgepose.serve.limits import Access, Limits
@@ -42,9 +44,10 @@ def create_app(
     access: Access | None = None,
     *,
     clock: Callable[[], float] = monotonic,
+    decoders: Decoders | None = None,
 ) -> FastAPI:
     """The server of one estimator, as an ASGI application; its `state.service` is what the routes share."""
-    service = Service(estimator, limits or Limits(), access or Access(), clock)
+    service = Service(estimator, limits or Limits(), access or Access(), clock, decoders)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -86,9 +89,10 @@ def _people(service: Service) -> APIRouter:
     async def predict(request: Request) -> Response:
         """The people of one picture: its bytes as the body, or in a form's field."""
         check_media_type(request)
-        with service.requests.one():
-            body = await read_body(request, service.limits)
-            return Response(await _answer(service, request, body), media_type="application/json")
+        with held_body(service.bodies) as room:
+            body = await read_body(request, service.limits, room)
+            with service.requests.one():  # who sends slowly takes nobody's place
+                return Response(await _answer(service, request, body), media_type="application/json")
 
     @router.websocket("/frames")
     async def frames(socket: WebSocket) -> None:
@@ -100,8 +104,8 @@ def _people(service: Service) -> APIRouter:
 async def _answer(service: Service, request: Request, body: bytes) -> bytes:
     if media_type(request) == "multipart/form-data":
         content_type = request.headers["content-type"]
-        return await service.run(lambda: service.picture(*picture_in_form(body, content_type)))
-    return await service.run(lambda: service.picture(body, "image"))
+        return await service.picture(*await asyncio.to_thread(picture_in_form, body, content_type))
+    return await service.picture(body, "image")
 
 
 def _facts(service: Service, app: FastAPI) -> APIRouter:
@@ -136,9 +140,10 @@ def _open(service: Service) -> APIRouter:
             return JSONResponse({"detail": f"the model has been busy with one picture for {stuck:.0f} s"}, 503)
         return JSONResponse({"status": "ok"})
 
+    files = {path: (STATIC / name).read_bytes() for path, (name, _) in PAGE.items()}  # a few kilobytes
+
     async def page(path: str) -> Response:
-        name, kind = PAGE[path]
-        return FileResponse(STATIC / name, media_type=kind, headers={"Cache-Control": "no-cache"})
+        return Response(files[path], media_type=PAGE[path][1], headers={"Cache-Control": "no-cache"})
 
     for path in PAGE:
         router.add_api_route(path, partial(page, path), include_in_schema=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import python_multipart
@@ -11,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from edgepose.serve.limits import Limits
+from edgepose.serve.limits import Limits, Space
 
 PICTURES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/gif")
 RAW = (*PICTURES, "image/jpg", "image/x-ms-bmp", "application/octet-stream")
@@ -20,8 +22,30 @@ MAX_PARTS = 16
 MAX_NAME = 200
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body, or 413 as soon as it is known to be too large, 408 when it takes too long."""
+class Room:
+    """What one body takes of a `Space`."""
+
+    def __init__(self, space: Space) -> None:
+        self.space, self.taken = space, 0
+
+    def take(self, count: int) -> None:
+        """So many bytes more, or 503."""
+        self.space.take(count)
+        self.taken += count
+
+
+@contextmanager
+def held_body(space: Space) -> Iterator[Room]:
+    """Room for a body, given back at the end of the block."""
+    room = Room(space)
+    try:
+        yield room
+    finally:
+        space.give_back(room.taken)
+
+
+async def read_body(request: Request, limits: Limits, room: Room) -> bytes:
+    """The whole body, or 413 as soon as it is known to be too large, 408 when it takes too long, 503 without room."""
     most = limits.body_bytes
     refusal = HTTPException(413, f"the body is too large: expected at most {most} bytes")
     stated = request.headers.get("content-length", "0")
@@ -33,6 +57,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
         async for chunk in request.stream():
             if len(body) + len(chunk) > most:
                 raise refusal
+            room.take(len(chunk))
             body.extend(chunk)
 
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import numpy as np
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 
 from edgepose.media.results import Result
@@ -78,10 +79,11 @@ async def talk(socket: WebSocket, service: Service) -> None:
         except WebSocketDisconnect:
             pass
         except Close as close:
-            await _close(socket, close)
+            await _close(socket, close, service.limits.seconds)
         except Exception:
             log.exception("a WebSocket failed")
-            await _close(socket, Close(FAILED, "the server failed on this frame; its log says why"))
+            failed = Close(FAILED, "the server failed on this frame; its log says why")
+            await _close(socket, failed, service.limits.seconds)
         finally:
             for task in tasks:
                 task.cancel()
@@ -94,9 +96,10 @@ async def talk(socket: WebSocket, service: Service) -> None:
                     task.exception()  # told above, where it was the first
 
 
-async def _close(socket: WebSocket, close: Close) -> None:
-    with suppress(RuntimeError, WebSocketDisconnect):  # the client may have gone meanwhile
-        await socket.close(close.code, close.reason)
+async def _close(socket: WebSocket, close: Close, seconds: float) -> None:
+    """Say goodbye; a client that does not read is left to the server, which cuts it off."""
+    with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):  # the client may have gone meanwhile
+        await asyncio.wait_for(socket.close(close.code, close.reason), seconds)
 
 
 class Conversation:
@@ -141,7 +144,8 @@ class Conversation:
             number, time, data = inbox.take()
             began = service.clock()
             try:
-                text = await service.run(lambda: self.look(number, time, data))  # noqa: B023 - waited for right here
+                image = await service.decode(data)
+                text = await service.run(lambda: self.look(number, time, image))  # noqa: B023 - waited for right here
                 await asyncio.wait_for(self.socket.send_text(text.decode()), service.limits.seconds)
             except HTTPException as error:
                 raise Close(CODES.get(error.status_code, FAILED), str(error.detail)) from None
@@ -151,9 +155,8 @@ class Conversation:
             service.metrics.frames_answered.inc()
             service.metrics.frame_seconds.observe(service.clock() - began)
 
-    def look(self, number: int, time: float, data: bytes) -> bytes:
+    def look(self, number: int, time: float, image: np.ndarray) -> bytes:
         """The people of one frame, with identities, as JSON. For the worker: one frame of a connection at a time."""
-        image = self.service.decode(data)
         poses = self.service.timed(lambda: self.follower(image, time))
         result = Result("frames", number, time, image.shape[1], image.shape[0], poses)
         return encode(result, dropped=self.inbox.dropped)

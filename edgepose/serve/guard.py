@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -114,7 +115,9 @@ class Guard:
             try:
                 detail = refusal(Headers(scope=scope), self.service.access)
                 if detail is None:
-                    await self.app(scope, receive, answer)
+                    await self._until_the_end(scope, receive, answer)
+                    if not started and scope["type"] == "http":
+                        await JSONResponse({"detail": "the server is ending"}, 503)(scope, receive, answer)
                 else:
                     await JSONResponse({"detail": detail}, 403)(scope, receive, answer)
             except Exception:  # what nobody foresaw: the traceback goes to the log, and nothing of it to the client
@@ -127,6 +130,24 @@ class Guard:
                 metrics.requests.labels(route=route, status=str(status)).inc()
                 if scope["type"] == "http":
                     metrics.request_seconds.labels(route=route).observe(perf_counter() - began)
+
+    async def _until_the_end(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, which is given up when the server ends."""
+        ending = self.service.ending
+        if ending is None or scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        work = asyncio.ensure_future(self.app(scope, receive, send))
+        end = asyncio.ensure_future(ending.wait())
+        try:
+            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            end.cancel()
+            if not work.done():
+                work.cancel()
+                await asyncio.wait((work,))
 
 
 def authorised(service: Service) -> Callable[[HTTPConnection], Awaitable[None]]:

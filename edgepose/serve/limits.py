@@ -24,7 +24,7 @@ class Limits:
 
     body_bytes:  of a request and of a WebSocket message
     pixels:      of a picture, as its header says
-    concurrency: requests at one time, from the first byte of the body to the answer
+    concurrency: requests at one time, from the last byte of the body to the answer; and as many full bodies are held
     connections: WebSockets at one time; each has at most one frame in work and one waiting
     rate:        requests and frames per second of one client, in bursts of at most a second's; 0: as many as come
     seconds:     for a request's head, for its body, and for its answer, each
@@ -75,16 +75,37 @@ class Slots:
     def __init__(self, count: int, what: str) -> None:
         self.count, self.what, self.taken = count, what, 0
 
+    def check(self) -> None:
+        """503 when all are taken."""
+        if self.taken >= self.count:
+            raise HTTPException(503, f"busy with {self.taken} {self.what}, try again shortly", {"Retry-After": "1"})
+
     @contextmanager
     def one(self) -> Iterator[None]:
         """A place for the time of the block."""
-        if self.taken >= self.count:
-            raise HTTPException(503, f"busy with {self.taken} {self.what}, try again shortly", {"Retry-After": "1"})
+        self.check()
         self.taken += 1
         try:
             yield
         finally:
             self.taken -= 1
+
+
+class Space:
+    """Bytes of bodies that are held at one time, for use on one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.used = most, 0
+
+    def take(self, count: int) -> None:
+        """So many bytes more, or 503 where there is no room; who takes them gives them back."""
+        if self.used + count > self.most:
+            raise HTTPException(503, "busy with other pictures, try again shortly", {"Retry-After": "1"})
+        self.used += count
+
+    def give_back(self, count: int) -> None:
+        """So many bytes less."""
+        self.used -= count
 
 
 class Rate:

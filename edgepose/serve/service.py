@@ -12,11 +12,12 @@ import numpy as np
 from fastapi import HTTPException
 
 import edgepose
-from edgepose.media.images import PictureTooLarge, is_bounded, read_image
+from edgepose.media.images import PictureTooLarge, is_bounded
 from edgepose.media.results import Result, as_dict
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
-from edgepose.serve.limits import Access, Limits, Rate, Slots
+from edgepose.serve.decoder import Decoders, TooSlow
+from edgepose.serve.limits import Access, Limits, Rate, Slots, Space
 from edgepose.serve.metrics import Metrics
 from edgepose.serve.worker import Worker
 
@@ -24,25 +25,39 @@ STUCK = 10.0  # seconds on one picture, at least, after which the server calls i
 
 
 class Service:
-    """One model, one thread that runs it, and all that counts what it does. `start` before use, `stop` after."""
+    """One model, one thread that runs it, and all that counts what it does. `start` before use, `stop` after.
+
+    decoders: of pictures; by default its own, which end with it.
+    """
 
     def __init__(
-        self, estimator: Estimator, limits: Limits, access: Access, clock: Callable[[], float] = monotonic
+        self,
+        estimator: Estimator,
+        limits: Limits,
+        access: Access,
+        clock: Callable[[], float] = monotonic,
+        decoders: Decoders | None = None,
     ) -> None:
         self.estimator, self.limits, self.access, self.clock = estimator, limits, access, clock
         self.requests = Slots(limits.concurrency, "requests")
+        self.bodies = Space(limits.concurrency * limits.body_bytes)
+        self._given, self.decoders = decoders, decoders or Decoders()
+        self.ending: asyncio.Event | None = None  # set when requests in work are to end
         self.connections = Slots(limits.connections, "connections")
         self.rate = Rate(limits.rate, clock)
         self.metrics = Metrics(model_facts(estimator))
         self._worker: Worker | None = None
 
     def start(self) -> None:
-        """The worker's thread."""
+        """The worker's thread. To be called where an event loop runs."""
+        self.ending = asyncio.Event()
         self._worker = worker = Worker(self.clock)
         self.metrics.waiting.set_function(lambda: worker.waiting)
 
     def stop(self, seconds: float = 1.0) -> bool:
         """What runs is waited for, but not longer than `seconds`."""
+        if self._given is None:
+            self.decoders.stop()
         return self._worker is None or self._worker.stop(seconds)
 
     async def run(self, function: Callable[[], bytes]) -> bytes:
@@ -54,24 +69,35 @@ class Service:
         except asyncio.TimeoutError:
             raise HTTPException(504, f"the model gave no answer within {self.limits.seconds:g} s") from None
 
+    @property
+    def busy(self) -> bool:
+        """Whether the model still works on a picture."""
+        return self._worker is not None and self._worker.busy > 0
+
     def stuck(self) -> float:
         """Seconds that the model has spent on one picture, where that is far too long; 0 otherwise."""
         busy = 0.0 if self._worker is None else self._worker.busy
         return busy if busy > max(STUCK, self.limits.seconds) else 0.0
 
-    def picture(self, data: bytes, source: str) -> bytes:
-        """The people of one picture as JSON. For the worker."""
-        image = self.decode(data)
-        return encode(
-            Result(source, 0, None, image.shape[1], image.shape[0], self.timed(lambda: self.estimator(image)))
-        )
+    async def picture(self, data: bytes, source: str) -> bytes:
+        """The people of one picture as JSON, or an HTTPException."""
+        image = await self.decode(data)
 
-    def decode(self, data: bytes) -> np.ndarray:
-        """An image, or an HTTPException; its size is looked at before it is decoded."""
+        def look() -> bytes:
+            poses = self.timed(lambda: self.estimator(image))
+            return encode(Result(source, 0, None, image.shape[1], image.shape[0], poses))
+
+        return await self.run(look)
+
+    async def decode(self, data: bytes) -> np.ndarray:
+        """An image, or an HTTPException; its size is looked at before it is decoded, in another process."""
         if not is_bounded(data):
             raise HTTPException(415, "AVIF and HEIC are not taken here, a small one can fill the memory: send a JPEG")
+        seconds = self.limits.seconds
         try:
-            return read_image(data, self.limits.pixels)
+            return await asyncio.wait_for(self.decoders.decode(data, self.limits.pixels, seconds), seconds)
+        except (TooSlow, asyncio.TimeoutError):
+            raise HTTPException(504, f"the picture was not decoded within {seconds:g} s") from None
         except PictureTooLarge as error:
             raise HTTPException(413, str(error)) from None
         except ValueError as error:

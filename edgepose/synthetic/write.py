@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from edgepose.media import video
+from edgepose.media.files import hidden_folder_prefix, remove_abandoned
 from edgepose.media.results import JsonLines, Result
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO
@@ -134,7 +135,8 @@ def whole_folder(out: str | Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"cannot write {out}: expected a new or an empty folder, found files; name another one")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".edgepose-{secrets.token_hex(8)}")
+    remove_abandoned(target.parent)
+    temporary = target.with_name(hidden_folder_prefix() + secrets.token_hex(4))
     temporary.mkdir()
     try:
         yield temporary

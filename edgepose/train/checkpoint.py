@@ -23,6 +23,7 @@ from edgepose.train.options import OPTIONS
 from edgepose.train.recipes import Recipe, from_dict
 
 Parts = dict[str, dict[str, Tensor]]  # state dicts by the name of their part
+MOST_CLASSES = 10_000
 FORMAT = "2"  # of 1, `load` gives the parts and the recipe their names of today
 
 
@@ -56,13 +57,19 @@ def load(path: str | Path) -> tuple[Parts, dict[str, Any]]:
                 parts.setdefault(part, {})[name] = file.get_tensor(key)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}): it is damaged or of another kind") from error
-    facts = json.loads(metadata["facts"])
+    try:
+        facts = json.loads(metadata.get("facts", ""))
+    except (ValueError, RecursionError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} is damaged: expected an object of facts in its header; take an earlier checkpoint")
     return (parts, facts) if metadata["edgepose"] == FORMAT else renamed(parts, facts)
 
 
 def renamed(parts: Parts, facts: dict[str, Any]) -> tuple[Parts, dict[str, Any]]:
     """What a checkpoint of format 1 holds, under the names of today. (Its spec is read by `ModelSpec.from_json`.)"""
-    recipe = {OLD_NAMES.get(name, name): value for name, value in facts.get("recipe", {}).items()}
+    stated = facts.get("recipe", {})
+    recipe = {OLD_NAMES.get(name, name): value for name, value in stated.items()} if isinstance(stated, dict) else {}
     return {OLD_NAMES.get(name, name): part for name, part in parts.items()}, facts | {"recipe": recipe}
 
 
@@ -82,10 +89,18 @@ def _file_name(value: Any) -> Any:
     return PurePosixPath(value).name if outside else value
 
 
+def stated(facts: Mapping[str, Any], path: str | Path) -> tuple[ModelSpec, Mapping[str, Any]]:
+    """The spec and the recipe's fields, as they stand in a checkpoint's facts; ValueError where they do not."""
+    spec, recipe = facts.get("spec"), facts.get("recipe")
+    if not isinstance(spec, str) or not isinstance(recipe, Mapping) or not isinstance(recipe.get("model"), str):
+        raise ValueError(f"{path} is damaged: expected a spec, and a recipe with its model; take an earlier checkpoint")
+    return ModelSpec.from_json(spec, str(path)), recipe
+
+
 def recipe_of(facts: Mapping[str, Any], path: str | Path) -> Recipe:
     """The recipe that a checkpoint's facts hold; those of older ones say the family by their spec alone."""
-    spec = ModelSpec.from_json(facts["spec"], str(path))
-    return from_dict(facts["recipe"], str(path), OPTIONS.get(spec.codec))
+    spec, recipe = stated(facts, path)
+    return from_dict(recipe, str(path), OPTIONS.get(spec.codec))
 
 
 def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
@@ -94,10 +109,12 @@ def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
     Raises ValueError where its tensors are not those of its model.
     """
     parts, facts = load(path)
-    then = ModelSpec.from_json(facts["spec"], str(path))
+    then, recipe = stated(facts, path)
     classes = then.codec_args.get("classes", 1) if then.skeleton == "box" else 1
+    if type(classes) is not int or not 1 <= classes <= MOST_CLASSES:
+        raise ValueError(f"{path} is damaged: expected 1 to {MOST_CLASSES} classes, its spec says {str(classes)[:60]}")
     # Today's spec: what a codec's arguments are called may have changed since.
-    spec, network = build(facts["recipe"]["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
+    spec, network = build(recipe["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
     spec = dataclasses.replace(spec, categories=then.categories)
     tensors = parts.get("average") or parts.get("network", {})
     wanted = network.state_dict()

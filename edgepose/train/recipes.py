@@ -425,7 +425,7 @@ def read_recipe(path: Path) -> Recipe:
         raise FileNotFoundError(f"{path} does not exist: expected a recipe's JSON file")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON ({error}): expected the fields of a recipe") from error
     needed = ("model", "family", "epochs", "batch", "lr")
     if not isinstance(values, dict) or not set(needed) <= set(values):

@@ -20,7 +20,7 @@ from edgepose.data import memory
 from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.images import OnBad
 from edgepose.data.mixes import MIXES, mixed
-from edgepose.media.files import make_folder
+from edgepose.media.files import alone_in, make_folder
 from edgepose.skeleton import Skeleton
 from edgepose.train.families import prepare
 from edgepose.train.loop import Step, processes_of_torchrun, train
@@ -86,6 +86,8 @@ def train_model(
     with ExitStack() as stack:
         device = stack.enter_context(processes_of_torchrun(settings.device))
         first = is_first()
+        if first:
+            stack.enter_context(alone_in(settings.out))
         memory.limit(recipe.memory, int(os.environ.get("LOCAL_WORLD_SIZE", 1)) * max(recipe.workers, 1))
         mix = recipe.options.mix if isinstance(recipe.options, TopDown) else ""
         task = prepare(recipe, training_sets(mix, settings), settings.on_bad, settings.choice)

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -295,6 +296,77 @@ def test_many_scans_are_refused() -> None:
     data = encoded(".jpg", scene())
     with pytest.raises(ValueError, match="more than 100 scans"):
         read_image(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 200 + data[-2:])
+
+
+def progressive(remark: bytes, scans: int) -> bytes:
+    """A progressive JPEG with a remark behind its first scan and one scan repeated."""
+    pillow = pytest.importorskip("PIL.Image")
+    out = io.BytesIO()
+    pillow.new("L", (64, 48), 128).save(out, "JPEG", progressive=True, quality=10)
+    data = out.getvalue()
+    first, second, third = [place.start() for place in re.finditer(rb"\xff\xda", data)][:3]
+    com = b"\xff\xfe" + struct.pack(">H", 2 + len(remark)) + remark
+    assert first < second
+    return data[:second] + com + data[second:third] * scans + b"\xff\xd9"
+
+
+def test_scans_are_counted_behind_a_remark_with_an_end_marker_in_it() -> None:
+    assert read_image(progressive(b"\xff\xd9", 60)).shape == (48, 64, 3)
+    with pytest.raises(ValueError, match="more than 100 scans"):
+        read_image(progressive(b"\xff\xd9", 200))
+    with pytest.raises(ValueError, match="more than 100 scans"):
+        read_image(progressive(b"\xff\xd8\xff\xd9", 200))
+
+
+def test_what_cameras_put_behind_a_jpeg_has_no_scans() -> None:
+    data = encoded(".jpg", scene())
+    assert read_image(data + b"\xff\xda\0\x08" * 500).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [(256, 4, 1, 3000), (256, 4, 1, 10), (257, 4, 1, 3000), (257, 4, 1, 10)],
+        [(256, 9, 1, 3000), (256, 4, 1, 10), (257, 4, 1, 3000), (257, 4, 1, 10)],
+        [(256, 9, 1, 3000), (257, 4, 1, 3000)],
+        [(256, 4, 0, 3000), (256, 4, 1, 10), (257, 4, 1, 10)],
+        [(256, 4, 1, 10), (257, 4, 1, 10), (322, 8, 1, 30000), (323, 4, 1, 16)],
+    ],
+)
+def test_a_tiff_that_states_its_size_in_two_ways_is_refused(entries: list[tuple[int, int, int, int]]) -> None:
+    """Readers believe the first or the last of two, and a signed number or none."""
+    rest = [(258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (279, 4, 1, 100)]
+    tags = b"".join(struct.pack("<HHII", *entry) for entry in (*entries, *rest))
+    data = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(entries) + len(rest)) + tags + bytes(4 + 1000)
+    with pytest.raises(ValueError, match="a size, comes twice or is no whole number"):
+        read_image(data)
+
+
+def test_more_tags_than_are_looked_at_are_refused() -> None:
+    tags = struct.pack("<HHII", 40_000, 4, 1, 1) * 5000
+    with pytest.raises(ValueError, match="more than 4096 tags"):
+        read_image(b"II*\0" + struct.pack("<IH", 8, 5000) + tags + bytes(4))
+
+
+def test_what_was_decoded_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgepose.media.images._decode", lambda data, name: np.zeros((100, 100, 3), np.uint8))
+    with pytest.raises(PictureTooLarge, match="100 x 100"):
+        read_image(encoded(".png", scene()), max_pixels=64 * 48)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
+def test_16_bits_and_alpha_take_at_most_16_bytes_a_pixel(tmp_path: Path) -> None:
+    side = 4000
+    image = np.zeros((side, side, 4), np.uint16)
+    image[..., 3], image[0, 0, 0] = 65535, 65535
+    (tmp_path / "deep.png").write_bytes(encoded(".png", image))
+    code = (
+        "import sys, resource; from edgepose.media.images import read_image; "
+        "peak = lambda: int([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1]); "
+        "before = peak(); read_image(sys.argv[1]); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "deep.png")], capture_output=True, text=True)
+    assert int(done.stdout) * 1024 < 17 * side * side, done.stderr
 
 
 # ------------------------------------------------------------------------------------- AVIF and HEIC, by Pillow

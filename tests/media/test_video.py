@@ -4,6 +4,8 @@ import gc
 import itertools
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.media.video import Frame, VideoWriter, read_camera, read_video, stream_facts
+from edgepose.media.video import Frame, VideoWriter, comment_of, read_camera, read_video, stream_facts
 
 SHARED = Path(os.environ.get("EDGEPOSE_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))
 THIRTIETH = Fraction(1, 30)
@@ -623,3 +625,34 @@ def test_real_clips(name: str, rate: int, shape: tuple[int, int, int]) -> None:
     for index, frame in enumerate(itertools.islice(read_video(path), 20)):
         assert frame.image.shape == shape and frame.index == index and frame.time == pytest.approx(index / rate)
         assert np.abs(frame.image.astype(int) - capture.read()[1]).mean() < 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("room", [0, 100, 3000, 40_000])
+def test_a_full_disk_is_an_error_and_no_crash(suffix: str, room: int, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, numpy as np; from edgepose.media.video import VideoWriter\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))\n"
+        "noise = np.random.default_rng(0).integers(0, 255, (30, 180, 320, 3), np.uint8)\n"
+        "try:\n"
+        "    with VideoWriter(sys.argv[1]) as video:\n"
+        "        for image in noise: video.write(image)\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    path = tmp_path / f"x{suffix}"
+    done = subprocess.run([sys.executable, "-c", code, str(path), str(room)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "File too large"), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_of_files_in_a_video_opens_none_of_them(tmp_path: Path) -> None:
+    """ffmpeg would read an ffconcat list, whatever the file is called."""
+    with VideoWriter(tmp_path / "secret.mp4", comment="secret") as video:
+        video.write(np.zeros((32, 32, 3), np.uint8))
+    path = tmp_path / "list.mp4"
+    path.write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    with pytest.raises(ValueError, match=r"list\.mp4 is not a readable video"):
+        list(read_video(path))
+    assert comment_of(path) == "" and stream_facts(path) == (30, None)
+    assert comment_of(tmp_path / "secret.mp4") == "secret"

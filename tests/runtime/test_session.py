@@ -299,3 +299,12 @@ def test_a_signal_after_models_of_openvino_are_gone_does_not_end_the_program() -
     pytest.importorskip("openvino")
     result = subprocess.run([sys.executable, "-c", DROPPED], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (result.returncode, result.stdout) == (0, "heard\n"), result.stderr
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_finite_are_an_error_not_people(value: float) -> None:
+    output = np.zeros((2, 17, 8), np.float32)
+    assert as_arrays([output], "m.onnx")[0] is output
+    output[1, 3, 4] = value
+    with pytest.raises(ValueError, match=r"m.onnx gives numbers that are not finite"):
+        as_arrays([np.zeros((2, 4), np.float32), output], "m.onnx")

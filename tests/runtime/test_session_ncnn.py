@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -27,6 +28,12 @@ Convolution      maps   1 1 small out0 0=17 1=1 5=1 6=51
 """
 WEIGHTS = np.random.default_rng(0).standard_normal((17, 3)).astype(np.float32) / 255
 BIASES = np.linspace(0, 1, 17, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -163,3 +170,23 @@ def test_a_wrong_spec_is_one_sentence(spec: ModelSpec, message: str, path: Path)
     with pytest.raises(ValueError, match=message) as caught:
         NcnnSession(path, spec, threads=1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", ["Crop c 1 1 in0 out0 0=-5 1=-6", "Concat c 1 1 in0 out0 0=7"])
+def test_a_file_that_crashes_ncnn_is_refused(layer: str, path: Path) -> None:
+    path.write_text(f"7767517\n2 2\nInput in0 0 1 in0\n{layer}\n")
+    with pytest.raises(ValueError, match=r"small.ncnn.param and small.ncnn.bin crash ncnn \(-11\): they are damaged"):
+        NcnnSession(path)
+
+
+def test_a_sound_file_is_tried_once_and_a_changed_one_again(
+    path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, run = [], subprocess.run
+    monkeypatch.setattr("subprocess.run", lambda words, **more: tried.append(words) or run(words, **more))
+    for _ in range(2):
+        NcnnSession(path)
+    assert len(tried) == len(list((cache / "ncnn-sound").iterdir())) == 1
+    path.write_text(GRAPH.replace("Pooling          mean", "Pooling          average"))
+    NcnnSession(path)
+    assert len(tried) == 2

@@ -19,7 +19,9 @@ pytest.importorskip("fastapi", reason="needs the serve extra")
 from fastapi.testclient import TestClient
 
 from edgepose.serve.app import create_app
+from edgepose.serve.decoder import Decoders
 
+DECODERS = Decoders()  # for all servers of the tests: a process takes a second to start
 FRAMES = "ws://localhost/frames"  # the test client's own name is not one that the server answers to
 
 
@@ -56,7 +58,8 @@ class Clock:
 @contextmanager
 def serving(network: BrightSpot | None = None, access: Access | None = None, **limits: float) -> Iterator[TestClient]:
     """A client of a running server, as localhost."""
-    app = create_app(Estimator(network or BrightSpot()), Limits(**limits), access)  # type: ignore[arg-type]
+    estimator = Estimator(network or BrightSpot())
+    app = create_app(estimator, Limits(**limits), access, decoders=DECODERS)  # type: ignore[arg-type]
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from edgepose.cli import app
 from edgepose.data.coco import read_coco
+from edgepose.media.files import hidden_folder_prefix
 from edgepose.media.video import read_video
 from edgepose.skeleton import COCO
 from edgepose.synthetic import person_picture, random_scene
@@ -106,3 +109,13 @@ def test_the_command(tmp_path: Path) -> None:
     result = run(app, ["data", "synthesize", "--out", str(plain), "--people", "1"])
     assert result.exit_code == 1 and "new or an empty folder" in result.output
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks for processes as POSIX does")
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    code = "from edgepose.media.files import hidden_folder_prefix; print(hidden_folder_prefix())"
+    prefix = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    (tmp_path / f"{prefix}0123abcd" / "pictures").mkdir(parents=True)
+    (tmp_path / f"{hidden_folder_prefix()}0123abcd").mkdir()  # of a living process
+    write_people(tmp_path / "set", 1, seed=1, size=SIZE)
+    assert {path.name for path in tmp_path.iterdir()} == {"set", f"{hidden_folder_prefix()}0123abcd"}

@@ -69,3 +69,24 @@ def test_what_goes_into_the_repository_names_no_place(tmp_path: Path, monkeypatc
         and parts["network"].keys() == network.state_dict().keys()
     )
     assert str(tmp_path).encode() not in written.read_bytes() and b"/home/" not in written.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ("", "expected an object of facts in its header"),
+        ("[" * 100_000, "expected an object of facts in its header"),
+        ("[1]", "expected an object of facts in its header"),
+        ('{"recipe": {"model": "rtmdet-nano"}}', "expected a spec, and a recipe with its model"),
+        ('{"spec": {}, "recipe": {"model": "rtmdet-nano"}}', "expected a spec, and a recipe with its model"),
+        ('{"spec": "{}", "recipe": {"model": ["rtmdet-nano"]}}', "expected a spec, and a recipe with its model"),
+        ('{"spec": "{}", "recipe": {"model": "rtmdet-nano"}}', "lacks"),
+    ],
+)
+def test_a_damaged_header_is_told(facts: str, message: str, tmp_path: Path) -> None:
+    from safetensors.torch import save
+
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(save({"network/a": torch.zeros(1)}, metadata={"edgepose": checkpoint.FORMAT, "facts": facts}))
+    with pytest.raises(ValueError, match=message):
+        checkpoint.network_of(path)

@@ -27,7 +27,12 @@ def read_deeplabcut(path: str | Path) -> Row:
     individuals each is somebody of their own.
     """
     text = read_bounded(path, LARGEST).decode("utf-8-sig", errors="replace")
-    rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), start=1) if any(row)]
+    try:
+        rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), start=1) if any(row)]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path} is no table in CSV's form ({error}): expected DeepLabCut's CollectedData_*.csv"
+        ) from None
     head = {row[0]: row for _, row in rows[:4] if row[0] in HEADER}
     if not {"scorer", "bodyparts", "coords"} <= set(head):
         raise ValueError(

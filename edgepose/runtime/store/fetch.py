@@ -12,10 +12,12 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from queue import Empty, SimpleQueue
+from typing import IO, Any, TypeVar, cast
 
 from edgepose.media.files import atomic_path
 from edgepose.names import meant
@@ -26,9 +28,11 @@ __all__ = ["MIRRORS", "PUBLISHED", "Published", "cache_dir", "cached", "fetch"]
 VARIABLE = "EDGEPOSE_CACHE"
 MAX_BYTES = 1 << 30  # of an archive, and of the model in it
 ATTEMPTS = 3  # at each mirror
+MAX_SECONDS = 3600.0  # for a model, all mirrors and attempts together
 BLOCK = 1 << 20
 
 Progress = Callable[[int, int | None], None]
+T = TypeVar("T")
 
 
 def cache_dir() -> Path:
@@ -106,7 +110,7 @@ def _get(name: str, folder: Path, mirrors: Sequence[str], timeout: float, progre
     part = folder / f"{name}.download"
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     try:
-        archive = _download(name, part, mirrors, timeout, progress)
+        archive = _in_time(lambda: _download(name, part, mirrors, timeout, progress), name)
         with atomic_path(target) as temporary:
             _extract(name, archive, temporary)
             found = _sha256(temporary)
@@ -121,6 +125,30 @@ def _get(name: str, folder: Path, mirrors: Sequence[str], timeout: float, progre
     with atomic_path(target.with_suffix(".json")) as temporary:
         temporary.write_text(entry.spec.to_json(), encoding="utf-8")
     return target
+
+
+def _in_time(work: Callable[[], T], name: str) -> T:
+    """What the work gives or raises. A server that sends a byte now and then never runs into a time-out of its own, so
+    the work has a thread, which is left behind after `MAX_SECONDS`: ConnectionError.
+    """
+    outcome: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((work(), None))
+        except BaseException as error:
+            outcome.put((None, error))
+
+    threading.Thread(target=run, name="edgepose-fetch", daemon=True).start()
+    try:
+        result, error = outcome.get(timeout=MAX_SECONDS)
+    except Empty:
+        raise ConnectionError(
+            f"could not fetch {name} within {MAX_SECONDS:.0f} s; try again with a better network"
+        ) from None
+    if error is not None:
+        raise error
+    return cast(T, result)
 
 
 class _GivenUp(Exception):

@@ -16,7 +16,7 @@ from edgepose.codec import codec_of
 from edgepose.codec.associative import Associative
 from edgepose.data.whole import read_whole
 from edgepose.evaluate.pareto import Point, front
-from edgepose.media.files import atomic_path
+from edgepose.media.files import alone_in, atomic_path, make_folder
 from edgepose.models.litepose import SUPERNET, Architecture, LitePose
 from edgepose.models.macs import macs_true, parameters
 from edgepose.train import checkpoint
@@ -82,7 +82,13 @@ def search(
     space = Space(parts.network.widths, plan.sides or parts.options.sides, parts.network.keypoints)
     space.affordable(plan.budget)  # or nothing is begun
     out = plan.sets.out
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    with alone_in(out):
+        return _searched(plan, space, parts, report)
+
+
+def _searched(plan: Plan, space: Space, parts: Parts, report: Callable[[Generation], None]) -> dict[str, Any]:
+    out = plan.sets.out
     figures_of = Scores(out / "scores.jsonl", _conditions(plan)).remembering(parts.figures)
     done: list[Candidate] = []
 

@@ -373,3 +373,10 @@ def test_names_take_the_order_of_the_built_in_skeleton_that_they_make_up() -> No
     assert ordered(some) == list(COCO.names)
     assert ordered(["tip", "end", "tip"]) == ["tip", "end"] and ordered(["nose"]) == ["nose"] and ordered([]) == []
     assert all(set(ordered(s.names)) == set(s.names) for s in SKELETONS.values() if 0 < len(s) < 30)
+
+
+def test_a_table_that_is_no_csv_is_told(tmp_path: Path) -> None:
+    path = deeplabcut(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"bodyparts,", b"bodyparts,\r"))
+    with pytest.raises(ValueError, match=r"is no table in CSV's form \(new-line character"):
+        recognized(path)

@@ -235,6 +235,22 @@ def test_a_stalled_server_is_given_up(server: Server, monkeypatch: pytest.Monkey
     assert time.monotonic() - start < 60
 
 
+def test_a_server_that_sends_drop_by_drop_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never runs into the time-out between two bytes."""
+    monkeypatch.setattr(fetching, "MAX_SECONDS", 0.5)
+    server.delay = 0.2  # 512 kB take 6 s
+    with pytest.raises(ConnectionError, match=r"could not fetch small within 0 s"):
+        get(server, timeout=60)
+    assert not (cache_dir() / "small.onnx").exists()
+
+
+def test_a_server_that_cuts_and_refuses_to_go_on_is_asked_a_few_times(server: Server) -> None:
+    server.stop_after = [100_000] * 50
+    with pytest.raises(ConnectionError, match="the connection broke off"):
+        get(server, timeout=5)
+    assert len(server.requests) == fetching.ATTEMPTS
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
