@@ -1,0 +1,180 @@
+"""The pictures that a network is quantised by: what it sees of them, and which are held out.
+
+A calibration set of the wrong kind gives a file that is wrong in silence, so sets are refused that are too small, flat,
+or of something else than the model finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgepose.evaluate.labels import Labels
+from edgepose.media.sources import expand, frames
+from edgepose.runtime.estimator import Estimator
+
+LEAST = 20  # pictures that calibrate
+MOST = 200  # pictures that calibrate, and as many that are held out
+HELD = 5  # every so many-th picture is held out
+ENOUGH = 100  # held-out pictures from which an agreement is worth its name
+WITH_PEOPLE = 0.5  # share of the pictures on which the model must find somebody
+FLAT = 4.0  # standard deviation of the gray levels (0 to 255), below which there is nothing on a picture
+LONGEST = 1280  # pixels of a side; larger pictures are scaled down to it
+CROPS = 4  # of a picture, the surest: more would be of the same light
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was chosen of a folder of pictures.
+
+    batches: the model's inputs, one per picture that calibrates, as its `layout` says
+    held: (H, W, 3) uint8 BGR pictures that do not, to judge by; names: theirs
+    digest: sha256 of the content of those that calibrate, in any order
+    notes: sentences on what was left out
+    """
+
+    batches: list[np.ndarray]
+    held: list[np.ndarray]
+    names: list[str]
+    digest: str
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def views(self) -> int:
+        """Pictures or crops that calibrate."""
+        return sum(len(batch) for batch in self.batches)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    pixels: np.ndarray
+    content: str
+
+
+def chosen(images: str | Path, estimator: Estimator, labels: Labels | None, progress: Progress) -> Calibration:
+    """Pictures of a folder or zip for the model of `estimator`, which is the float32 one.
+
+    Of at most 2 x `MOST` pictures, in an order that depends on their names alone, every fifth is held out. The crops
+    that a per-person network sees stand in the boxes of `labels` where the picture is labelled, else in those that the
+    estimator's detector finds.
+
+    Raises ValueError for sets that no range should be taken from: fewer than `LEAST` different pictures with something
+    on them, or the model finds nobody on most.
+    """
+    usable, notes = _usable(images, progress)
+    boxes = {} if labels is None else _boxes(labels)
+    batches, digests, held = [], [], []
+    empty = 0
+    for i, picture in enumerate(usable):
+        progress("looking for people", i, len(usable))
+        people = boxes.get(Path(picture.name).name)
+        batch = _batch(estimator, picture.pixels, people)
+        if batch is None:
+            empty += 1
+        if i % HELD == HELD - 1:
+            if len(held) < MOST:
+                held.append(picture)
+        elif batch is not None and len(batches) < MOST:
+            batches.append(batch)
+            digests.append(picture.content)
+    progress("looking for people", len(usable), len(usable))
+    found = len(usable) - empty
+    if found < WITH_PEOPLE * len(usable):
+        raise ValueError(
+            f"{images} is no set to calibrate {estimator.spec.name} on: it finds somebody on {found} of {len(usable)} "
+            f"pictures, expected half of them or more; give pictures of what it is for"
+        )
+    if len(batches) < LEAST:
+        raise ValueError(
+            f"{images} has {len(batches)} pictures with somebody on them to calibrate {estimator.spec.name} on, beside "
+            f"{len(held)} held out, expected {LEAST} or more; a few hundred are better"
+        )
+    if len(held) < ENOUGH:
+        notes.append(f"judged on {len(held)} held-out pictures: {ENOUGH} or more (of {HELD * ENOUGH}) say more")
+    digest = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    return Calibration(batches, [p.pixels for p in held], [p.name for p in held], digest, notes)
+
+
+def _usable(images: str | Path, progress: Progress) -> tuple[list[_Picture], list[str]]:
+    """Different pictures with something on them, and what was left out."""
+    sources = [source for source in expand(images) if source.kind == "picture"]
+    sources.sort(key=lambda source: hashlib.sha256(Path(source.member or source.location).name.encode()).digest())
+    found: list[_Picture] = []
+    seen: set[str] = set()
+    bad, same, flat = [], 0, 0
+    for source in sources:
+        if len(found) == 2 * MOST:
+            break
+        progress("reading", len(found), min(len(sources), 2 * MOST))
+        try:
+            pixels = _shrunk(next(iter(frames(source))).image)
+        except (OSError, ValueError) as error:
+            bad.append(str(error))
+            continue
+        content = hashlib.sha256(pixels.tobytes()).hexdigest()
+        if float(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).std()) < FLAT:
+            flat += 1
+        elif content in seen:
+            same += 1
+        else:
+            seen.add(content)
+            found.append(_Picture(source.member or source.location, pixels, content))
+    progress("reading", 1, 1)
+    notes = [f"{len(bad)} pictures cannot be read and were left out: {bad[0]}"] if bad else []
+    notes += [f"{same} pictures are copies of others and were left out"] if same else []
+    notes += [f"{flat} pictures are of one color and were left out"] if flat else []
+    least = -(-LEAST * HELD // (HELD - 1))
+    if len(found) < least:
+        raise ValueError(
+            f"{images} has {len(found)} different pictures with something on them to calibrate on, expected {least} or "
+            f"more: {LEAST} that calibrate, and one held out for every {HELD - 1}; a few hundred are better"
+            + "".join(f" ({note})" for note in notes)
+        )
+    return found, notes
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    scale = LONGEST / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _batch(estimator: Estimator, image: np.ndarray, boxes: np.ndarray | None) -> np.ndarray | None:
+    """What the network sees of a picture, None where nobody is on it."""
+    if not estimator.spec.per_person:
+        people = len(estimator(image)) if boxes is None else len(boxes)
+        return estimator.views.whole(image)[0].copy() if people else None
+    if boxes is None:
+        found = estimator.detect(image)
+        boxes = found.boxes[np.argsort(-found.person_scores, kind="stable")]
+    boxes = boxes[:CROPS]
+    if not len(boxes):
+        return None
+    return estimator.views.crops([image] * len(boxes), estimator.views.matrices(boxes)).copy()
+
+
+def _boxes(labels: Labels) -> dict[str, np.ndarray]:
+    """Labelled boxes (N, 4) x1 y1 x2 y2 by the last part of the picture's name, the largest first."""
+    rows: dict[Any, list[list[float]]] = {image["id"]: [] for image in labels["images"]}
+    for person in labels["annotations"]:
+        if not person.get("iscrowd") and len(person.get("bbox") or ()) == 4:
+            rows[person["image_id"]].append(person["bbox"])
+    found = {}
+    for image in labels["images"]:
+        boxes = np.array(rows[image["id"]], np.float64).reshape(-1, 4)
+        boxes = boxes[(boxes[:, 2:] > 1).all(axis=1)]
+        boxes = boxes[np.argsort(-boxes[:, 2:].prod(axis=1), kind="stable")]
+        boxes[:, 2:] += boxes[:, :2]
+        found[Path(image["file_name"]).name] = boxes
+    return found
