@@ -17,13 +17,17 @@ import numpy as np
 
 from edgepose.evaluate.labels import Labels
 from edgepose.media.sources import expand, frames
+from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 
 LEAST = 20  # pictures that calibrate
 MOST = 200  # pictures that calibrate, and as many that are held out
 HELD = 5  # every so many-th picture is held out
 ENOUGH = 100  # held-out pictures from which an agreement is worth its name
-WITH_PEOPLE = 0.5  # share of the pictures on which the model must find somebody
+WITH_PEOPLE = 0.5  # share of the pictures on which somebody must be
+# Score of a box from which somebody is. The default detector has such a box on 88 % of COCO train2017's pictures with
+# people and on 17 % of those parts of them where nobody is labelled; of 0.3, its usual threshold, on 96 % and 47 %.
+SURE = 0.5
 FLAT = 4.0  # standard deviation of the gray levels (0 to 255), below which there is nothing on a picture
 LONGEST = 1280  # pixels of a side; larger pictures are scaled down to it
 CROPS = 4  # of a picture, the surest: more would be of the same light
@@ -153,15 +157,20 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
 def _batch(estimator: Estimator, image: np.ndarray, boxes: np.ndarray | None) -> np.ndarray | None:
     """What the network sees of a picture, None where nobody is on it."""
     if not estimator.spec.per_person:
-        people = len(estimator(image)) if boxes is None else len(boxes)
-        return estimator.views.whole(image)[0].copy() if people else None
+        there = _somebody(estimator(image)) if boxes is None else len(boxes) > 0
+        return estimator.views.whole(image)[0].copy() if there else None
     if boxes is None:
         found = estimator.detect(image)
-        boxes = found.boxes[np.argsort(-found.person_scores, kind="stable")]
+        boxes = found.boxes[np.argsort(-found.person_scores, kind="stable")] if _somebody(found) else found.boxes[:0]
     boxes = boxes[:CROPS]
     if not len(boxes):
         return None
     return estimator.views.crops([image] * len(boxes), estimator.views.matrices(boxes)).copy()
+
+
+def _somebody(found: Poses) -> bool:
+    """Whether people are on a picture: scores of boxes are probabilities, those of poses are not."""
+    return len(found) > 0 and (len(found.skeleton) > 0 or bool(found.person_scores.max() >= SURE))
 
 
 def _boxes(labels: Labels) -> dict[str, np.ndarray]:

@@ -86,7 +86,7 @@ def test_damaged_pictures_are_left_out_and_told(tmp_path: Path, estimator: Estim
     assert any(note.startswith("1 pictures cannot be read") for note in found.notes)
 
 
-def found_on(share: float, count: int = 3) -> Estimator:
+def found_on(share: float, count: int = 3, best: float = 0.9) -> Estimator:
     """A per-person model whose detector finds people on the first pictures that it is shown, `share` of 40."""
     shown = 0
 
@@ -95,7 +95,7 @@ def found_on(share: float, count: int = 3) -> Estimator:
         shown += 1
         n = count if shown <= share * 40 else 0
         boxes = np.array([[4, 4, 20 + i, 40] for i in range(n)]).reshape(n, 4)
-        return Poses.of_boxes(boxes, np.linspace(0.4, 0.9, n))
+        return Poses.of_boxes(boxes, np.linspace(0.3, best, n))
 
     return Estimator(Session(write_tiny_model(PER_PERSON[0], per_person=True)), detector)
 
@@ -114,6 +114,8 @@ def test_pictures_of_something_else_are_refused(tmp_path: Path) -> None:
         looked_at(tmp_path / "spots", found_on(19 / 40))
     with pytest.raises(ValueError, match="it finds somebody on 0 of 40 pictures"):
         looked_at(tmp_path / "spots", found_on(0))
+    with pytest.raises(ValueError, match="it finds somebody on 0 of 40 pictures"):
+        looked_at(tmp_path / "spots", found_on(1, best=0.49))  # boxes that are none too sure
 
 
 def test_pictures_with_people_alone_calibrate_and_must_be_enough(tmp_path: Path) -> None:
