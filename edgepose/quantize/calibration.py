@@ -7,7 +7,7 @@ or of something else than the model finds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 
 LEAST = 20  # pictures that calibrate
-MOST = 200  # pictures that calibrate, and as many that are held out
+MOST = 200  # pictures that calibrate, and that are held out
 HELD = 5  # every so many-th picture is held out
 ENOUGH = 100  # held-out pictures from which an agreement is worth its name
 WITH_PEOPLE = 0.5  # share of the pictures on which somebody must be
@@ -67,34 +67,41 @@ class _Picture:
 def chosen(images: str | Path, estimator: Estimator, labels: Labels | None, progress: Progress) -> Calibration:
     """Pictures of a folder or zip for the model of `estimator`, which is the float32 one.
 
-    Of at most 2 x `MOST` pictures, in an order that depends on their names alone, every fifth is held out. The crops
-    that a per-person network sees stand in the boxes of `labels` where the picture is labelled, else in those that the
-    estimator's detector finds.
+    Of at most `HELD` x `MOST` pictures, in an order that depends on their names alone, every fifth is held out, and the
+    first `MOST` of the others with somebody on them calibrate. The crops that a per-person network sees stand in the
+    boxes of `labels` where the picture is labelled, else in those that the estimator's detector finds.
 
     Raises ValueError for sets that no range should be taken from: fewer than `LEAST` different pictures with something
     on them, or the model finds nobody on most.
     """
-    usable, notes = _usable(images, progress)
     boxes = {} if labels is None else _boxes(labels)
+    left_out = _LeftOut()
     batches, digests, held = [], [], []
-    empty = 0
-    for i, picture in enumerate(usable):
-        progress("looking for people", i, len(usable))
-        people = boxes.get(Path(picture.name).name)
-        batch = _batch(estimator, picture.pixels, people)
-        if batch is None:
-            empty += 1
-        if i % HELD == HELD - 1:
-            if len(held) < MOST:
-                held.append(picture)
-        elif batch is not None and len(batches) < MOST:
+    usable = looked = found = 0
+    for picture in _usable(images, left_out, progress):
+        usable += 1
+        kept = usable % HELD == 0
+        if kept:
+            held.append(picture)
+        elif len(batches) == MOST:
+            continue
+        batch = _batch(estimator, picture.pixels, boxes.get(Path(picture.name).name))
+        looked += 1
+        found += batch is not None
+        if batch is not None and not kept:
             batches.append(batch)
             digests.append(picture.content)
-    progress("looking for people", len(usable), len(usable))
-    found = len(usable) - empty
-    if found < WITH_PEOPLE * len(usable):
+    notes = left_out.notes()
+    least = -(-LEAST * HELD // (HELD - 1))
+    if usable < least:
         raise ValueError(
-            f"{images} is no set to calibrate {estimator.spec.name} on: it finds somebody on {found} of {len(usable)} "
+            f"{images} has {usable} different pictures with something on them to calibrate on, expected {least} or "
+            f"more: {LEAST} that calibrate, and one held out for every {HELD - 1}; a few hundred are better"
+            + "".join(f" ({note})" for note in notes)
+        )
+    if found < WITH_PEOPLE * looked:
+        raise ValueError(
+            f"{images} is no set to calibrate {estimator.spec.name} on: it finds somebody on {found} of {looked} "
             f"pictures, expected half of them or more; give pictures of what it is for"
         )
     if len(batches) < LEAST:
@@ -108,42 +115,41 @@ def chosen(images: str | Path, estimator: Estimator, labels: Labels | None, prog
     return Calibration(batches, [p.pixels for p in held], [p.name for p in held], digest, notes)
 
 
-def _usable(images: str | Path, progress: Progress) -> tuple[list[_Picture], list[str]]:
-    """Different pictures with something on them, and what was left out."""
+@dataclass
+class _LeftOut:
+    bad: list[str] = field(default_factory=list)
+    same: int = 0
+    flat: int = 0
+
+    def notes(self) -> list[str]:
+        """What to say of it."""
+        said = [f"{len(self.bad)} pictures cannot be read and were left out: {self.bad[0]}"] if self.bad else []
+        said += [f"{self.same} pictures are copies of others and were left out"] if self.same else []
+        return said + ([f"{self.flat} pictures are of one color and were left out"] if self.flat else [])
+
+
+def _usable(images: str | Path, left_out: _LeftOut, progress: Progress) -> Iterator[_Picture]:
+    """Different pictures with something on them."""
     sources = [source for source in expand(images) if source.kind == "picture"]
     sources.sort(key=lambda source: hashlib.sha256(Path(source.member or source.location).name.encode()).digest())
-    found: list[_Picture] = []
+    sources = sources[: HELD * MOST]
     seen: set[str] = set()
-    bad, same, flat = [], 0, 0
-    for source in sources:
-        if len(found) == 2 * MOST:
-            break
-        progress("reading", len(found), min(len(sources), 2 * MOST))
+    for i, source in enumerate(sources):
+        progress("choosing pictures", i, len(sources))
         try:
             pixels = _shrunk(next(iter(frames(source))).image)
         except (OSError, ValueError) as error:
-            bad.append(str(error))
+            left_out.bad.append(str(error))
             continue
         content = hashlib.sha256(pixels.tobytes()).hexdigest()
         if float(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).std()) < FLAT:
-            flat += 1
+            left_out.flat += 1
         elif content in seen:
-            same += 1
+            left_out.same += 1
         else:
             seen.add(content)
-            found.append(_Picture(source.member or source.location, pixels, content))
-    progress("reading", 1, 1)
-    notes = [f"{len(bad)} pictures cannot be read and were left out: {bad[0]}"] if bad else []
-    notes += [f"{same} pictures are copies of others and were left out"] if same else []
-    notes += [f"{flat} pictures are of one color and were left out"] if flat else []
-    least = -(-LEAST * HELD // (HELD - 1))
-    if len(found) < least:
-        raise ValueError(
-            f"{images} has {len(found)} different pictures with something on them to calibrate on, expected {least} or "
-            f"more: {LEAST} that calibrate, and one held out for every {HELD - 1}; a few hundred are better"
-            + "".join(f" ({note})" for note in notes)
-        )
-    return found, notes
+            yield _Picture(source.member or source.location, pixels, content)
+    progress("choosing pictures", len(sources), len(sources))
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:

@@ -155,3 +155,12 @@ def test_large_pictures_are_scaled_down(tmp_path: Path, estimator: Estimator, mo
     monkeypatch.setattr(calibration, "LONGEST", 32)
     write_spots(tmp_path / "spots", 30)
     assert {picture.shape for picture in looked_at(tmp_path / "spots", estimator).held} == {(32, 24, 3)}
+
+
+def test_pictures_beyond_those_that_are_needed_are_held_out_or_passed_over(
+    tmp_path: Path, estimator: Estimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "MOST", 20)
+    write_spots(tmp_path / "spots", 110)
+    found = looked_at(tmp_path / "spots", estimator)
+    assert (len(found.batches), len(found.held)) == (20, 20)  # of the first hundred

@@ -56,7 +56,7 @@ def test_an_int8_file_runs_as_any_other_with_its_card_inside_and_beside(tmp_path
         assert np.linalg.norm(estimator(image).keypoints - before(image).keypoints, axis=-1).max() <= 2
         assert np.linalg.norm(estimator(image).keypoints - middle, axis=-1).max() <= 6
     assert len(integers(out)) == 4
-    assert {"reading", "looking at ranges", "choosing ranges"} <= set(stages)
+    assert {"choosing pictures", "looking at ranges", "choosing ranges"} <= set(stages)
 
 
 @pytest.mark.parametrize(("target", "largest"), [("avx2", 64), ("vnni", 127), ("arm", 127)])
