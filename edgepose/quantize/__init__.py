@@ -14,7 +14,7 @@ from edgepose.evaluate.labels import read_labels
 from edgepose.media.files import atomic_path
 from edgepose.quantize.calibration import Calibration, Progress, chosen
 from edgepose.quantize.card import KEY, Card, Target, beside, processor, target_here, versions
-from edgepose.quantize.graph import Layer, layers_of, plain, read_graph
+from edgepose.quantize.graph import Layer, fitting, layers_of, plain, read_graph
 from edgepose.quantize.guard import Guard, Verdict
 from edgepose.quantize.half import half_form
 from edgepose.quantize.ranges import METHODS, Method, Seen, observed, ranges_of
@@ -149,8 +149,9 @@ class _Int8:
         self._layers = layers_of(graph)
         if not self._layers:
             raise ValueError(f"{estimator.spec.name} has no convolutions or matrix products with weights to quantise")
-        self._batches = stacked(calibration.batches)
-        seen = observed(graph, calibration.batches, threads, lambda i, n: progress("looking at ranges", i, n))
+        batches = fitting(graph, calibration.batches)
+        self._batches = stacked(batches)
+        seen = observed(graph, batches, threads, lambda i, n: progress("looking at ranges", i, n))
         progress("looking at ranges", 1, 1)
         self._reference = outputs_of(graph.SerializeToString(), self._batches, threads)
         self.method, self._form = self._nearest(seen, (method,) if method else METHODS, bits)

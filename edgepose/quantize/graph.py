@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ def layers_of(model: Any) -> list[Layer]:
         if outputs & set(node.output):
             final.add(place)
     return [Layer(name, tuple(nodes[i]), i in final) for i, name in enumerate(names)]
+
+
+def fitting(model: Any, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The same views in batches of the size that a graph insists on, without those that fill none; as they are where it
+    takes any.
+    """
+    first = model.graph.input[0].type.tensor_type.shape.dim[0]
+    if not first.HasField("dim_value") or first.dim_value < 1:
+        return list(batches)
+    views, size = np.concatenate(batches), first.dim_value
+    return [views[start : start + size] for start in range(0, len(views) - size + 1, size)]
 
 
 def store_half(graph: Any) -> None:

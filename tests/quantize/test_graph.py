@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepose.quantize.graph import layers_of, plain, read_graph, store_half
+from edgepose.quantize.graph import fitting, layers_of, plain, read_graph, store_half
 from edgepose.runtime.session import raw
 from tests.quantize.small import SIZE, small_graph
 
@@ -65,3 +65,13 @@ def test_a_quantised_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ValueError, match="is quantised already: expected the float32 file"):
         read_graph(path)
+
+
+def test_batches_are_of_the_size_that_a_graph_insists_on() -> None:
+    model = small_graph()
+    parts = [pictures(3), pictures(2)]
+    assert [len(part) for part in fitting(model, parts)] == [3, 2]
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    fixed = fitting(model, parts)
+    assert [len(part) for part in fixed] == [2, 2]
+    np.testing.assert_array_equal(np.concatenate(fixed), np.concatenate(parts)[:4])
