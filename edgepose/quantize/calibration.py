@@ -76,7 +76,9 @@ def chosen(images: str | Path, estimator: Estimator, labels: Labels | None, prog
     """
     boxes = {} if labels is None else _boxes(labels)
     left_out = _LeftOut()
-    batches, digests, held = [], [], []
+    batches: list[np.ndarray] = []
+    held: list[_Picture] = []
+    digests: list[str] = []
     usable = looked = found = 0
     for picture in _usable(images, left_out, progress):
         usable += 1
