@@ -46,10 +46,10 @@ def quantize(
     the float32 file's. Where all layers in INT8 are not good enough, those that hurt most stay in float; where that is
     not enough either, nothing is written.
     """
-    from edgepose.quantize import quantize as quantised
+    from edgepose.quantize import quantize as quantized
 
     with Screen() as screen:
-        card = quantised(
+        card = quantized(
             model, images, out, data=data, to=to, method=method, target=target, max_drop=max_drop,
             detector=detector, threads=threads, progress=screen.stage,
         )  # fmt: skip

@@ -148,7 +148,7 @@ class _Int8:
         self._guard, self._graph, self._threads, self._progress = guard, graph, threads, progress
         self._layers = layers_of(graph)
         if not self._layers:
-            raise ValueError(f"{estimator.spec.name} has no convolutions or matrix products with weights to quantise")
+            raise ValueError(f"{estimator.spec.name} has no convolutions or matrix products with weights to quantize")
         batches = fitting(graph, calibration.batches)
         self._batches = stacked(batches)
         seen = observed(graph, batches, threads, lambda i, n: progress("looking at ranges", i, n))
@@ -200,7 +200,7 @@ class _Int8:
 
 def _check(out: Path, to: str, method: str | None, target: str, max_drop: float) -> None:
     if to not in get_args(To):
-        raise ValueError(f"cannot quantise to {to!r}: expected one of {list(get_args(To))}")
+        raise ValueError(f"cannot quantize to {to!r}: expected one of {list(get_args(To))}")
     if method is not None and method not in METHODS:
         raise ValueError(f"unknown method {method!r}, expected one of {list(METHODS)}")
     if target not in BITS:

@@ -1,4 +1,4 @@
-"""The pictures that a network is quantised by: what it sees of them, and which are held out.
+"""The pictures that a network is quantized by: what it sees of them, and which are held out.
 
 A calibration set of the wrong kind gives a file that is wrong in silence, so sets are refused that are too small, flat,
 or of something else than the model finds.

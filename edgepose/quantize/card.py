@@ -1,4 +1,4 @@
-"""The report card of a quantised file: how it was made, what it lost and gained. It travels inside the file."""
+"""The report card of a quantized file: how it was made, what it lost and gained. It travels inside the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Target = Literal["avx2", "vnni", "arm"]
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a quantised file.
+    """What is known of a quantized file.
 
     source, source_sha256: the float32 file
     to: "int8" or "fp16"; method: of the ranges; target: the processors it is for; bits: of the weights

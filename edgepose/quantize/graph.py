@@ -1,4 +1,4 @@
-"""ONNX graphs as quantisation needs them: plain float32 constants, a name for every node, and what makes a layer."""
+"""ONNX graphs as quantization needs them: plain float32 constants, a name for every node, and what makes a layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # what the multiplications are in
-QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger")
 OLDEST = 13  # opset from which weights can have a scale for each channel
 OPSET = 17  # what older graphs are brought to
 LARGE = 64  # numbers of a constant, from which it is stored as float16
@@ -30,12 +30,12 @@ class Layer:
 
 
 def read_graph(model: Path) -> Any:
-    """The onnx.ModelProto of a file that a session could open; ValueError where it is quantised already."""
+    """The onnx.ModelProto of a file that a session could open; ValueError where it is quantized already."""
     import onnx
 
     proto = onnx.load(str(model))
-    if any(node.op_type in QUANTISED for node in proto.graph.node):
-        raise ValueError(f"{model} is quantised already: expected the float32 file that it was made from")
+    if any(node.op_type in QUANTIZED for node in proto.graph.node):
+        raise ValueError(f"{model} is quantized already: expected the float32 file that it was made from")
     return proto
 
 

@@ -1,4 +1,4 @@
-"""Whether a quantised file may be kept: it must find what the float32 file finds, on pictures it was not made with."""
+"""Whether a quantized file may be kept: it must find what the float32 file finds, on pictures it was not made with."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def _add(seen: dict[str, Seen], name: str, values: np.ndarray, views: int, rng: 
         return
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(f"the float32 model gives numbers that are not finite at {name}: it cannot be quantised")
+        raise ValueError(f"the float32 model gives numbers that are not finite at {name}: it cannot be quantized")
     kept = values[rng.integers(0, values.size, min(values.size, SAMPLED * views))].astype(np.float32)
     if name not in seen:
         seen[name] = Seen(low, high, [kept])

@@ -50,15 +50,15 @@ class Form:
         copy = onnx.ModelProto()
         copy.CopyFrom(self._model)
         kept = {name for layer in floats for name in layer.nodes}
-        quantised = [
+        quantized = [
             node.name
             for node in copy.graph.node
             if node.op_type in OPERATIONS and node.name in self._inside and node.name not in kept
         ]
-        if not quantised:
-            raise ValueError("no layer is left to quantise: expected convolutions or matrix products with weights")
+        if not quantized:
+            raise ValueError("no layer is left to quantize: expected convolutions or matrix products with weights")
         quantizer = QDQQuantizer(
-            copy, True, self._bits < 8, QuantType.QInt8, QuantType.QUInt8, self._ranges, quantised, [],
+            copy, True, self._bits < 8, QuantType.QInt8, QuantType.QUInt8, self._ranges, quantized, [],
             list(OPERATIONS), {"ActivationSymmetric": False, "WeightSymmetric": True},
         )  # fmt: skip
         with _quiet():
@@ -79,7 +79,7 @@ def described(model: Any, metadata: Mapping[str, str]) -> None:
 
 
 def _shaped(model: Any) -> Any:
-    """With the shapes of its tensors, as the quantiser wants it; it reads them from files alone."""
+    """With the shapes of its tensors, as the quantizer wants it; it reads them from files alone."""
     import onnx
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
@@ -98,7 +98,7 @@ def _tensors(ranges: Mapping[str, Range]) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what the quantiser says of every node."""
+    """Keep to itself what the quantizer says of every node."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A network of four layers that finds the bright spot of a picture, and pictures with one, for tests of quantising."""
+"""A network of four layers that finds the bright spot of a picture, and pictures with one, for tests of quantizing."""
 
 from __future__ import annotations
 

@@ -58,12 +58,12 @@ def test_an_older_opset_is_brought_up() -> None:
     assert [layer.name for layer in layers_of(model)] == ["first", "wide", "next", "head"]
 
 
-def test_a_quantised_file_is_refused(tmp_path: Path) -> None:
+def test_a_quantized_file_is_refused(tmp_path: Path) -> None:
     model = small_graph()
     model.graph.node[0].op_type = "DequantizeLinear"
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ValueError, match="is quantised already: expected the float32 file"):
+    with pytest.raises(ValueError, match="is quantized already: expected the float32 file"):
         read_graph(path)
 
 

@@ -159,17 +159,17 @@ def test_float16_keeps_inputs_and_outputs(tmp_path: Path, spots: Path) -> None:
     np.testing.assert_allclose(Session(out)(batch)[0], Session(source)(batch)[0], rtol=5e-3)
 
 
-def test_a_quantised_file_is_not_quantised_again(tmp_path: Path, spots: Path) -> None:
+def test_a_quantized_file_is_not_quantized_again(tmp_path: Path, spots: Path) -> None:
     out = tmp_path / "int8.onnx"
     quantize(write_small_model(tmp_path / "small.onnx"), spots, out)
-    with pytest.raises(ValueError, match="is quantised already"):
+    with pytest.raises(ValueError, match="is quantized already"):
         quantize(out, spots, tmp_path / "again.onnx")
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ({"to": "int4"}, "cannot quantise to 'int4'"),
+        ({"to": "int4"}, "cannot quantize to 'int4'"),
         ({"method": "median"}, "unknown method 'median'"),
         ({"target": "gpu"}, "unknown target 'gpu'"),
         ({"max_drop": -1}, "max_drop is -1"),

@@ -26,7 +26,7 @@ def test_it_was_made_from_the_float32_file_that_is_there(path: Path) -> None:
     card = card_in(path)
     assert card is not None and json.loads(beside(path).read_text(encoding="utf-8")) == card
     source = path.with_name(card["source"])
-    assert hashlib.sha256(source.read_bytes()).hexdigest() == card["source_sha256"], "quantise the new weights again"
+    assert hashlib.sha256(source.read_bytes()).hexdigest() == card["source_sha256"], "quantize the new weights again"
     assert card["ap_before"] - card["ap_after"] <= 0.01
     assert card["bits"] == 7  # for every processor
     assert path.stat().st_size < 3e6
