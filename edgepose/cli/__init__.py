@@ -22,6 +22,7 @@ from edgepose.cli import (
     macs,
     models,
     predict,
+    quantize,
     search,
     serve,
     track,
@@ -31,8 +32,8 @@ from edgepose.cli.data import data_app
 from edgepose.cli.errors import Commands
 
 COMMANDS = (  # in the order of `edgepose --help`
-    predict.predict, track.track, demo.demo, label.label, train.train, search.search, export.export, evaluate.evaluate,
-    bench.bench, compare.compare, serve.serve, models.models, macs.macs, doctor.doctor,
+    predict.predict, track.track, demo.demo, label.label, train.train, search.search, export.export, quantize.quantize,
+    evaluate.evaluate, bench.bench, compare.compare, serve.serve, models.models, macs.macs, doctor.doctor,
 )  # fmt: skip
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 # Packages of the extras, and what to install for them.
 EXTRAS = {
-    "torch": "train", "onnx": "train", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
+    "torch": "train", "onnx": "quantize", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
     "scipy": "train", "pnnx": "train", "openvino": "openvino", "ncnn": "ncnn", "hotcoco": "evaluate",
     "fastapi": "serve", "uvicorn": "serve", "h11": "serve", "python_multipart": "serve", "websockets": "serve",
     "prometheus_client": "serve",

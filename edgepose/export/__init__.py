@@ -17,6 +17,7 @@ from torch import nn
 from edgepose.codec import codec_of
 from edgepose.media.files import atomic_path
 from edgepose.models.deployed import Deployed, TorchNetwork, deployed_spec
+from edgepose.quantize.graph import store_half
 from edgepose.runtime.network import Network
 from edgepose.runtime.session import Session
 from edgepose.spec import ModelSpec
@@ -157,22 +158,6 @@ def slim(graph: Any) -> None:
     for node in graph.node:
         del node.metadata_props[:]
         node.ClearField("doc_string")
-
-
-def store_half(graph: Any) -> None:
-    """Every large float32 constant becomes a float16 one with a Cast behind it, which loading folds back to float32."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 64:
-            continue
-        narrow = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name + "_half")
-        casts.append(helper.make_node("Cast", [narrow.name], [tensor.name], to=TensorProto.FLOAT))
-        tensor.CopyFrom(narrow)
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(casts + nodes)
 
 
 def compared(reference: TorchNetwork, session: Network, views: np.ndarray, out: Path, half: bool) -> Report:
