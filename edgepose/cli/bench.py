@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgepose.cli.options import Detector, Device, Json, Runner, Threads, load_estimator
+from edgepose.cli.options import Detector, Device, Json, Quickest, Threads, load_estimator
 from edgepose.cli.screen import Screen, show_json, show_table
 
 
@@ -18,7 +18,7 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="Time for each row.")] = 3.0,
     detector: Detector = "default",
-    backend: Runner = None,
+    backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
     as_json: Json = False,

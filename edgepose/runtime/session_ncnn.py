@@ -57,12 +57,14 @@ class NcnnSession:
         if not weights.is_file():
             raise FileNotFoundError(f"no weights at {weights}: expected them beside {path.name}; copy both files")
         self._source = str(path)
-        self.precision = precision or ("f16" if ncnn.cpu_support_arm_asimdhp() else "f32")
-        self._net = _opened(path, weights, thread_count(threads), self.precision == "f16")
+        self.precision = precision or precisions()[0]
+        self.backend, self.threads = "ncnn", thread_count(threads)
+        self._net = _opened(path, weights, self.threads, self.precision == "f16")
         inputs = self._net.input_names()
         if len(inputs) != 1:
             raise ValueError(f"{path} has {len(inputs)} inputs, expected one picture; it is no model of this kind")
         self._input, self._outputs = inputs[0], self._net.output_names()
+        self.why, self.workers = "", 1
         self.spec = spec_for(path, spec, None)
         self.chunk = CHUNK
         size = _stated_size(path)
@@ -93,6 +95,11 @@ class NcnnSession:
         if any(states):
             raise ValueError(f"{self._source} cannot be run on a picture {row.shape}: ncnn fails without a reason")
         return outputs
+
+
+def precisions() -> tuple[Precision, ...]:
+    """What it calculates in on this processor, quickest first."""
+    return ("f16", "f32") if ncnn.cpu_support_arm_asimdhp() else ("f32",)
 
 
 def _opened(path: Path, weights: Path, threads: int, half: bool) -> Any:
