@@ -136,6 +136,17 @@ def load_estimator(
     return estimator
 
 
+def load_for_frames(
+    model: str | None, detector: str, backend: RunnerWord, threads: int | None, max_people: int | None
+) -> tuple[Estimator, int]:
+    """As `load_estimator`, for the frames of files, and how many of them to look at side by side."""
+    from edgepose.runtime.load import load_for_many
+
+    estimator, workers = load_for_many(model, detector, backend, threads, max_people)
+    tell_of_whole_pictures(estimator.spec, detector)
+    return estimator, workers
+
+
 def tell_of_whole_pictures(spec: ModelSpec, detector: str, boxed: bool = False) -> None:
     """Say so where the whole picture is taken for one subject."""
     if detector == "default" and spec.per_person and not spec.of_people and not boxed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -213,6 +213,34 @@ def open_choice(model: Path | bytes, spec: ModelSpec | None, choice: Choice) -> 
     if choice.chunk is not None:
         network.chunk = choice.chunk
     return cast(Network, network)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a network is run, and who wanted it so: "" is the user, or that nothing was asked for."""
+
+    backend: str
+    precision: str
+    threads: int
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.backend}, {self.precision}, {self.threads} threads" + (f" ({self.why})" if self.why else "")
+
+
+def ran(estimator: Estimator) -> dict[str, Ran]:
+    """How the networks of an estimator are run: "pose" or "model", and "detector" where that is a network too."""
+    found = {"pose" if estimator.spec.per_person else "model": _ran(estimator.network)}
+    if isinstance(estimator.detector, Estimator):
+        found["detector"] = _ran(estimator.detector.network)
+    return {role: one for role, one in found.items() if one is not None}
+
+
+def _ran(network: Any) -> Ran | None:
+    """Of sessions; a torch network, or a function, says nothing of itself."""
+    if not hasattr(network, "backend"):
+        return None
+    return Ran(network.backend, network.precision, network.threads, network.why)
 
 
 def backend_of(model: str | Path | bytes | None, backend: Backend | None = None) -> Backend:
