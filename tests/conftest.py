@@ -1,4 +1,6 @@
-"""Property tests try the same examples every time and have no clock, so that nothing fails by chance on a busy machine.
+"""Commands run networks with onnxruntime in float32, whatever processor, OpenVINO or tuned result is on the machine.
+
+Property tests try the same examples every time and have no clock, so that nothing fails by chance on a busy machine.
 
 `pytest --hypothesis-profile=default` looks for new examples.
 """
@@ -6,6 +8,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +17,7 @@ from edgepose.data.memory import PROCESS, Budget
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+os.environ["EDGEPOSE_BACKEND"] = "onnxruntime"  # of subprocesses too
 
 
 @pytest.fixture
