@@ -24,7 +24,7 @@ TrackFormat = Literal[  # media.tracks.TrackFormat
 ]
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
-RunnerWord = Literal["auto", "onnxruntime", "openvino", "ncnn"]  # runtime.load.Runner
+RunnerWord = Literal["onnxruntime", "openvino", "ncnn", "auto"]  # runtime.load.Runner
 Target = Literal["onnx", "openvino", "ncnn"]  # export.ENDINGS
 Protocol = Literal["coco", "crowdpose", "wholebody"]  # evaluate.coco.PROTOCOLS
 Size = Literal["torso", "trunk", "box", "head"]  # evaluate.keypoints.SIZES

@@ -23,7 +23,7 @@ DEFAULT_DETECTOR = "default-detector"
 # Two poses of one person, from two boxes around parts of them. On coco_mini train AP is .120 without suppression and
 # .121 from 0.8 down to 0.5, while the people listed fall from 177 to 146; mmdeploy's tracker has 0.5 too.
 DUPLICATE_OKS = 0.5
-Runner = Literal["auto", "onnxruntime", "openvino", "ncnn"]
+Runner = Literal["onnxruntime", "openvino", "ncnn", "auto"]
 Device = Literal["cpu", "auto"]
 # Module and class of the session; what is not onnxruntime is an extra of the same name.
 BACKENDS: dict[Backend, tuple[str, str]] = {
