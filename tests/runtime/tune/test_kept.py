@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edgepose.runtime.load import load, load_for_many, open_model, ran
+from edgepose.runtime.ahead import ahead
+from edgepose.runtime.load import load, load_for_many, open_choice, open_model, ran
 from edgepose.runtime.tune import kept
 from edgepose.runtime.tune.kept import Choice, chosen, keep, ruled, tuned
 from tests.tiny import write_tiny_model
@@ -144,6 +146,17 @@ def test_side_by_side_goes_for_the_detector_too(model: Path) -> None:
     detector: Any = estimator.detector
     assert workers == detector.network.workers == 2 and ran(estimator)["detector"].threads == 1
     assert ran(estimator)["detector"].why == "by rule: what the file is for; not tuned here: edgepose tune"
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_several_threads_may_run_it_at_the_same_time(model: Path, backend: Any) -> None:
+    pytest.importorskip(backend)
+    alone = open_choice(model, None, Choice(backend, "f32", threads=1))
+    several: Any = open_choice(model, None, Choice(backend, "f32", threads=1, workers=2))
+    assert several.workers == 2 and several.threads == (2 if backend == "openvino" else 1)
+    batches = np.random.default_rng(0).integers(0, 256, (12, 3, 64, 48, 3), dtype=np.uint8)
+    for batch, outputs in zip(batches, ahead(several, batches, 2), strict=True):
+        assert np.allclose(outputs[0], alone(batch)[0], atol=1e-5)
 
 
 def test_auto_by_rule(model: Path, here: dict[str, Any]) -> None:
