@@ -77,6 +77,8 @@ def _pictures(folder: Path | None) -> tuple[list[np.ndarray], str]:
 
 
 def _as_dict(name: str, outcome: Tuning, kept: list[Path], compared_on: str) -> dict[str, Any]:
+    from edgepose.runtime.processor import machine
+
     rows = [
         {"stage": row.stage, "role": row.role} | _way(row.way)
         | {"ms": _rounded(row.ms), "agreement": row.agreement, "verdict": row.verdict}
@@ -84,6 +86,7 @@ def _as_dict(name: str, outcome: Tuning, kept: list[Path], compared_on: str) -> 
     ]  # fmt: skip
     return {
         "model": name,
+        "machine": machine(),
         "choices": {role: _way(choice) | {"workers": choice.workers} for role, choice in outcome.choices.items()},
         "usual_ms": _rounded(outcome.usual_ms),
         "chosen_ms": _rounded(outcome.chosen_ms),
@@ -108,6 +111,9 @@ def _way(choice: Choice) -> dict[str, Any]:
 
 
 def _show(outcome: Tuning, kept: list[Path], compared_on: str) -> None:
+    from edgepose.runtime.processor import machine
+
+    print(", ".join(f"{key} {value}" for key, value in machine().items() if value))
     counts = sorted({count for row in outcome.rows for count in row.ms})
     cells = [[*_cells(row), *(_ms(row, count) for count in counts), _agreed(row), row.verdict] for row in outcome.rows]
     heads = ["measured", "network", "backend", "precision", "threads", "crops", *(f"ms, {n}" for n in counts)]

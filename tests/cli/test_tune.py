@@ -62,8 +62,9 @@ def test_tune_prints_a_table(model: Path) -> None:
     result = run("tune", model, "--detector", "none", "--seconds", "1")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split()[:5] == ["measured", "network", "backend", "precision", "threads"]
-    assert lines[1].split()[:3] == ["forms", "pose", "onnxruntime"] and lines[1].endswith("usual")
+    assert lines[0].startswith("system ") and " onnxruntime " in lines[0]
+    assert lines[1].split()[:5] == ["measured", "network", "backend", "precision", "threads"]
+    assert lines[2].split()[:3] == ["forms", "pose", "onnxruntime"] and lines[2].endswith("usual")
     assert any(line.startswith("whole frame, as usual -> chosen: ") for line in lines)
     assert lines[-1].startswith("pose: ") and "kept in " in lines[-1]
 
