@@ -86,6 +86,11 @@ def raw(model: bytes, threads: int | None = None) -> Callable[[np.ndarray], list
     return lambda batch: as_arrays(session.run(None, {name: batch}), label(model))
 
 
+def metadata(model: Path) -> dict[str, str]:
+    """What an ONNX file says of itself; ValueError where onnxruntime cannot run it."""
+    return dict(_open(model, label(model), 1).get_modelmeta().custom_metadata_map)
+
+
 def _open(model: str | Path | bytes, source: str, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -15,6 +15,7 @@ from edgepose.runtime.load import BACKENDS, DEFAULT_DETECTOR, DUPLICATE_OKS, SUF
 from edgepose.runtime.processor import installed
 from edgepose.runtime.tune.kept import Backend, keep
 from edgepose.runtime.tune.plan import Agreement, Part, Say, Tuning, forms_of, tune
+from edgepose.runtime.tune.small import smaller_forms
 from edgepose.spec import ModelSpec
 
 
@@ -76,4 +77,4 @@ def _part(role: str, file: Path, spec: ModelSpec | None) -> Part:
     for backend in BACKENDS:
         if backend != "onnxruntime" and installed(backend):
             precisions[backend] = importlib.import_module(BACKENDS[backend][0]).precisions()
-    return Part(role, file, spec, forms_of(file, own, precisions, ()))
+    return Part(role, file, spec, forms_of(file, own, precisions, smaller_forms(file)))

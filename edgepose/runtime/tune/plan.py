@@ -43,7 +43,7 @@ class Part:
     """One network of the estimator that is tuned.
 
     file, spec: the model's own, as `load.find` gives them
-    forms: the ways to run it, the float32 file on its own runtime first; an INT8 form has passed its guard
+    forms: the ways to run it, the float32 file on its own runtime first; a smaller file has passed its guard
     """
 
     role: str  # "detector", "pose", or "model" of one that finds people by itself
@@ -377,13 +377,13 @@ def _names(ways: Mapping[str, Choice]) -> str:
 
 
 def forms_of(
-    file: Path, own: Backend, precisions: Mapping[Backend, Sequence[str]], int8: Sequence[Path] = ()
+    file: Path, own: Backend, precisions: Mapping[Backend, Sequence[str]], smaller: Sequence[tuple[Path, str]] = ()
 ) -> tuple[Choice, ...]:
     """Every way to run a model file with the runtimes that are here, its own in float32 first.
 
     Args:
         precisions: of each runtime that is installed, what it calculates in here.
-        int8: files of the same model that have passed their guard.
+        smaller: files of the same model that have passed their guard, and "int8" or "fp16".
     """
     runs: dict[str, tuple[Backend, ...]] = {
         ".xml": ("openvino",), ".param": ("ncnn",), ".onnx": ("onnxruntime", "openvino"),
@@ -396,8 +396,8 @@ def forms_of(
     beside = file.with_suffix(".ncnn.param")
     if file.suffix == ".onnx" and beside.is_file():
         forms += [Choice("ncnn", precision, file=str(beside)) for precision in precisions.get("ncnn", ())]
-    for path in int8:
+    for path, kind in smaller:
         forms += [
-            Choice(backend, "int8", file=str(path)) for backend in runs.get(path.suffix, ()) if precisions.get(backend)
+            Choice(backend, kind, file=str(path)) for backend in runs.get(path.suffix, ()) if precisions.get(backend)
         ]
     return tuple(sorted(forms, key=lambda form: (form.backend, form.precision) != (own, "f32")))

@@ -233,9 +233,11 @@ def test_forms_of_a_file(tmp_path: Path) -> None:
     here: dict[Any, tuple[str, ...]] = {"onnxruntime": ("f32",), "openvino": ("bf16", "f32"), "ncnn": ("f32",)}
     file, small = tmp_path / "m.onnx", tmp_path / "m-int8.onnx"
 
-    def listed(file: Path, own: Any, known: dict[Any, tuple[str, ...]], *int8: Path) -> list[tuple[str, ...]]:
+    def listed(
+        file: Path, own: Any, known: dict[Any, tuple[str, ...]], *smaller: tuple[Path, str]
+    ) -> list[tuple[str, ...]]:
         return [
-            (way.backend, way.precision or "", Path(way.file or "").name) for way in forms_of(file, own, known, int8)
+            (way.backend, way.precision or "", Path(way.file or "").name) for way in forms_of(file, own, known, smaller)
         ]
 
     one, two, three = (("onnxruntime", "f32", "m.onnx"), ("openvino", "bf16", "m.onnx"), ("openvino", "f32", "m.onnx"))
@@ -243,7 +245,7 @@ def test_forms_of_a_file(tmp_path: Path) -> None:
     assert listed(file, "onnxruntime", {"onnxruntime": ("f32",)}) == [one]
     (tmp_path / "m.ncnn.param").touch()
     assert listed(file, "onnxruntime", here) == [one, two, three, ("ncnn", "f32", "m.ncnn.param")]
-    assert listed(file, "onnxruntime", here, small)[4:] == [
+    assert listed(file, "onnxruntime", here, (small, "int8"))[4:] == [
         ("onnxruntime", "int8", "m-int8.onnx"), ("openvino", "int8", "m-int8.onnx"),
     ]  # fmt: skip
     assert listed(tmp_path / "x.xml", "openvino", here) == [("openvino", "f32", "x.xml"), ("openvino", "bf16", "x.xml")]
