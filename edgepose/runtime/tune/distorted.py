@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 
 COUNT = 32
+# Where the photo shrinks, mirror images of it fill the picture: many people, small ones among them, about whom a
+# network is unsure. With people who are all seen well, default-detector in bfloat16 passes (.998); by these it has .90, as on
+# COCO val2017.
+SCALES = (0.25, 1.2)
 
 
 def distorted(image: np.ndarray, count: int = COUNT) -> list[np.ndarray]:
@@ -16,7 +20,7 @@ def distorted(image: np.ndarray, count: int = COUNT) -> list[np.ndarray]:
 def _one(image: np.ndarray, number: int) -> np.ndarray:
     rng = np.random.default_rng(number)
     height, width = image.shape[:2]
-    angle, scale = rng.uniform(-15, 15), rng.uniform(0.7, 1.3)
+    angle, scale = rng.uniform(-15, 15), rng.uniform(*SCALES)
     shift = rng.uniform(-0.1, 0.1, 2) * (width, height)
     gain, lift, blur = rng.uniform(0.6, 1.4), rng.uniform(-30, 30), rng.uniform(0, 1.5)
     matrix = np.array(cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale), np.float64)
