@@ -7,8 +7,8 @@ import numpy as np
 
 COUNT = 32
 # Where the photo shrinks, mirror images of it fill the picture: many people, small ones among them, about whom a
-# network is unsure. With people who are all seen well, default-detector in bfloat16 passes (.998); by these it has .90, as on
-# COCO val2017.
+# network is unsure. With people who are all seen well, default-detector in bfloat16 passes (.998); by these it has
+# .90, as on COCO val2017.
 SCALES = (0.25, 1.2)
 
 

@@ -138,6 +138,7 @@ class _Tuner:
         self._agreed: dict[Any, float | str] = {}
         self._networks: dict[tuple[str, Choice], Network] = {}
         self.usual = {role: replace(part.forms[0], threads=self.most) for role, part in self.parts.items()}
+        self._agreed[_forms(self.usual)] = 1.0
         self._reference = [self._estimator(self.usual)(picture) for picture in self.pictures]
         self.people = self._counts()
 
@@ -225,7 +226,7 @@ class _Tuner:
 
     def _agreeing(self, ways: Mapping[str, Choice]) -> float | str:
         """The agreement of ways to run the networks with the usual ones, or why there is none."""
-        key = tuple(sorted((role, way.backend, way.precision, way.file) for role, way in ways.items()))
+        key = _forms(ways)
         if key in self._agreed:  # threads and crops per run change nothing
             return self._agreed[key]
         if self._clock() > self._end:
@@ -370,6 +371,11 @@ class _Tuner:
         if kept != PEOPLE:
             self.notes.append(f"a person takes {self._cost * 1e3:.0f} ms here: not measured for more than {kept[-1]}")
         return kept
+
+
+def _forms(ways: Mapping[str, Choice]) -> tuple[tuple[str, ...], ...]:
+    """What decides whom they find."""
+    return tuple(sorted((role, way.backend, str(way.precision), str(way.file)) for role, way in ways.items()))
 
 
 def _names(ways: Mapping[str, Choice]) -> str:

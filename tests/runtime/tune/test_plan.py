@@ -150,6 +150,12 @@ def test_fewer_threads_where_they_are_quicker() -> None:
     assert {choice.threads for choice in outcome.choices.values()} == {None}, "not for two percent"
 
 
+def test_the_same_form_with_fewer_threads_needs_no_comparison() -> None:
+    bench = usual(Bench({}, by_threads={1: 0.8, 2: 1.0}))
+    outcome = tuned(bench, {"pose": (ORT,), "detector": (ORT,)}, seconds=0.001)
+    assert outcome.choices["pose"].threads == 1 and not any("left out" in note for note in outcome.notes)
+
+
 def test_half_of_many_threads_is_tried() -> None:
     bench = usual(Bench({}, by_threads={1: 4.0, 4: 0.7, 8: 1.0}))
     outcome = tuned(bench, {"pose": (ORT,), "detector": (ORT,)}, threads=8)
