@@ -1,4 +1,6 @@
-"""Property tests try the same examples every time and have no clock, so that nothing fails by chance on a busy machine.
+"""Commands run networks with onnxruntime in float32, whatever processor, OpenVINO or tuned result is on the machine.
+
+Property tests try the same examples every time and have no clock, so that nothing fails by chance on a busy machine.
 
 `pytest --hypothesis-profile=default` looks for new examples.
 """
@@ -21,6 +23,7 @@ if "EDGEPOSE_CACHE" not in os.environ:  # not the user's own
     atexit.register(shutil.rmtree, os.environ["EDGEPOSE_CACHE"], ignore_errors=True)
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+os.environ["EDGEPOSE_BACKEND"] = "onnxruntime"  # of subprocesses too
 
 
 @pytest.fixture

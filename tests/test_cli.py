@@ -25,8 +25,8 @@ from edgepose.media.video import Frame, VideoWriter, read_video
 from tests.tiny import write_tiny_model
 
 COMMANDS = (
-    "predict", "track", "demo", "label", "train", "search", "export", "evaluate", "bench", "compare", "serve", "models",
-    "macs", "doctor", "data check", "data single-person", "data synthesize",
+    "predict", "track", "demo", "label", "train", "search", "export", "evaluate", "bench", "tune", "compare", "serve",
+    "models", "macs", "doctor", "data check", "data single-person", "data synthesize",
 )  # fmt: skip
 
 DEVICE_VERBS = (
@@ -264,7 +264,7 @@ def test_choices_are_those_that_exist() -> None:
     from edgepose.evaluate.coco import PROTOCOLS
     from edgepose.evaluate.keypoints import SIZES
     from edgepose.media.results import FORMATS
-    from edgepose.runtime.load import BACKENDS
+    from edgepose.runtime.load import BACKENDS, Runner
     from edgepose.runtime.tracker.smoothing import PRESETS
     from edgepose.synthetic.camera import MOVES
 
@@ -273,6 +273,7 @@ def test_choices_are_those_that_exist() -> None:
         options.Size: SIZES,
         options.Move: MOVES,
         options.Backend: BACKENDS,
+        options.RunnerWord: get_args(Runner),
         options.Format: FORMATS,
         options.Preset: PRESETS,
     }
@@ -400,7 +401,7 @@ def test_bench_prints_an_object_per_row(model: Path) -> None:
     assert {"model", "ms_median", "ms_p95", "fps", "stages", "people"} <= set(row) and row["ms_median"] > 0
     pose = write_tiny_model(model.with_name("pose.onnx"), per_person=True)
     result = run("bench", pose, "--detector", "none", "--people", "1,3", "--seconds", "0.05")
-    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 3
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 4
 
 
 def test_models_are_listed_and_described() -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import edgepose
 from edgepose.cli import app
+from edgepose.runtime.cores import thread_count
 from edgepose.skeleton import COCO
 from tests.spotters import BLUE, RED, SIZE, bottom_up_model, one_stage_model, pattern, picture
 
@@ -128,6 +129,7 @@ def test_evaluate(case: tuple[Path, Path, int]) -> None:
     words = ["evaluate", "--model", model, "--data", labels(frames, side), "--images", frames, "--json"]
     (row,) = lines(run(*words))
     assert row["AP"] == row["AR"] == pytest.approx(1.0) and (row["images"], row["people"]) == (FRAMES, 2 * FRAMES)
+    assert row["ran"] == {"model": f"onnxruntime, f32, {thread_count()} threads"}
     (row,) = lines(run(*words, "--boxes", "detector", "--bootstrap", "0"))
     assert row["AP"] == pytest.approx(1.0), "there are no boxes to give"
     (row,) = lines(run(*words, "--flip-test"))

@@ -27,13 +27,14 @@ from edgepose.cli import (
     serve,
     track,
     train,
+    tune,
 )
 from edgepose.cli.data import data_app
 from edgepose.cli.errors import Commands
 
 COMMANDS = (  # in the order of `edgepose --help`
     predict.predict, track.track, demo.demo, label.label, train.train, search.search, export.export, quantize.quantize,
-    evaluate.evaluate, bench.bench, compare.compare, serve.serve, models.models, macs.macs, doctor.doctor,
+    evaluate.evaluate, bench.bench, tune.tune, compare.compare, serve.serve, models.models, macs.macs, doctor.doctor,
 )  # fmt: skip
 
 app = typer.Typer(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgepose.cli.options import Detector, Device, Json, Runner, Threads, load_estimator
+from edgepose.cli.options import Detector, Device, Json, Quickest, Threads, load_estimator
 from edgepose.cli.screen import Screen, show_json, show_table
+
+if TYPE_CHECKING:
+    from edgepose.runtime.load import Ran
 
 
 def bench(
@@ -18,14 +22,15 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="Time for each row.")] = 3.0,
     detector: Detector = "default",
-    backend: Runner = None,
+    backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Time models on this machine: the whole frame, and how much of it each stage takes.
 
-    The picture is the photo of `edgepose demo`, scaled to 1280x720. A machine that is busy is slower: look at p95.
+    The picture is the photo of `edgepose demo`, scaled to 1280x720. A machine that is busy is slower: look at p95. What
+    runs each network, and why it was chosen, stands below the table.
     """
     try:
         counts = [] if people is None else _counts(people)
@@ -34,7 +39,7 @@ def bench(
     estimators = {name: load_estimator(name, detector, backend, threads) for name in names}
     from edgepose.media.example import scaled_example
     from edgepose.runtime.bench import bench as timed
-    from edgepose.runtime.load import backend_of
+    from edgepose.runtime.load import ran
 
     image = scaled_example((1280, 720))
     rows: list[dict[str, Any]] = []
@@ -45,13 +50,21 @@ def bench(
                 for count in runs:
                     with screen.task(f"{name}, {count or 'own'} people", None):
                         timing = timed(estimator, [image], people=count, seconds=seconds)
-                    chosen = backend_of(name, backend)
-                    rows.append(timing.as_dict() | {"model": name, "backend": chosen})
+                    rows.append(timing.as_dict() | {"model": name} | _how(ran(estimator)))
                     if as_json:
                         show_json(rows[-1])
     finally:  # what is finished is shown, whatever ends it
         if rows and not as_json:
             _show(rows)
+            for name, estimator in estimators.items():
+                for role, how in ran(estimator).items():
+                    print(f"{name}, {role}: {how}")
+
+
+def _how(networks: dict[str, Ran]) -> dict[str, Any]:
+    """What runs the model, and what its detector, in JSON."""
+    first = asdict(next(iter(networks.values())))
+    return first | {"detector": asdict(networks["detector"]) if "detector" in networks else None}
 
 
 def _counts(text: str) -> list[int]:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml", "prometheus-client": "prometheus_client",
            "pillow": "PIL", "python-multipart": "python_multipart"}  # fmt: skip
 OPENCVS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
-                "asimd", "asimddp", "i8mm", "bf16")  # fmt: skip
 RED_DOT = b"GIF89a\x01\0\x01\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"  # OpenCV writes no GIF
 REPORT = "report it with the output of edgepose doctor --json"
 
@@ -190,11 +188,10 @@ def _cores() -> Check:
 
 def _instructions() -> Check:
     """What matters for speed: vectors, and products of 8-bit and bfloat16 numbers."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
-        found = [name for name in INSTRUCTIONS if name in flags]
-    except OSError:  # not Linux
+    from edgepose.runtime.processor import cpuinfo, instructions
+
+    found = instructions()
+    if not cpuinfo():  # not Linux
         try:
             import cv2
         except ImportError:  # told above
@@ -284,7 +281,18 @@ def _models() -> list[Check]:
             checks.append(Check(f"model {name}", not wrong, detail + wrong, cure))
     if any(check.ok is False for check in checks):
         return checks
-    return [*checks, _backend("onnxruntime"), _tried("overlay", _overlay, REPORT), _backend("openvino")]
+    backends = [_backend("onnxruntime"), _tried("overlay", _overlay, REPORT), _backend("openvino")]
+    return [*checks, *backends, *_chosen()]
+
+
+def _chosen() -> list[Check]:
+    """How the commands run the default models (`--backend auto`), and why: tuned, or by rule and why not tuned."""
+    from edgepose.runtime.load import load, ran
+
+    try:
+        return [Check(f"auto, {role}", True, str(how)) for role, how in ran(load(backend="auto")).items()]
+    except Exception as error:  # whatever its kind: that it failed is the finding
+        return [Check("auto", False, _reason(error), "edgepose tune, or name a --backend")]
 
 
 def _hashes(path: Path) -> dict[str, str]:

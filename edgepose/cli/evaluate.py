@@ -184,6 +184,8 @@ def _evaluate_models(
     """Every model over the data set; prints the figures and returns how many pictures could not be read."""
     from edgepose.evaluate.labels import read_labels
     from edgepose.evaluate.measures import Measures, evaluated
+    from edgepose.runtime.estimator import Estimator
+    from edgepose.runtime.load import ran
 
     detectors = [name for name, estimator in estimators.items() if len(estimator.spec.keypoints) == 0]
     if detectors and measures != Measures():
@@ -208,6 +210,8 @@ def _evaluate_models(
                 figures, outcome = evaluated(
                     name, estimator, labels, images, boxes, measures, until_stopped(screen.stage, stop)
                 )
+                if isinstance(estimator, Estimator):
+                    figures["ran"] = {role: str(how) for role, how in ran(estimator).items()}
                 unreadable |= outcome.unreadable
                 if lacking := figures.get("unmeasured"):
                     screen.complain(f"{name} does not find {', '.join(lacking)}: they are left out of its figures")

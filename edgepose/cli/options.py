@@ -24,6 +24,7 @@ TrackFormat = Literal[  # media.tracks.TrackFormat
 ]
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
+RunnerWord = Literal["onnxruntime", "openvino", "ncnn", "auto"]  # runtime.load.Runner
 Target = Literal["onnx", "openvino", "ncnn"]  # export.ENDINGS
 Protocol = Literal["coco", "crowdpose", "wholebody"]  # evaluate.coco.PROTOCOLS
 Size = Literal["torso", "trunk", "box", "head"]  # evaluate.keypoints.SIZES
@@ -50,6 +51,10 @@ Detector = Annotated[
 ]
 Runner = Annotated[
     Backend | None, typer.Option("--backend", help="What runs the networks.", show_default="what each file is for")
+]
+Quickest = Annotated[
+    RunnerWord,
+    typer.Option("--backend", help="What runs the networks; auto: as `edgepose tune` found quickest, else by rule."),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="as many as help")]
 Device = Annotated[
@@ -113,7 +118,7 @@ def subject_of(spec: ModelSpec) -> str:
 def load_estimator(
     model: str | None,
     detector: str,
-    backend: Backend | None,
+    backend: RunnerWord | None,
     threads: int | None,
     max_people: int | None = None,
     boxed: bool = False,
@@ -127,7 +132,23 @@ def load_estimator(
     from edgepose.runtime.load import load
 
     estimator = load(model, detector=detector, backend=backend, threads=threads, max_people=max_people)
-    spec = estimator.spec
+    tell_of_whole_pictures(estimator.spec, detector, boxed)
+    return estimator
+
+
+def load_for_frames(
+    model: str | None, detector: str, backend: RunnerWord, threads: int | None, max_people: int | None
+) -> tuple[Estimator, int]:
+    """As `load_estimator`, for the frames of files, and how many of them to look at side by side."""
+    from edgepose.runtime.load import load_for_many
+
+    estimator, workers = load_for_many(model, detector, backend, threads, max_people)
+    tell_of_whole_pictures(estimator.spec, detector)
+    return estimator, workers
+
+
+def tell_of_whole_pictures(spec: ModelSpec, detector: str, boxed: bool = False) -> None:
+    """Say so where the whole picture is taken for one subject."""
     if detector == "default" and spec.per_person and not spec.of_people and not boxed:
         found = ", ".join(spec.categories[:3])
         typer.echo(
@@ -135,7 +156,6 @@ def load_estimator(
             "train rtmdet-nano on the same labels and name it with --detector",
             err=True,
         )
-    return estimator
 
 
 def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -23,11 +23,12 @@ from edgepose.cli.options import (
     MaxPixels,
     MinScore,
     Model,
+    Quickest,
     Results,
-    Runner,
     Threads,
     Threshold,
     load_estimator,
+    load_for_frames,
     require_folder,
     subject_of,
     surest,
@@ -60,7 +61,7 @@ def predict(
         bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
     ] = False,
     as_json: Json = False,
-    backend: Runner = None,
+    backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
     threshold: Threshold = 0.3,
@@ -80,7 +81,10 @@ def predict(
     require_folder(out, kind, overlay)
     if data is not None and kind != "coco":
         raise typer.BadParameter("it gives COCO results their ids: add --format coco", param_hint="--data")
-    estimator = load_estimator(model, detector, backend, threads, max_people)
+    if len(sources) == 1 and Path(sources[0]).suffix.lower() in (".jpg", ".jpeg", ".png"):  # nothing side by side
+        estimator, workers = load_estimator(model, detector, backend, threads, max_people), 1
+    else:
+        estimator, workers = load_for_frames(model, detector, backend, threads, max_people)
 
     def estimate(image: np.ndarray) -> Poses:
         return surest(estimator(image), min_score, best)
@@ -91,6 +95,7 @@ def predict(
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
             subject=subject_of(estimator.spec), reads=[word for word in (model, detector, data) if word is not None],
+            workers=workers,
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -110,11 +115,12 @@ def run(
     subject: str = "person",
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
+    workers: int = 1,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed.
 
     Ctrl-C ends the source at hand, and what was finished until then is kept. Nothing that is read is replaced, `reads`
-    (models, labels) neither.
+    (models, labels) neither. `workers` frames of files are looked at side by side.
     """
     from edgepose.media.files import alone_in, make_folder, refuse_sources
     from edgepose.media.results import images_of, writer
@@ -144,12 +150,14 @@ def run(
     with interrupted() as stop:
         with alone_in(out) if out is not None else nullcontext(), outputs, ExitStack() as stack:
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
+            look = _Look(estimate, max_pixels, workers, [source for source in found if source.kind == "picture"])
+            stack.callback(look.close)
             for number, source in enumerate(found):
                 if stop.is_set():
                     break
                 if bar is not None:
                     bar.update(number)
-                outcome = run_source(source, estimate, outputs, screen, stop, max_pixels, subject)
+                outcome = run_source(source, look, outputs, screen, stop, subject)
                 outcomes.append(outcome)
                 seen += 1
                 if outcome.frames and not print_json:
@@ -228,11 +236,10 @@ def _expanded(sources: list[str]) -> tuple[list[Source], list[Outcome]]:
 
 def run_source(
     source: Source,
-    estimate: Estimate,
+    estimate: Estimate | _Look,
     outputs: Outputs,
     screen: Screen,
     stop: Event,
-    max_pixels: int = MAX_PIXELS,
     subject: str = "person",
 ) -> Outcome:
     """All frames of one source to the outputs, until `stop` is set."""
@@ -241,12 +248,13 @@ def run_source(
 
     shown = without_password(source.name)
     outcome = Outcome(shown, subject=subject)
+    look = estimate if isinstance(estimate, _Look) else _Look(estimate)
     with ExitStack() as stack:
         bar, rate = None, None
         if source.kind != "picture":
             bar = stack.enter_context(screen.task(Path(shown).name, frame_count(source)))
             rate = _rate(source)
-        for frame, poses in _poses(source, estimate, outcome, max_pixels):
+        for frame, poses in look.people(source, outcome):
             height, width = frame.image.shape[:2]
             outputs.write(Result(shown, frame.index, frame.time, width, height, poses), frame, outcome, rate)
             if bar is not None:
@@ -258,18 +266,62 @@ def run_source(
     return outcome
 
 
-def _poses(source: Source, estimate: Estimate, outcome: Outcome, max_pixels: int) -> Iterator[tuple[Frame, Poses]]:
-    """Frames with their people until the source ends or breaks; what broke it goes into the outcome.
+class _Look:
+    """Frames with their people: one after the other or, of files, `workers` side by side and in their order.
 
-    Only reading and estimating is guarded here: a result that cannot be written concerns all sources.
+    pictures: the sources among all that are one picture each, in the order in which `people` will be asked for them.
     """
-    from edgepose.media.sources import frames
 
-    try:
-        for frame in frames(source, max_pixels):
-            yield frame, estimate(frame.image)
-    except (ValueError, OSError) as error:
-        outcome.fail(str(error))
+    def __init__(
+        self, estimate: Estimate, max_pixels: int = MAX_PIXELS, workers: int = 1, pictures: Sequence[Source] = ()
+    ) -> None:
+        from edgepose.runtime.ahead import ahead
+
+        self._estimate, self._max_pixels, self._workers = estimate, max_pixels, workers
+        self._pictures = ahead(self._picture, pictures, workers) if workers > 1 and pictures else None
+
+    def people(self, source: Source, outcome: Outcome) -> Iterator[tuple[Frame, Poses]]:
+        """Until the source ends or breaks; what broke it goes into the outcome.
+
+        Only reading and estimating is guarded here: a result that cannot be written concerns all sources.
+        """
+        try:
+            yield from self._frames(source)
+        except (ValueError, OSError) as error:
+            outcome.fail(str(error))
+
+    def close(self) -> None:
+        """No more pictures."""
+        if self._pictures is not None:
+            self._pictures.close()
+
+    def _frames(self, source: Source) -> Iterator[tuple[Frame, Poses]]:
+        from edgepose.media.sources import frames
+        from edgepose.runtime.ahead import ahead
+
+        if source.kind == "picture" and self._pictures is not None:
+            found = next(self._pictures)
+            if isinstance(found, Exception):
+                raise found
+            yield found
+        elif source.kind == "video" and self._workers > 1:
+            with closing(ahead(self._one, frames(source, self._max_pixels), self._workers)) as pairs:
+                yield from pairs
+        else:  # a camera's frame is not to wait for the next one
+            for frame in frames(source, self._max_pixels):
+                yield self._one(frame)
+
+    def _one(self, frame: Frame) -> tuple[Frame, Poses]:
+        return frame, self._estimate(frame.image)
+
+    def _picture(self, source: Source) -> tuple[Frame, Poses] | Exception:
+        """What came of a picture, so that a bad one does not end the others."""
+        from edgepose.media.sources import frames
+
+        try:
+            return self._one(next(iter(frames(source, self._max_pixels))))
+        except (ValueError, OSError) as error:
+            return error
 
 
 def _close(outcomes: list[Outcome], path: Path | None, screen: Screen) -> None:

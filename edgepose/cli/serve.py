@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgepose.cli.errors import UsageError
-from edgepose.cli.options import Detector, Device, Json, Model, Runner, Threads, load_estimator
+from edgepose.cli.options import Detector, Device, Json, Model, Quickest, Threads, load_estimator
 from edgepose.cli.screen import show
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def serve(
         list[str] | None, typer.Option("--allow-host", help="Name that this machine is reached by; repeatable.")
     ] = None,
     as_json: Json = False,
-    backend: Runner = None,
+    backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:

@@ -24,7 +24,7 @@ from edgepose.cli.options import (
     MinScore,
     Model,
     Preset,
-    Runner,
+    Quickest,
     Threads,
     Threshold,
     TrackFormat,
@@ -80,7 +80,7 @@ def track(
     give_up: Annotated[
         float | None, typer.Option("--give-up", metavar="SECONDS", help="Without a frame for so long, stop trying.")
     ] = None,
-    backend: Runner = None,
+    backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
     threshold: Threshold = 0.3,

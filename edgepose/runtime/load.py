@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from edgepose.names import meant
+from edgepose.runtime.cores import VARIABLE as THREADS
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.network import Network
 from edgepose.runtime.store.fetch import PUBLISHED, cached
+from edgepose.runtime.tune.kept import Backend as Backend
+from edgepose.runtime.tune.kept import Choice, chosen, ruled
 from edgepose.spec import ModelSpec
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -19,7 +23,7 @@ DEFAULT_DETECTOR = "default-detector"
 # Two poses of one person, from two boxes around parts of them. On coco_mini train AP is .120 without suppression and
 # .121 from 0.8 down to 0.5, while the people listed fall from 177 to 146; mmdeploy's tracker has 0.5 too.
 DUPLICATE_OKS = 0.5
-Backend = Literal["onnxruntime", "openvino", "ncnn"]
+Runner = Literal["onnxruntime", "openvino", "ncnn", "auto"]
 Device = Literal["cpu", "auto"]
 # Module and class of the session; what is not onnxruntime is an extra of the same name.
 BACKENDS: dict[Backend, tuple[str, str]] = {
@@ -37,7 +41,7 @@ def load(
     *,
     detector: str | Path | Detector | None = "default",
     spec: ModelSpec | None = None,
-    backend: Backend | None = None,
+    backend: Runner | None = None,
     threads: int | None = None,
     device: Device = "auto",
     min_box_score: float | None = None,
@@ -54,8 +58,10 @@ def load(
             picture is one person's. Models that find people by themselves need none. Of a model of something else than
             people (`spec.categories`) "default" is "none": give a detector that was trained on the same labels.
         spec: what the model file is, where it does not say so itself.
-        backend: "onnxruntime", "openvino" (an extra; about twice as fast where the processor has bfloat16) or "ncnn"
-            (an extra, for .param files). By default each file's own, which is onnxruntime for .onnx files.
+        backend: "onnxruntime", "openvino" (an extra; about twice as fast where the processor has bfloat16), "ncnn" (an
+            extra, for .param files), or "auto": what `edgepose tune` found quickest on this machine, else OpenVINO in
+            bfloat16 for networks that look at one person at a time where both are there. By default each file's own,
+            which is onnxruntime for .onnx files: the same numbers on every machine.
         threads: of each network; by default EDGEPOSE_THREADS, or the cores that the process may use.
         device: "cpu", or "auto" for the best that is supported, which is the CPU.
         min_box_score: people whom the detector, or a network that finds people by itself, scores lower are dropped; by
@@ -67,7 +73,35 @@ def load(
     TypeError for what is neither.
     """
     check_device(device)
-    network = open_model(model, spec, backend, threads)
+    return _loaded(
+        model, detector, spec, backend, threads, 1,
+        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test,
+    )  # fmt: skip
+
+
+def load_for_many(
+    model: str | Path | None, detector: str, backend: Runner | None, threads: int | None, max_people: int | None = None
+) -> tuple[Estimator, int]:
+    """As `load`, for frames that do not depend on each other, and how many of them to look at side by side.
+
+    It is one, unless `edgepose tune` found that a thread for each of several frames is quicker than all for one.
+    """
+    estimator = _loaded(model, detector, None, backend, threads, None, max_people=max_people)
+    return estimator, getattr(estimator.network, "workers", 1)
+
+
+def _loaded(
+    model: str | Path | bytes | None,
+    detector: str | Path | Detector | None,
+    spec: ModelSpec | None,
+    backend: Runner | None,
+    threads: int | None,
+    workers: int | None,
+    min_box_score: float | None = None,
+    max_people: int | None = None,
+    flip_test: bool = False,
+) -> Estimator:
+    network = open_model(model, spec, backend, threads, workers=workers)
     detector = None if detector == "none" else detector
     if detector == "default" and network.spec.per_person and not network.spec.of_people:
         detector = None  # the one in the package finds people
@@ -76,7 +110,8 @@ def load(
             raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")
         return Estimator(network, min_box_score=min_box_score, max_people=max_people, flip_test=flip_test)
     if isinstance(detector, (str, Path)):
-        detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR))
+        workers = getattr(network, "workers", 1)
+        detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR, workers))
     if min_box_score is not None and not isinstance(detector, Estimator):
         what = "no detector" if detector is None else "a detector of your own"
         raise ValueError(f"min_box_score is for a detector that is a model, got {what}: leave min_box_score out")
@@ -99,24 +134,64 @@ def check_device(device: str) -> None:
 def open_model(
     model: str | Path | bytes | None,
     spec: ModelSpec | None = None,
-    backend: Backend | None = None,
+    backend: Runner | None = None,
     threads: int | None = None,
     default: str = DEFAULT_POSE,
+    workers: int | None = 1,
 ) -> Network:
-    """The network of a name (see `find`), a file or its bytes, as a session of `backend`, by default the file's own."""
+    """The network of a name (see `find`), a file or its bytes, as a session of `backend`, by default the file's own.
+
+    Its `why` says who chose the backend. workers: so many threads will run it at the same time, with one of its own
+    each; None: as many as "auto" finds quickest, and its `workers` says how many.
+    """
     if not isinstance(model, (str, Path, bytes, type(None))):
         raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
-    backend = backend_of(model, backend)
     if isinstance(model, bytes):
-        source: Path | bytes = model
-    else:
-        source, known = find(model, default)
-        spec = spec or known
-        if (backend == "ncnn") != (source.suffix == ".param") and source.suffix in SUFFIXES:
-            raise ValueError(
-                f"{source} is no file for {backend}: ncnn runs .param files of `edgepose export --to ncnn`, and them "
-                f"alone; leave the backend out to run each file with its own"
-            )
+        own = backend_of(model, None if backend == "auto" else backend)
+        return open_choice(model, spec, Choice(own, threads=threads))
+    if backend != "auto":
+        backend = backend_of(model, backend)
+    source, known = find(model, default)
+    spec = spec or known
+    if backend == "auto":
+        return _auto(source, spec, threads, default == DEFAULT_DETECTOR, workers)
+    return open_choice(source, spec, Choice(backend, threads=threads))
+
+
+def _auto(source: Path, spec: ModelSpec | None, threads: int | None, finds: bool, workers: int | None) -> Network:
+    """As it was tuned, else by the rule. finds: it is to find people, which the rule leaves in float32."""
+    own = SUFFIXES.get(source.suffix, "onnxruntime")
+    choice, why = chosen(source, own)
+    several = choice.workers if choice is not None and workers is None else workers or 1
+    stated = threads is not None or bool(os.environ.get(THREADS, "").strip())
+
+    def opened(wanted: Choice) -> Network:
+        if stated:  # the user's word counts, and means one session of so many threads
+            wanted = replace(wanted, threads=threads)
+        return open_choice(source, spec, replace(wanted, workers=1 if stated else several))
+
+    if choice is not None:
+        return opened(choice)
+    plain, quick = ruled(own, False, why), ruled(own, not finds and (spec is None or spec.per_person), why)
+    if quick == plain:
+        return opened(plain)
+    try:
+        network = opened(quick)
+    except (ValueError, ImportError):  # OpenVINO's; if the file is broken, its own runtime says how
+        return opened(plain)
+    return network if network.spec.per_person else opened(plain)
+
+
+def open_choice(model: Path | bytes, spec: ModelSpec | None, choice: Choice) -> Network:
+    """A model run as a choice says; of several workers each thread that calls it has a thread of the session."""
+    backend = choice.backend
+    source = model if choice.file is None else Path(choice.file)
+    suffix = source.suffix if isinstance(source, Path) else ""
+    if (backend == "ncnn") != (suffix == ".param") and suffix in SUFFIXES:
+        raise ValueError(
+            f"{source!s} is no file for {backend}: ncnn runs .param files of `edgepose export --to ncnn`, and them "
+            f"alone; leave the backend out to run each file with its own"
+        )
     module, session = BACKENDS[backend]
     try:
         make = getattr(importlib.import_module(module), session)
@@ -125,7 +200,47 @@ def open_model(
             raise
         needed = f"backend {backend!r} is not installed: pip install 'edgepose[{backend}]'"
         raise ModuleNotFoundError(needed, name=backend) from None
-    return cast(Network, make(source, spec, threads=threads))
+    settings: dict[str, Any] = {"threads": choice.threads}
+    if choice.precision in ("bf16", "f16", "f32") and backend != "onnxruntime":
+        settings["precision"] = choice.precision
+    if choice.workers > 1:
+        several = {"threads": choice.workers, "streams": choice.workers}
+        settings |= several if backend == "openvino" else {"threads": 1}
+    network = make(source, spec, **settings)
+    network.why, network.workers = choice.why, choice.workers
+    if choice.precision is not None:
+        network.precision = choice.precision
+    if choice.chunk is not None:
+        network.chunk = choice.chunk
+    return cast(Network, network)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a network is run, and who wanted it so: "" is the user, or that nothing was asked for."""
+
+    backend: str
+    precision: str
+    threads: int
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.backend}, {self.precision}, {self.threads} threads" + (f" ({self.why})" if self.why else "")
+
+
+def ran(estimator: Estimator) -> dict[str, Ran]:
+    """How the networks of an estimator are run: "pose" or "model", and "detector" where that is a network too."""
+    found = {"pose" if estimator.spec.per_person else "model": _ran(estimator.network)}
+    if isinstance(estimator.detector, Estimator):
+        found["detector"] = _ran(estimator.detector.network)
+    return {role: one for role, one in found.items() if one is not None}
+
+
+def _ran(network: Any) -> Ran | None:
+    """Of sessions; a torch network, or a function, says nothing of itself."""
+    if not hasattr(network, "backend"):
+        return None
+    return Ran(network.backend, network.precision, network.threads, network.why)
 
 
 def backend_of(model: str | Path | bytes | None, backend: Backend | None = None) -> Backend:
@@ -134,7 +249,7 @@ def backend_of(model: str | Path | bytes | None, backend: Backend | None = None)
         suffix = Path(model).suffix if isinstance(model, (str, Path)) else ""
         return SUFFIXES.get(suffix, "onnxruntime")
     if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}, expected one of {list(get_args(Backend))}")
+        raise ValueError(f"unknown backend {backend!r}, expected one of {list(get_args(Runner))}")
     return backend
 
 

@@ -40,6 +40,8 @@ _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 class Session:
     """An ONNX file as a `Network`. Threads may share it.
 
+    `backend`, `precision` and `threads` say how it runs, `why` who wanted it so, `chunk` how many crops it takes.
+
     Args:
         model: a file, or its bytes.
         spec: what the file is, where it does not say so itself; a stated one counts before the file's own.
@@ -51,12 +53,14 @@ class Session:
     def __init__(self, model: str | Path | bytes, spec: ModelSpec | None = None, *, threads: int | None = None) -> None:
         require_file(model)
         self._source = label(model)
-        self._session = _open(model, self._source, thread_count(threads))
+        self.backend, self.precision, self.threads = "onnxruntime", "f32", thread_count(threads)
+        self._session = _open(model, self._source, self.threads)
         try:
             inside = self._session.get_modelmeta().custom_metadata_map.get("edgepose")
             inputs = [_port(value) for value in self._session.get_inputs()]
         except ERRORS as error:
             raise _unreadable(self._source, error) from error
+        self.why, self.workers = "", 1
         self.spec = spec_for(model, spec, inside)
         self.chunk = CHUNK
         self._fixed = fixed_batch(inputs, self.spec, self._source)
@@ -80,6 +84,11 @@ def raw(model: bytes, threads: int | None = None) -> Callable[[np.ndarray], list
     session = _open(model, label(model), thread_count(threads))
     name = session.get_inputs()[0].name
     return lambda batch: as_arrays(session.run(None, {name: batch}), label(model))
+
+
+def metadata(model: Path) -> dict[str, str]:
+    """What an ONNX file says of itself; ValueError where onnxruntime cannot run it."""
+    return dict(_open(model, label(model), 1).get_modelmeta().custom_metadata_map)
 
 
 def _open(model: str | Path | bytes, source: str, threads: int) -> Any:

@@ -65,13 +65,14 @@ class NcnnSession:
         if not weights.is_file():
             raise FileNotFoundError(f"no weights at {weights}: expected them beside {path.name}; copy both files")
         self._source = str(path)
-        self.precision = precision or ("f16" if ncnn.cpu_support_arm_asimdhp() else "f32")
+        self.precision = precision or precisions()[0]
+        self.backend, self.threads, self.why, self.workers = "ncnn", thread_count(threads), "", 1
         self.spec = spec_for(path, spec, None)
         size = _stated_size(path)
         if size not in (None, self.spec.input_size):
             raise ValueError(f"{path} takes {size}, its spec says input_size {self.spec.input_size}: correct the spec")
         _tried(path, weights, self.spec, self.precision)
-        self._net = _opened(path, weights, thread_count(threads), self.precision == "f16")
+        self._net = _opened(path, weights, self.threads, self.precision == "f16")
         inputs = self._net.input_names()
         if len(inputs) != 1:
             raise ValueError(f"{path} has {len(inputs)} inputs, expected one picture; it is no model of this kind")
@@ -131,6 +132,11 @@ def _trial(path: str, weights: str, width: str, height: str, layout: str, precis
     w, h = int(width), int(height)
     row = np.zeros((h, w, 3), np.uint8) if layout == "nhwc" else np.zeros((3, h, w), np.float32)
     _outputs(_opened(Path(path), Path(weights), 1, precision == "f16"), row, path)
+
+
+def precisions() -> tuple[Precision, ...]:
+    """What it calculates in on this processor, quickest first."""
+    return ("f16", "f32") if ncnn.cpu_support_arm_asimdhp() else ("f32",)
 
 
 def _opened(path: Path, weights: Path, threads: int, half: bool) -> Any:

@@ -26,12 +26,14 @@ class OpenVinoSession:
     """An ONNX file, or an OpenVINO one (.xml), as a `Network`. Threads may share it.
 
     Arithmetic is bfloat16 where the processor has it (1.3-2.0x faster, RTMDet-nano's AP .427 -> .425), else float32;
-    `precision` says which. One request at a time, all threads in it: two requests of one thread each in an asynchronous
-    queue were no faster (RTMDet-nano, then RTMPose-s on 8 people, 2 cores: one batch 20.6 ms, queue 21.8, one by one
-    22.5). A batch size seen for the first time takes some 45 ms longer. OpenVINO's runtime sends no telemetry.
+    `precision` says which. One request at a time with all threads, unless `streams` says otherwise: for one picture two
+    requests of one thread each in an asynchronous queue were no faster (RTMDet-nano, then RTMPose-s on 8 people, 2
+    cores: one batch 20.6 ms, queue 21.8, one by one 22.5). A batch size seen for the first time takes some 45 ms
+    longer. OpenVINO's runtime sends no telemetry.
 
     Args:
         precision: "bf16" or "f32"; by default what the processor is best at.
+        streams: as many threads of the caller can run it at the same time, and share its own threads.
 
     Raises FileNotFoundError for no such file, ValueError for everything that is not such a model.
     """
@@ -43,6 +45,7 @@ class OpenVinoSession:
         *,
         threads: int | None = None,
         precision: Precision | None = None,
+        streams: int = 1,
     ) -> None:
         require_file(model)
         self._source = label(model)
@@ -50,8 +53,10 @@ class OpenVinoSession:
             raise ValueError(
                 f"precision is {precision!r}, expected one of {list(get_args(Precision))}, or None for the best here"
             )
+        self.backend, self.threads = "openvino", thread_count(threads)
         with kept_signal_stack():
-            inside, inputs = self._compile(model, precision, thread_count(threads))
+            inside, inputs = self._compile(model, precision, streams)
+        self.why, self.workers = "", 1
         self.spec = spec_for(model, spec, inside)
         self.chunk = CHUNK
         self._fixed = fixed_batch(inputs, self.spec, self._source)
@@ -59,14 +64,13 @@ class OpenVinoSession:
         try_out(self, self._source)
 
     def _compile(
-        self, model: str | Path | bytes, precision: Precision | None, threads: int
+        self, model: str | Path | bytes, precision: Precision | None, streams: int
     ) -> tuple[str | None, list[Port]]:
         """Make the network ready to run; returns the spec inside the file, where there is one, and its inputs."""
         core = openvino.Core()
-        able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = precision or ("bf16" if able else "f32")
+        self.precision = precision or precisions(core)[0]
         options = {
-            "INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": self.precision, "INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": streams,
         }  # fmt: skip
         try:
             graph = core.read_model(model if isinstance(model, bytes) else str(model))
@@ -92,6 +96,12 @@ class OpenVinoSession:
         except ERRORS as error:
             raise ValueError(f"{self._source} cannot be run on a batch {batch.shape}: {_detail(error)}") from error
         return as_arrays(outputs, self._source)
+
+
+def precisions(core: Any = None) -> tuple[Precision, ...]:
+    """What this processor can calculate in, quickest first."""
+    able = "BF16" in (core or openvino.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("bf16", "f32") if able else ("f32",)
 
 
 def convert(source: Path, target: Path, half: bool = False) -> None:

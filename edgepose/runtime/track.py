@@ -37,7 +37,7 @@ from edgepose.poses import Poses
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
 from edgepose.runtime.follow.timing import BudgetReport, Every, Schedule
-from edgepose.runtime.load import Backend, Device, load
+from edgepose.runtime.load import Device, Runner, load
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import PresetName, Smoother
 
@@ -86,7 +86,7 @@ def track(
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
     detector: str | Path | Detector | None = "default",
-    backend: Backend | None = None,
+    backend: Runner | None = None,
     threads: int | None = None,
     device: Device = "auto",
     min_box_score: float | None = None,
