@@ -6,7 +6,9 @@ mass around the peak is an honest score. SimCC (Li et al., 2022) does the same a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -14,7 +16,10 @@ from edgepose.codec.comparison import people_apart
 from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, Skeleton
 
-REACH = 2  # cells on each side of the peak that are averaged
+REACH = 2  # cells on each side of the peak whose probability is the score
+# The place is the peak of the map under a Gaussian of this many cells. On the choosing half of 400 COCO pictures
+# (611 people) AP was .443 with .7, .442 with 1, and .436 with the mean over the 5x5 window of most probability.
+SPREAD = 0.7
 # Between two places about as likely (ankles that cross) the smallest change of the crop decides. Where a keypoint is
 # expected its probability counts (1 + FAVOR)-fold, falling off over NEAR cells.
 FAVOR, NEAR = 1.0, 2.0
@@ -64,8 +69,8 @@ class Distribution:
     def decode(self, outputs: list[np.ndarray]) -> Poses:
         """Logits (B, K, h, w) -> B people in input pixels.
 
-        The peak is the 5x5 window with the most probability, the score that probability, and the place the mean
-        over the window.
+        The place is the peak of the probabilities under a narrow Gaussian, between cells that of a parabola through its
+        logarithm. The score is the probability within two cells of the peak's cell.
         """
         return self.decode_near(outputs, None)
 
@@ -85,28 +90,19 @@ class Distribution:
         mass = mass - mass.max(axis=-1, keepdims=True)
         np.exp(mass, out=mass)
         mass /= mass.sum(axis=-1, keepdims=True)
-        padded = np.zeros((people, k, height + 2 * REACH, width + 2 * REACH), np.float32)
-        padded[:, :, REACH:-REACH, REACH:-REACH] = mass.reshape(logits.shape)
-        across = padded[..., :width].copy()
-        for i in range(1, 2 * REACH + 1):
-            across += padded[..., i : i + width]
-        window = across[:, :, :height].copy()  # (B, K, h, w)
-        for i in range(1, 2 * REACH + 1):
-            window += across[:, :, i : i + height]
-        favored = window
+        mass = mass.reshape(logits.shape)
+        spread = _spread(height, SPREAD) @ mass @ _spread(width, SPREAD)  # (B, K, h, w)
+        favored = spread
         if expected is not None:
             centers = (np.nan_to_num(expected, nan=-1e6) + 0.5) / self.stride - 0.5
             gx = np.exp(-((np.arange(width) - centers[..., 0, None]) ** 2) / (2 * NEAR**2))
             gy = np.exp(-((np.arange(height) - centers[..., 1, None]) ** 2) / (2 * NEAR**2))
-            favored = window * (1 + FAVOR * gy.astype(np.float32)[..., None] * gx.astype(np.float32)[..., None, :])
-        peaks = np.reshape(favored, (people, k, width * height)).argmax(-1)
+            favored = spread * (1 + FAVOR * gy.astype(np.float32)[..., None] * gx.astype(np.float32)[..., None, :])
+        peaks = favored.reshape(people, k, width * height).argmax(-1)
         y, x = peaks // width, peaks % width  # (B, K)
-        reach = np.arange(2 * REACH + 1)
-        rows = np.arange(people)[:, None, None, None], np.arange(k)[None, :, None, None]
-        patch = padded[(*rows, y[..., None, None] + reach[:, None], x[..., None, None] + reach)]  # (B, K, 5, 5)
-        scores = patch.sum(axis=(2, 3))
-        offsets = np.stack([(patch.sum(axis=2) @ (reach - REACH)), (patch.sum(axis=3) @ (reach - REACH))], axis=-1)
-        cells = np.stack([x, y], axis=-1) + offsets / np.maximum(scores, 1e-12)[..., None]
+        scores = _around(mass, x, y, REACH).sum(axis=(2, 3))
+        near = np.log(np.maximum(_around(spread, x, y, 1), 1e-12))  # (B, K, 3, 3)
+        cells = np.stack([x + _step(near[:, :, 1, :]), y + _step(near[:, :, :, 1])], axis=-1)
         keypoints = (cells + 0.5) * self.stride - 0.5
         boxes = np.tile(np.array([0, 0, *self.input_size], np.float32), (people, 1))
         return Poses(keypoints, scores, boxes, confidence(scores), self.skeleton)
@@ -118,3 +114,28 @@ class Distribution:
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the logits of an input and of its mirror image (flip test)."""
         return [(outputs[0] + flipped[0][:, self.skeleton.flip, :, ::-1]) / 2]
+
+
+@cache
+def _spread(size: int, sigma: float) -> np.ndarray:
+    """(size, size), a Gaussian around each cell of a row; symmetric."""
+    cells = np.arange(size)
+    kernel = np.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+    return kernel.astype(np.float32)
+
+
+def _around(maps: np.ndarray, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
+    """Maps (B, K, h, w) around cells (B, K) -> (B, K, 2 reach + 1, 2 reach + 1), 0 beyond the rim."""
+    padded = np.pad(maps, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    people, k = x.shape
+    rows, offsets = np.arange(people)[:, None, None, None], np.arange(2 * reach + 1)
+    return padded[
+        rows, np.arange(k)[:, None, None], y[..., None, None] + offsets[:, None], x[..., None, None] + offsets
+    ]
+
+
+def _step(three: np.ndarray) -> np.ndarray:
+    """(..., 3) values around a peak -> (...) how far beside the middle one a parabola through them has its top."""
+    before, middle, after = three[..., 0], three[..., 1], three[..., 2]
+    bend = before - 2 * middle + after
+    return np.where(bend < -1e-6, np.clip((before - after) / np.minimum(2 * bend, -1e-6), -0.5, 0.5), 0.0)

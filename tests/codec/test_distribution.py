@@ -93,3 +93,11 @@ def test_wrong_shapes_are_refused_in_one_sentence() -> None:
     codec = codec_of(ModelSpec("x", "distribution", (192, 256), per_person=True))
     with pytest.raises(ValueError, match=r"one output \(B, 17, 32, 24\)"):
         codec.decode([np.zeros((1, 17, 24, 32), np.float32)])
+
+
+def test_what_is_likely_three_cells_away_does_not_pull_the_place() -> None:
+    place = np.full((1, 17, 2), (99.5, 123.5))
+    beside = place + (24, 0)
+    mixed = [np.logaddexp(logits(place) + np.log(0.7), logits(beside) + np.log(0.3))]
+    # The mean over the window that has the most probability is 3 pixels away.
+    np.testing.assert_allclose(CODEC.decode(mixed).keypoints, place, atol=1)
