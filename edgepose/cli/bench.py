@@ -56,8 +56,8 @@ def bench(
     finally:  # what is finished is shown, whatever ends it
         if rows and not as_json:
             _show(rows)
-            for name, estimator in estimators.items():
-                for role, how in ran(estimator).items():
+            for name in dict.fromkeys(row["model"] for row in rows):
+                for role, how in ran(estimators[name]).items():
                     print(f"{name}, {role}: {how}")
 
 

@@ -146,12 +146,18 @@ class _Server(uvicorn.Server):
 
 
 def _told_once() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """What asyncio says where the system has no descriptors left: one line a minute, not pages a second."""
+    """What asyncio says where the system has no descriptors left: one line a minute, not pages a second.
+
+    For every connection that it could not take it tries again a second later, and complains where the server has ended
+    by then.
+    """
     last = -math.inf
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal last
         error = context.get("exception")
+        if isinstance(error, ValueError) and "_start_serving" in str(context.get("message")):
+            return
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
         elif loop.time() > last + 60:

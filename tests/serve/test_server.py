@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -212,3 +213,23 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     for name in [name for name in sys.modules if name.startswith("edgepose.serve")]:
         monkeypatch.delitem(sys.modules, name)
     assert "pip install 'edgepose[serve]'" in refusal()
+
+
+def test_retries_for_a_closed_server_say_nothing_and_other_errors_all() -> None:
+    from edgepose.serve.server import _told_once
+
+    said: list[object] = []
+    loop = asyncio.new_event_loop()
+    try:
+        loop.default_exception_handler = said.append  # type: ignore[method-assign, assignment]
+        handle = _told_once()
+        closed = ValueError("Invalid file descriptor: -1")
+        handle(
+            loop, {"message": "Exception in callback BaseSelectorEventLoop._start_serving(...)", "exception": closed}
+        )
+        assert said == []
+        other = {"message": "Exception in callback somewhere()", "exception": ValueError("a fault")}
+        handle(loop, other)
+        assert said == [other]
+    finally:
+        loop.close()
