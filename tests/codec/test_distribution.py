@@ -97,7 +97,7 @@ def test_wrong_shapes_are_refused_in_one_sentence() -> None:
 
 def test_what_is_likely_three_cells_away_does_not_pull_the_place() -> None:
     place = np.full((1, 17, 2), (99.5, 123.5))
-    beside = place + (24, 0)
+    beside = place + np.array([24.0, 0.0])
     mixed = [np.logaddexp(logits(place) + np.log(0.7), logits(beside) + np.log(0.3))]
     # The mean over the window that has the most probability is 5.6 pixels away.
     np.testing.assert_allclose(CODEC.decode(mixed).keypoints, place, atol=1)
