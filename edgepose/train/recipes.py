@@ -152,8 +152,8 @@ RECIPES: dict[str, Recipe] = {
     # The weights in the package, on two CPU cores: the last step of each, which starts from the one before (`init=`);
     # the cards say which those were.
     "default-pose": Recipe(
-        "cspnext-context-t", epochs=4, batch=64, lr=1e-3, weight_decay=0.05, warmup=100, flat=0.25, stage2=1,
-        average_momentum=2e-3, average_gamma=200, clip=35.0, threads=1, validate_every=1, seed=24,
+        "cspnext-context-t", epochs=3, batch=64, lr=8e-4, weight_decay=0.05, warmup=100, flat=0.2, stage2=3,
+        average_momentum=2e-3, average_gamma=200, clip=35.0, threads=1, validate_every=1, seed=25,
         options=TopDown(strong=_TURNED, mild=_NEAR),
     ),
     # The person detector learns from a teacher's inner maps too (`teacher=`).
