@@ -24,7 +24,8 @@ DIARY = Path(__file__).resolve().parents[2] / "training" / "recipes"
 def test_every_recipe_names_a_model_and_lasts_longer_than_its_second_stage(name: str) -> None:
     recipe = RECIPES[name]
     assert recipe.model in MODELS or recipe.model.removeprefix("efficientnet-") in SIZES
-    assert recipe.stage2 < recipe.epochs
+    whole = name == "default-pose"  # the last of its runs moves crops little from the first epoch on
+    assert recipe.stage2 == recipe.epochs if whole else recipe.stage2 < recipe.epochs
 
 
 def test_the_published_mixes_have_recipes() -> None:
@@ -183,7 +184,7 @@ def test_a_recipe_of_before_families_is_that_of_its_family() -> None:
 @pytest.mark.parametrize(
     ("name", "chosen"),
     [
-        ("default-pose", {"init": "default-pose.safetensors"}),
+        ("default-pose", {"init": "default-pose"}),
         ("default-detector", {"init": "runs/neck/last.safetensors", "threads": 2, "workers": 1}),
     ],
 )
