@@ -313,6 +313,7 @@ try:
               record=rows.append, stop=stop)
 except InterruptedError as error:
     told = str(error)
+dist.barrier()  # gloo may abort where the other one has left already
 dist.destroy_process_group()
 print(json.dumps([steps, rows, told]))
 """
