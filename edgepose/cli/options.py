@@ -110,11 +110,6 @@ def choice_of(skeleton: str | None, category: str | None) -> Choice:
     return Choice(chosen_skeleton(skeleton), category or "")
 
 
-def subject_of(spec: ModelSpec) -> str:
-    """What a model finds, in one word."""
-    return spec.subject
-
-
 def load_estimator(
     model: str | None,
     detector: str,

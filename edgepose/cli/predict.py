@@ -30,7 +30,6 @@ from edgepose.cli.options import (
     load_estimator,
     load_for_frames,
     require_folder,
-    subject_of,
     surest,
 )
 from edgepose.cli.outputs import Outcome, Outputs, interrupted
@@ -94,7 +93,7 @@ def predict(
             sources, estimate, screen, out=out, kind=kind or "jsonl", overlay=overlay,
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
-            subject=subject_of(estimator.spec), reads=[word for word in (model, detector, data) if word is not None],
+            subject=estimator.spec.subject, reads=[word for word in (model, detector, data) if word is not None],
             workers=workers,
         )  # fmt: skip
     if failed:

@@ -31,7 +31,6 @@ from edgepose.cli.options import (
     chosen,
     load_estimator,
     require_folder,
-    subject_of,
 )
 from edgepose.cli.outputs import Outcome, Outputs, interrupted
 from edgepose.cli.predict import frame_count
@@ -162,7 +161,7 @@ def run(
     from edgepose.runtime.track import feeds_of, track
 
     feeds = feeds_of(list(sources), live, max_pixels=max_pixels)
-    stories = [Story(feed.name, subject=subject_of(estimator.spec)) for feed in feeds]
+    stories = [Story(feed.name, subject=estimator.spec.subject) for feed in feeds]
     trails = [Trails() for _ in feeds]
     told = set[str]()
     video = out is not None and out.suffix.lower() in WRITABLE
@@ -174,7 +173,7 @@ def run(
     writer, path = None, None
     if out is not None and not video:
         make_folder(out)
-        writer, path = track_writer(kind, out, apart=len(feeds) > 1, subject=subject_of(estimator.spec))
+        writer, path = track_writer(kind, out, apart=len(feeds) > 1, subject=estimator.spec.subject)
         refuse_sources([path, images_of(path)], read)
         if kind == "jsonl" and any(feed.live for feed in feeds):
             writer = LiveJsonLines(path)
@@ -208,7 +207,7 @@ def run(
                         story.identities.update(poses.ids.tolist())
                     trails[frame.lane].update(poses, frame.time or 0.0, guessed)
                     outputs.write(result, frame, story, RATE, trails[frame.lane].draw)
-                    bar.update(done, counted(len(poses), subject_of(estimator.spec)))
+                    bar.update(done, counted(len(poses), estimator.spec.subject))
             except BrokenPipeError:
                 raise
             except (ValueError, OSError) as error:

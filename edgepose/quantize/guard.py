@@ -83,7 +83,7 @@ class Guard:
 
     def judge(self, network: Network) -> Verdict:
         """A candidate's figures, and whether they are good enough."""
-        estimator = _with_network(self._estimator, network)
+        estimator = self._estimator.replace(network=network)
         alike = agreement(self.reference, [estimator(picture) for picture in self._held])
         if self.ap is None:
             few = (
@@ -98,15 +98,10 @@ class Guard:
     def _ap(self, network: Network) -> float:
         from edgepose.evaluate.measures import evaluated, prepared
 
-        estimates = prepared(_with_network(self._estimator, network), flip_test=False)
+        estimates = prepared(self._estimator.replace(network=network), flip_test=False)
         assert self._labels is not None
         figures, _ = evaluated(network.spec.name, estimates, self._labels, self._images)
         return float(figures["AP"])
-
-
-def _with_network(estimator: Estimator, network: Network) -> Estimator:
-    options = vars(estimator.options)
-    return Estimator(network, estimator.detector, **options)
 
 
 def _remembered(detector: Detector) -> Callable[[np.ndarray], Poses]:

@@ -170,10 +170,10 @@ class Estimator:
         return self._limited(found)
 
     def replace(self, **changes: Any) -> Estimator:
-        """The same networks with other `Options`, or with another `detector`; TypeError for what is none of them."""
-        detector = changes.pop("detector", self.detector)
+        """The same with other `Options`, `network` or `detector`; TypeError for what is none of them."""
+        network, detector = changes.pop("network", self.network), changes.pop("detector", self.detector)
         options = dataclasses.replace(self.options, **changes)
-        return Estimator(self.network, detector, **vars(options))
+        return Estimator(network, detector, **vars(options))
 
     def _estimate(
         self, images: list[np.ndarray], given: list[Poses] | None, expected: np.ndarray | None = None
