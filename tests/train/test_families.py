@@ -98,6 +98,7 @@ SHARED = """
 import hashlib, json, sys
 from pathlib import Path
 import torch
+from edgepose.__main__ import end_at_once
 from edgepose.train.loop import processes_of_torchrun, train
 from edgepose.train.recipes import RECIPES, override
 from edgepose.train.families import prepare
@@ -128,6 +129,7 @@ with processes_of_torchrun("cpu") as device:
     train(recipe, task.spec, task.network, Watched(task.samples), task.loss_of, Path(folder), device=device,
           extra=task.extra, order=task.order, report=lambda step: losses.append(sorted(step.losses)))
     Path(folder, f"rank{rank}").write_text(json.dumps((before, digest(task.network), seen, losses[-1])))
+end_at_once(list)
 """
 
 

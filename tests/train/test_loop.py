@@ -267,6 +267,7 @@ def test_two_processes_name_what_either_skips(tmp_path: Path) -> None:
     script = (
         "import sys, torch.distributed as dist\n"
         "from pathlib import Path\n"
+        "from edgepose.__main__ import end_at_once\n"
         "from tests.train.test_loop import SPEC, Brightness, Tiny, loss_of, recipe\n"
         "from edgepose.train.loop import train\n"
         "class Broken(Brightness):\n"
@@ -278,7 +279,7 @@ def test_two_processes_name_what_either_skips(tmp_path: Path) -> None:
         "rows = []\n"
         "train(recipe(epochs=1, stage2=0), SPEC, Tiny(), Broken(), loss_of, folder, record=rows.append)\n"
         "assert [row['skipped'] for row in rows] == ([['0.png', '1.png']] if rank == 0 else []), rows\n"
-        "dist.destroy_process_group()\n"
+        "end_at_once(dist.destroy_process_group)\n"
     )
     root = Path(__file__).resolve().parents[2]
     words = [sys.executable, "-c", script, str(tmp_path)]

@@ -219,12 +219,13 @@ def in_two_processes(call: str, folder: Path) -> None:
     """Run `call` of this file, with `folder` and `rank`, in two processes that know each other."""
     script = (
         "import sys, torch, torch.distributed as dist; from pathlib import Path\n"
+        "from edgepose.__main__ import end_at_once\n"
         "from tests.train import test_shares\n"
         "folder, rank = Path(sys.argv[1]), int(sys.argv[2])\n"
         "torch.set_num_threads(1)\n"
         "dist.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)\n"
         f"test_shares.{call}(folder, rank)\n"
-        "dist.destroy_process_group()\n"
+        "end_at_once(dist.destroy_process_group)\n"
     )
     words = [sys.executable, "-c", script, str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -291,6 +291,7 @@ TWO = """
 import json, os, signal, sys
 from pathlib import Path
 import torch, torch.distributed as dist
+from edgepose.__main__ import end_at_once
 from edgepose.train.loop import train
 from edgepose.train.stopping import Stop
 from tests.train.test_loop import SPEC, Brightness, Tiny, loss_of, recipe
@@ -313,9 +314,8 @@ try:
               record=rows.append, stop=stop)
 except InterruptedError as error:
     told = str(error)
-dist.barrier()  # gloo may abort where the other one has left already
-dist.destroy_process_group()
 print(json.dumps([steps, rows, told]))
+end_at_once(dist.destroy_process_group)
 """
 
 
