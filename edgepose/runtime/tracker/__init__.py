@@ -14,6 +14,7 @@ import numpy as np
 
 from edgepose.hungarian import assignment
 from edgepose.poses import Poses
+from edgepose.runtime.tracker.sides import exchanged, pairs_of, settled, turned_round
 from edgepose.runtime.tracker.tracks import (
     CORNER_SIGMA,
     ESTABLISHED,
@@ -66,6 +67,9 @@ class Tracker:
     sure:           people scored below this, and below half of the frame's best, are matched after the others
     keypoint_score: keypoints scored no higher than this are not used
     interval:       seconds between frames whose time is not given
+    keep_sides:     whether left and right of a person stay what they were in the frames before, as far as motion and
+                    the scores of all frames speak for it (sides.py): keypoints that the network exchanges for a few
+                    frames are exchanged back. Without effect where a skeleton has no mirrored keypoints
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Tracker:
         sure: float = 0.3,
         keypoint_score: float = 0.2,
         interval: float = 1 / 30,
+        keep_sides: bool = True,
     ) -> None:
         for name, value in (("memory", memory), ("interval", interval)):
             if not (value > 0 and math.isfinite(value)):
@@ -84,6 +89,7 @@ class Tracker:
         if not (hold >= 0 and math.isfinite(hold)):
             raise ValueError(f"hold must be a number of seconds, 0 for not at all, got {hold!r}")
         self._hold = hold
+        self._keep_sides = keep_sides
         self._memory, self._sure, self._keypoint_score, self._interval = memory, sure, keypoint_score, interval
         self._next = 1
         self._time: float | None = None
@@ -91,6 +97,7 @@ class Tracker:
         self._tracks: Tracks | None = None
         self._followed: int | None = None
         self._rows = np.zeros(0, np.int64)
+        self._pairs = np.zeros((0, 2), np.int64)
         self.follow(follow)
 
     @property
@@ -118,6 +125,8 @@ class Tracker:
     def update(self, poses: Poses, time: float | None = None, owners: np.ndarray | None = None) -> Poses:
         """The people of one frame -> the same people in the same order with `ids` (N,) int64; then those held.
 
+        Left and right keypoints of a person may come back exchanged (`keep_sides`).
+
         `time` is the frame's, in seconds, and must rise from call to call; without it a frame takes `interval`
         seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise,
         when the skeleton changes while people are tracked, and for a person without a place.
@@ -133,12 +142,12 @@ class Tracker:
         ids = np.zeros(len(poses), np.int64)
         parts: list[Tracks] = []
         if self._tracks is not None and len(self._tracks):
-            parts, ids = self._matched(self._tracks, poses, seen, limbs, now, owners)
+            parts, ids, poses = self._matched(self._tracks, poses, seen, limbs, now, owners)
         fresh = ids == 0
         ids[fresh] = np.arange(self._next, self._next + fresh.sum())
         self._next += int(fresh.sum())
         if fresh.any():
-            parts.append(Tracks.new(poses[fresh], seen[fresh], limbs[fresh], ids[fresh], now))
+            parts.append(Tracks.new(poses[fresh], seen[fresh], limbs[fresh], ids[fresh], now, len(self._pairs)))
         self._tracks = joined(parts) if parts else None
         self._time = now
         found, rows = replace(poses, ids=ids), np.arange(len(poses))
@@ -221,11 +230,14 @@ class Tracker:
                 f"people with skeleton {self._skeleton.name} are tracked, got {skeleton.name}; call reset() to change"
             )
         self._skeleton = skeleton
+        self._pairs = pairs_of(skeleton) if self._keep_sides else np.zeros((0, 2), np.int64)
 
     def _matched(
         self, tracks: Tracks, poses: Poses, seen: Seen, limbs: np.ndarray, now: float, owners: np.ndarray | None
-    ) -> tuple[list[Tracks], np.ndarray]:
-        """Tracks that go on (seen, and not seen but remembered), and ids (N,) of the poses with 0 for new people."""
+    ) -> tuple[list[Tracks], np.ndarray, Poses]:
+        """Tracks that go on (seen, and not seen but remembered), ids (N,) of the poses with 0 for new people, and the
+        poses with left and right as the tracks have them.
+        """
         ids = np.zeros(len(poses), np.int64)
         gaps = now - tracks.states.times
         alive = (gaps <= self._memory) | (tracks.ids == self._followed)
@@ -234,7 +246,7 @@ class Tracker:
         rows = columns = np.zeros(0, np.int64)
         if len(tracks) and len(poses):
             total = _costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
-            rows, columns = self._pairs(total, gaps, poses.person_scores, tracks.ids == self._followed)
+            rows, columns = self._assigned(total, gaps, poses.person_scores, tracks.ids == self._followed)
             if owners is not None:
                 more = _left_over(tracks.ids, owners, rows, columns)
                 rows, columns = np.append(rows, more[0]), np.append(columns, more[1])
@@ -243,20 +255,25 @@ class Tracker:
         missed[rows] = False
         parts = []
         if len(rows):
-            before = self._time
-            again = tracks.states.times[rows] != before
-            people = taken(tracks, rows)
-            parts.append(
-                people.seen(poses[columns], seen[columns], limbs[columns], taken(ahead, rows), gaps[rows], again)
-            )
+            again = tracks.states.times[rows] != self._time
+            people, ahead = taken(tracks, rows), taken(ahead, rows)
+            exchange, turned, odds = settled(self._pairs, ahead, people.sides, poses[columns], seen.noise, gaps[rows])
+            ahead = turned_round(ahead, self._pairs, turned)
+            if exchange.any():
+                whole = np.zeros((len(poses), len(self._pairs)), bool)
+                whole[columns] = exchange
+                poses = exchanged(poses, self._pairs, whole)
+                seen = Seen.of(poses, self._keypoint_score)
+                limbs = limb_lengths(seen, poses.skeleton.limbs)
+            parts.append(people.seen(poses[columns], seen[columns], limbs[columns], ahead, gaps[rows], again, odds))
         if missed.any():
             tracks = tracks.doubted(missed)
             patience = np.select([tracks.hits == 1, tracks.hits == 2], _PATIENCE, self._memory)
             patience = np.where(tracks.ids == self._followed, np.inf, patience)
             parts.append(taken(tracks, missed & (now - tracks.states.times < patience)))
-        return parts, ids
+        return parts, ids, poses
 
-    def _pairs(
+    def _assigned(
         self, total: np.ndarray, gaps: np.ndarray, scores: np.ndarray, followed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Who is who by costs (T, N): sure poses first, then the others with whoever was here a moment ago."""
