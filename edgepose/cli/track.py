@@ -54,6 +54,10 @@ def track(
     ] = "5",
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the keypoints over time.")] = True,
     preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = "default",
+    keep_sides: Annotated[
+        bool,
+        typer.Option("--keep-sides/--no-keep-sides", help="Exchange left and right back where the network mixes them up."),
+    ] = True,
     follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
@@ -109,7 +113,7 @@ def track(
             sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
             print_json=as_json, threshold=threshold, live=live, reconnect=reconnect, give_up=give_up,
             detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
-            smooth=preset if smooth else None, follow=follow, fps=fps,
+            smooth=preset if smooth else None, keep_sides=keep_sides, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
             min_score=min_score, best=best, max_pixels=max_pixels,
             reads=[word for word in (model, detector) if word is not None],

@@ -77,6 +77,7 @@ def track(
     smooth: PresetName | None = "default",
     follow: int | None = None,
     hold: float = 0.0,
+    keep_sides: bool = True,
     max_latency: float | None = None,
     fps: float | None = None,
     live: bool | None = None,
@@ -104,6 +105,8 @@ def track(
         follow: identity of the one person to return.
         hold: seconds for which people who are not seen any more are returned all the same, where they are expected
             (`guessed`).
+        keep_sides: whether left and right of a person stay what they were in the frames before where the network
+            exchanges them for a few; see `Tracker`.
         max_latency: seconds that the work on a frame may take; when there are too many people, detections become rarer,
             then each frame looks at some of them (`guessed`).
         fps: frames per second of each source to reach by the same means.
@@ -143,13 +146,13 @@ def track(
     else:
         estimator = model
     # refuse wrong ones here, not at the first frame
-    Schedule(detect_every), Smoother(smooth), Tracker(follow=follow, hold=hold)
+    Schedule(detect_every), Smoother(smooth), Tracker(follow=follow, hold=hold, keep_sides=keep_sides)
     run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up)
     run.followers = [
         Follower(
             estimator,
             detect_every=detect_every,
-            tracker=Tracker(follow=follow, hold=hold),
+            tracker=Tracker(follow=follow, hold=hold, keep_sides=keep_sides),
             smoother=Smoother(smooth),
             max_latency=None if max_latency is None else max_latency / len(feeds),
             fps=None if fps is None else fps * len(feeds),

@@ -97,7 +97,7 @@ class Tracker:
         self._tracks: Tracks | None = None
         self._followed: int | None = None
         self._rows = np.zeros(0, np.int64)
-        self._pairs = np.zeros((0, 2), np.int64)
+        self._pairs = pairs_of(COCO) if keep_sides else np.zeros((0, 2), np.int64)
         self.follow(follow)
 
     @property
@@ -229,8 +229,9 @@ class Tracker:
             raise ValueError(
                 f"people with skeleton {self._skeleton.name} are tracked, got {skeleton.name}; call reset() to change"
             )
+        if self._keep_sides and skeleton != self._skeleton:
+            self._pairs = pairs_of(skeleton)
         self._skeleton = skeleton
-        self._pairs = pairs_of(skeleton) if self._keep_sides else np.zeros((0, 2), np.int64)
 
     def _matched(
         self, tracks: Tracks, poses: Poses, seen: Seen, limbs: np.ndarray, now: float, owners: np.ndarray | None
