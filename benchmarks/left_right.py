@@ -3,17 +3,17 @@
     python benchmarks/left_right.py --labels train.json --pictures train.zip [--frames 90] [--boxes true] [--threads 1]
 
 60 people of COCO's training pictures, 20 of them seen from behind, 20 from the front and 20 turned or bent; half of
-them are hard for the packaged network. Each picture becomes a clip of 30 frames per second: the view is panned, zoomed, shaken and turned a little, its brightness
-flickers and every pixel is noisy, all from the seed. Nobody moves, so left and right never change: the labels say
-where they are. Every clip is followed twice by what `edgepose track` runs (networks, boxes of known people, tracker,
-smoothing), without and with `keep_sides`.
+them are hard for the packaged network. Each picture becomes a clip of 30 frames per second: the view is panned, zoomed,
+shaken and turned a little, its brightness flickers and every pixel is noisy, all from the seed. Nobody moves, so left
+and right never change: the labels say where they are. Every clip is followed twice by what `edgepose track` runs
+(networks, boxes of known people, tracker, smoothing), without and with `keep_sides`.
 
 --boxes true gives the labelled person's box in place of a detector's, so that each frame takes one run of the pose
 network; --boxes found runs the detector in the package and looks at everybody in the picture.
 
 The shoulders of a person are mirrored in a frame where the line from the right one to the left one points against that
-of the labels, and so are the hips. A flip is a frame in which the shoulders or the hips are on another side than in the frame before.
-A pair counts where its labels are apart by more than 6 % of the square root of the box area. Printed for each group:
+of the labels, and so are the hips. A flip is a frame in which the shoulders or the hips are on another side than in
+the frame before. A pair counts where its labels are apart by more than 6 % of the square root of the box area. Printed for each group:
 flips per 100 person-frames, the share of mirrored pairs, and people whose shoulders or hips are mirrored in at least
 half of their frames.
 """
@@ -146,9 +146,7 @@ def seen(image: np.ndarray, matrix: np.ndarray, rng: np.random.Generator) -> np.
     return np.clip(np.rint(view), 0, 255).astype(np.uint8)
 
 
-def sides(
-    still: Still, estimator: Estimator, frames: int, seed: tuple[int, int], boxes: str, keep: bool
-) -> np.ndarray:
+def sides(still: Still, estimator: Estimator, frames: int, seed: tuple[int, int], boxes: str, keep: bool) -> np.ndarray:
     """(frames, 2) of shoulders and hips: 1 mirrored, 0 not, -1 where nobody was found or the labels are too close."""
     rng = np.random.default_rng(seed)
     box = still.box

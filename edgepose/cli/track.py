@@ -56,7 +56,9 @@ def track(
     preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = "default",
     keep_sides: Annotated[
         bool,
-        typer.Option("--keep-sides/--no-keep-sides", help="Exchange left and right back where the network mixes them up."),
+        typer.Option(
+            "--keep-sides/--no-keep-sides", help="Exchange left and right back where the network mixes them up."
+        ),
     ] = True,
     follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
     out: Annotated[

@@ -4,9 +4,9 @@ A network that sees a person from behind or from the side may take left for righ
 pair of mirrored keypoints (shoulders, hips, knees ...) has a hidden Markov model of two states: the network is right in
 this frame, or its two keypoints are exchanged. Motion links one frame with the next: points do not jump to each other's
 place, so an exchange shows against where the two are expected, the more clearly the further they are apart. Every frame
-is also a vote for what the network says, with the lower of the two scores. While the two are apart the votes of a track add up, and few wrong ones change
-nothing; when they come together (a person turns) motion cannot tell which is which, what was known is forgotten by as
-much, and the next votes decide.
+is also a vote for what the network says, with the lower of the two scores. While the two are apart the votes of a track
+add up, and few wrong ones change nothing; when they come together (a person turns) motion cannot tell which is which,
+what was known is forgotten by as much, and the next votes decide.
 
 Every pair decides for itself. Of 4 views each of 1046 people in COCO's training pictures the packaged network mirrors
 shoulders and hips in 261, one of the two in 320; letting the pairs of a person vote for one another changed neither
@@ -52,7 +52,7 @@ def settled(
     """
     expected = ahead.points()[:, pairs]  # (T, P, 2, 2)
     found = poses.keypoints.astype(np.float64)[:, pairs]
-    known = ahead.known[:, pairs].all(-1) & np.isfinite(found).all((-1, -2))
+    known = np.asarray(ahead.known[:, pairs].all(-1) & np.isfinite(found).all((-1, -2)))
     found = np.where(known[..., None, None], found, expected)
     sizes = ahead.sizes[:, None, None]
     variances = ahead.offset_spreads[:, pairs, 0] + noise[pairs] + ahead.body_spreads[:, 0, None, None]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_the_majority_of_the_votes_decides_in_the_end() -> None:
         truth = person(np.pi, rng)
         results.append(wrong(tracker.update(mirrored(truth) if i < 3 else truth, i / RATE), truth))
     assert all(results[:3]) and not any(results[30:])
-    assert sum(a != b for a, b in zip(results, results[1:], strict=False)) == 1
+    assert sum(a != b for a, b in pairwise(results)) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
