@@ -380,9 +380,10 @@ def _resume(
     """Put back what a checkpoint holds; returns its facts."""
     parts, facts = checkpoint.load(path)
     now, then = to_dict(recipe), to_dict(checkpoint.recipe_of(facts, path))  # settings newer than it had no effect
-    free = ("epochs",) if now["epochs"] > then["epochs"] else ()
-    free += ("threads", "workers", "memory", "validate_every", "save_every")  # change nothing but the speed
+    longer = now["epochs"] > then["epochs"]
+    free = ("threads", "workers", "memory", "validate_every", "save_every")  # change nothing but the speed
     changed = [name for name in now if name not in free and now[name] != then.get(name)]
+    changed = [name for name in changed if name != "epochs" or not longer]
     if changed:
         more = "; epochs can only be raised" if "epochs" in changed else ""
         raise ValueError(

@@ -45,8 +45,8 @@ class Settings:
     tensorboard: bool = False
     names: Sequence[str] = ()  # of the training sets, "" where one has none; for a mix
     on_bad: OnBad = "refuse"
-    scale: bool = False  # batch and learning rate to the size of the data, where nobody stated them (scale.py)
     choice: Choice = NO_CHOICE  # which category of the labels, and a skeleton that is stated rather than found in them
+    scale: bool = False  # batch and learning rate to the size of the data, where nobody stated them (scale.py)
 
 
 @dataclass(frozen=True)
