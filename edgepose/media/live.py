@@ -59,12 +59,16 @@ Report = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Feed:
-    """Where the frames of one source come from: `open` starts from its beginning, or joins it where it is now."""
+    """Where the frames of one source come from: `open` starts from its beginning, or joins it where it is now.
+
+    spread: of a recorded one some frames are left out on purpose; the numbers of the others say how many.
+    """
 
     name: str
     open: Callable[[], Iterator[Frame]]
     live: bool = False
     patient: bool = True  # a live source may not be there yet at the start
+    spread: bool = False
 
 
 def feed_of(
@@ -87,10 +91,11 @@ def feed_of(
         live = source.kind == "camera" or (source.kind == "stream" and not finite)
     if live and (part.start is not None or part.end is not None):
         raise ValueError(f"{name} is live and has no beginning: start and end are for files; leave them out")
+    spread = part.every is not None and not live
     if source.kind == "stream":
-        return Feed(name, lambda: read_part(source.location, part, max_pixels, timeout), live)
+        return Feed(name, lambda: read_part(source.location, part, max_pixels, timeout), live, spread=spread)
     # A server comes back by itself; a camera number without a camera is most often a mistake.
-    return Feed(name, lambda: frames(source, max_pixels, part), live, patient=False)
+    return Feed(name, lambda: frames(source, max_pixels, part), live, patient=False, spread=spread)
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,8 @@ class Part:
                 raise ValueError(self.too_late(name, last.index, last.time))
             return
         if not any_left:
-            raise ValueError(
-                f"{name} has no frame from {_shown(self.start, 'its beginning')} until {_shown(self.end, '')}: expected "
-                "an end that is later"
-            )
+            first = _shown(self.start, "its beginning")
+            raise ValueError(f"{name} has no frame from {first} until {_shown(self.end, '')}: expected a later end")
 
     def too_late(self, name: str, index: int, time: float | None) -> str:
         """What to say of a source whose last frame, of this number and time, comes before the part."""

@@ -216,7 +216,9 @@ class Estimator:
             return find(image)
         x1, y1, x2, y2 = (0, 0, *size) if options.region is None else options.region.bounds(size)
         part = image[y1:y2, x1:x2]
-        grid = grid_for((x2 - x1, y2 - y1), self._shown()) if options.tiles == "auto" else options.tiles
+        grid = options.tiles if isinstance(options.tiles, tuple) else None
+        if options.tiles == "auto":
+            grid = grid_for((x2 - x1, y2 - y1), self._shown())
         found = find(part) if grid is None else look(part, find, grid)
         found = found.mapped(np.array([[1.0, 0, x1], [0, 1.0, y1]]))
         return found[self.wanted(found.boxes, size)]

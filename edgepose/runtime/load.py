@@ -100,7 +100,7 @@ def load_for_many(
     backend: Runner | None,
     threads: int | None,
     max_people: int | None = None,
-    detector_size: str | None = None,
+    detector_size: int | str | Size | None = None,
     **where: Any,
 ) -> tuple[Estimator, int]:
     """As `load`, for frames that do not depend on each other, and how many of them to look at side by side.
@@ -219,7 +219,10 @@ def _auto(
 
 
 def open_choice(model: Path | bytes, spec: ModelSpec | None, choice: Choice, size: Size | None = None) -> Network:
-    """A model run as a choice says, at its own input size or a detector at `size`; of several workers each thread that calls it has a thread of the session."""
+    """A model run as a choice says, at its own input size or, of detectors, at `size`.
+
+    Of several workers each thread that calls it has a thread of the session.
+    """
     backend = choice.backend
     source = model if choice.file is None else Path(choice.file)
     suffix = source.suffix if isinstance(source, Path) else ""

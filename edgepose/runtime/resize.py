@@ -67,8 +67,8 @@ def check_fits(spec: ModelSpec, outputs: list[Any], source: str) -> None:
             sides = output.shape[2:] if codec.format == "rtmdet" else output.shape[1:3]
             if sides != wanted:
                 raise ValueError(
-                    f"{source} cannot be run at {_shown(spec.input_size)}: expected maps of {wanted} at stride {stride}, "
-                    f"got {sides}; leave the size out"
+                    f"{source} cannot be run at {_shown(spec.input_size)}: expected maps of {wanted} at stride "
+                    f"{stride}, got {sides}; leave the size out"
                 )
 
 

@@ -29,6 +29,9 @@ MOST_TILES = 256  # that may be asked for
 # Pixels of the picture per pixel of the input that "auto" allows in a tile, and the tiles it takes at most.
 SHRUNK, MOST_AUTO = 2.0, 64
 EDGE = 0.02  # part of a tile's side: a box that ends so near to an inner edge may go on behind it
+# On 52 montages of COCO's pictures (benchmarks/small_people.py, even ids, 2x2) 936 boxes with 491 people among them are
+# left; if cut ones are treated as the others 997 with 492; if whole ones inside others go too, 882 with 482: children in
+# front of adults are people.
 SAME = 0.5  # IoU from which two boxes of different views are one person (within a view the codec decides)
 INSIDE = 0.6  # part of a cut box inside another from which it is a part of that person
 ALIKE = 0.5  # OKS from which two poses of different views are one person
@@ -121,7 +124,7 @@ def merged(people: Poses, cut: np.ndarray, view: np.ndarray) -> Poses:
     poses from an OKS of 0.5. A cut one also goes where most of it lies in somebody kept, or where the keypoints that
     it has are theirs. What is left of two cut ones that continue each other becomes one box.
     """
-    partly = cut.any(1)
+    partly: np.ndarray = np.asarray(cut.any(1))
     order = np.lexsort((-people.person_scores, partly))
     people, cut, partly, view = people[order], cut[order], partly[order], view[order]
     alive = np.ones(len(people), bool)

@@ -126,7 +126,7 @@ def track(
             as of `edgepose.load`, for a model that is not an Estimator yet.
         start, end, every: which frames, as of `edgepose.read_video`; their times and numbers are those of the source.
             `detect_every` counts the frames that are left out by `every`, so that people are looked for as often in a
-            second as without it. Live sources have no start and end; a file that was given as a `Feed` has none of them.
+            second as without it. Live sources have no start and end, what is given as a `Feed` none of them.
 
     Closing the iterator ends its threads. A broken file gives every frame that decodes and then raises ValueError; of
     several sources the others are finished first.
@@ -156,14 +156,14 @@ def track(
         for option in (backend, threads, min_box_score, max_people, detector_size, tiles, region, ignore or None)
     ):
         raise ValueError(
-            "detector, backend, threads, device, min_box_score, max_people, flip_test, detector_size, tiles, region and "
-            "ignore are for a model to be loaded, got an Estimator: give them to edgepose.load"
+            "detector, backend, threads, device, min_box_score, max_people, flip_test, detector_size, tiles, region "
+            "and ignore are for a model to be loaded, got an Estimator: give them to edgepose.load"
         )
     else:
         estimator = model
     # refuse wrong ones here, not at the first frame
     Schedule(detect_every), Smoother(smooth), Tracker(follow=follow, hold=hold)
-    run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up, part.every is not None)
+    run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up)
     run.followers = [
         Follower(
             estimator,
@@ -192,6 +192,8 @@ def feeds_of(
     feeds: list[Feed] = []
     for one in named:
         if isinstance(one, Feed):
+            if not part.whole:
+                raise ValueError(f"{one.name} is a feed, which opens as it is: expected start, end and every left out")
             feeds.append(one)
             continue
         found = expand(str(one))
@@ -222,7 +224,7 @@ def _sequence(name: str, pictures: list[Source], max_pixels: int, part: Part) ->
                 f"{name}: expected {len(pictures)} frames, {len(bad)} cannot be read: {'; '.join(bad[:NAMED])}{more}"
             )
 
-    return Feed(name, read if part.whole else lambda: part.of(read(), name))
+    return Feed(name, read if part.whole else lambda: part.of(read(), name), spread=part.every is not None)
 
 
 class _Run:
@@ -235,13 +237,11 @@ class _Run:
         stop: threading.Event,
         reconnect: bool,
         give_up: float | None,
-        spread: bool,
     ) -> None:
         self.feeds, self.followers = feeds, list[Follower]()
         self._tell: Callable[[Event], None] = on_event or (lambda _: None)
         self._asked_to_stop = stop
         self._reconnect, self._give_up = reconnect, give_up
-        self._spread = spread  # frames are left out because somebody wants fewer
         self._number: list[int | None] = [None] * len(feeds)  # of the last frame
         self._ended = threading.Event()
         newest = [feed.live for feed in feeds]
@@ -331,8 +331,7 @@ class _Run:
             self._shift[lane] = self._latest[lane] + 1 / RATE - seconds
         self._latest[lane] = seconds + self._shift[lane]
         before, self._number[lane] = self._number[lane], frame.index
-        left_out = self._spread and not self.feeds[lane].live and before is not None
-        passed = max(frame.index - before, 1) if left_out and before is not None else 1
+        passed = max(frame.index - before, 1) if self.feeds[lane].spread and before is not None else 1
         poses = follower(frame.image, self._latest[lane], passed)
         return Tracked(
             image=frame.image,
