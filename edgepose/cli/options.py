@@ -147,12 +147,12 @@ Every = Annotated[
 ]
 
 
-def chosen_part(start: str | None, end: str | None, every: str | None) -> Part:
+def chosen_part(start: str | None, end: str | None, every: str | None) -> Part | None:
     """What `--start`, `--end` and `--every` say; wrong use where they say nothing sensible."""
     from edgepose.media.part import part_of
 
     try:
-        return part_of(start, end, every)
+        return None if (start, end, every) == (None, None, None) else part_of(start, end, every)
     except ValueError as error:
         option = str(error).partition(" ")[0]
         raise typer.BadParameter(str(error), param_hint=f"--{option}") from None

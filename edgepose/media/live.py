@@ -84,14 +84,13 @@ def feed_of(
     timeout: seconds after which a silent network source counts as broken
     part: of its frames; a live source has neither a beginning nor an end to count from
     """
-    part = part or Part()
     name = without_password(source.name)
     if live is None:
         finite = Path(urlsplit(source.location).path).suffix.lower() in RECORDED
         live = source.kind == "camera" or (source.kind == "stream" and not finite)
-    if live and (part.start is not None or part.end is not None):
+    if live and part is not None and (part.start is not None or part.end is not None):
         raise ValueError(f"{name} is live and has no beginning: start and end are for files; leave them out")
-    spread = part.every is not None and not live
+    spread = part is not None and part.every is not None and not live
     if source.kind == "stream":
         return Feed(name, lambda: read_part(source.location, part, max_pixels, timeout), live, spread=spread)
     # A server comes back by itself; a camera number without a camera is most often a mistake.

@@ -42,11 +42,6 @@ class Part:
     end: Moment | None = None
     every: Moment | None = None
 
-    @property
-    def whole(self) -> bool:
-        """Whether it is everything."""
-        return self == Part()
-
     def of(self, frames: Iterable[Frame], name: str) -> Iterator[Frame]:
         """Those of the frames of a source that are in the part.
 
@@ -117,7 +112,10 @@ class Chooser:
 
 
 def part_of(start: MomentLike | None = None, end: MomentLike | None = None, every: MomentLike | None = None) -> Part:
-    """A part as a caller wrote it; ValueError where a word is no moment, or the end comes before the start."""
+    """A part as a caller wrote it, the whole where nothing is said.
+
+    ValueError where a word is no moment, or the end comes before the start.
+    """
     first, last, step = moment_of(start, "start"), moment_of(end, "end"), moment_of(every, "every")
     if step is not None and (step.frames == 0 or step.seconds == 0):
         raise ValueError(f"every is {every!r}, expected more than nothing, such as 5 frames or 0.5s")

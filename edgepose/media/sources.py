@@ -105,12 +105,11 @@ def expand(source: str | Path) -> list[Source]:
 
 def frames(source: Source, max_pixels: int = MAX_PIXELS, part: Part | None = None) -> Iterator[Frame]:
     """The frames of one source, or of a part of a video; a picture is one frame without a time."""
-    part = part or Part()
-    if source.kind == "picture" and not part.whole:
+    if source.kind == "picture" and part is not None:
         raise ValueError(f"{source.name} is a picture: start, end and every are for videos; leave them out")
     if source.kind == "camera":
         camera = read_camera(int(source.location))
-        return camera if part.whole else part.of(camera, source.name)
+        return camera if part is None else part.of(camera, source.name)
     if source.member is not None and SUFFIXES.get(Path(source.member).suffix.lower()) != "picture":
         raise ValueError(f"{source.name} is a video: expected pictures in a zip; unpack it and name the file")
     if source.kind == "picture" and Path(source.name).suffix.lower() in _RAW:  # a reader of TIFF finds its thumbnail
@@ -119,7 +118,7 @@ def frames(source: Source, max_pixels: int = MAX_PIXELS, part: Part | None = Non
         return _one_frame(source, max_pixels)
     if source.kind == "video" and (source.member is not None or _picture_in(Path(source.location))):
         animation = read_animation(_content(source, max_pixels), source.name, max_pixels)
-        return animation if part.whole else part.of(animation, source.name)
+        return animation if part is None else part.of(animation, source.name)
     return read_part(source.location, part, max_pixels)
 
 

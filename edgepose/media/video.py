@@ -99,16 +99,19 @@ def read_video(
             decoded from their beginning.
         every: of those the first, and then one in so many frames or seconds.
     """
-    return read_part(source, part_of(start, end, every), max_pixels, timeout)
+    given = (start, end, every) != (None, None, None)
+    return read_part(source, part_of(start, end, every) if given else None, max_pixels, timeout)
 
 
-def read_part(source: str | Path, part: Part, max_pixels: int = MAX_PIXELS, timeout: float = 5.0) -> Iterator[Frame]:
-    """As `read_video`, of a part that was parsed before."""
+def read_part(
+    source: str | Path, part: Part | None, max_pixels: int = MAX_PIXELS, timeout: float = 5.0
+) -> Iterator[Frame]:
+    """As `read_video`, of a part that was parsed before, or of the whole."""
     frames = _read(source, part, max_pixels, timeout)
-    return frames if part.whole else part.of(frames, without_password(str(source)))
+    return frames if part is None else part.of(frames, without_password(str(source)))
 
 
-def _read(source: str | Path, part: Part, max_pixels: int, timeout: float) -> Iterator[Frame]:
+def _read(source: str | Path, part: Part | None, max_pixels: int, timeout: float) -> Iterator[Frame]:
     """The frames of a source that are at or behind the start of a part and due."""
     live = URL.match(str(source)) is not None
     shown = without_password(str(source))
@@ -118,17 +121,18 @@ def _read(source: str | Path, part: Part, max_pixels: int, timeout: float) -> It
         with ExitStack() as stack:
             container = stack.enter_context(_open(str(source), live, timeout))
             stream = _video_stream(container, shown, max_pixels)
-            if part.start is not None and not live and not _jump(container, stream, part, count):
+            start = None if part is None else part.start
+            if start is not None and not live and not _jump(container, stream, start, count):
                 container = stack.enter_context(_open(str(source), live, timeout))  # from the beginning
                 stream = _video_stream(container, shown, max_pixels)
-            yield from _frames(container, stream, count, shown, max_pixels, Chooser(part))
+            yield from _frames(container, stream, count, shown, max_pixels, None if part is None else Chooser(part))
     except av.FFmpegError as error:
         if live:
             raise _network_error(error, shown, timeout, count.silence()) from None
         count.lose(error.strerror)
     if not live and (cut or count.lost or not count.good):
         raise ValueError(f"{shown} is {cut or count.damage()}; {count.good} frames were read{count.until()}")
-    if not count.chosen:
+    if part is not None and not count.chosen:
         raise ValueError(part.too_late(shown, count.before + count.good + count.lost - 1, count.time))
 
 
@@ -386,14 +390,14 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
     return stream
 
 
-def _jump(container: InputContainer, stream: VideoStream, part: Part, count: _Count) -> bool:
-    """Go to the last key frame at or before the start of a part, and count what is before it, without decoding.
+def _jump(container: InputContainer, stream: VideoStream, start: Moment, count: _Count) -> bool:
+    """Go to the last key frame at or before `start`, and count what is before it, without decoding.
 
     False where that cannot be done exactly; the container is of no use then.
     """
-    start, base = part.start, stream.time_base
+    base = stream.time_base
     named = set(container.format.name.split(","))
-    if start is None or base is None or not named & _COUNTED or stream.codec_context.name not in _COUNTED_CODECS:
+    if base is None or not named & _COUNTED or stream.codec_context.name not in _COUNTED_CODECS:
         return False
     known, keys = array("q"), list[int]()  # presentation times of all frames until then, and of key frames
     for packet in _packets(container, stream):
@@ -428,7 +432,7 @@ def _behind(start: Moment, index: int, time: Fraction) -> bool:
 
 
 def _frames(
-    container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int, choose: Chooser
+    container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int, choose: Chooser | None
 ) -> Iterator[Frame]:
     reformatter = VideoReformatter()  # one for all frames, with one thread: 15 times faster than frame.to_ndarray
     joined = container.format.name in _JOINED_MIDWAY
@@ -452,7 +456,7 @@ def _frames(
             seconds = float(pts * time_base)
         index = count.before + count.good + count.lost
         count.good, count.time = count.good + 1, seconds
-        if not choose(index, seconds):
+        if choose is not None and not choose(index, seconds):
             count.clock = time.monotonic()
             continue
         width = _shown_width(frame, stream)

@@ -118,9 +118,9 @@ def _listed(value: Any, name: str) -> list[tuple[float, ...]]:
         numbers = np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}, {EXPECTED}") from None
+    if numbers.ndim not in (1, 2):
+        raise ValueError(f"{name} is {value!r}, {EXPECTED}")
     groups = [tuple(numbers.tolist())] if numbers.ndim == 1 else [tuple(row) for row in numbers.tolist()]
-    if numbers.ndim > 2:
-        raise ValueError(f"{name} has shape {numbers.shape}, {EXPECTED}")
     return _checked(groups, value, name)
 
 

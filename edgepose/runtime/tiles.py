@@ -111,9 +111,10 @@ def look(image: np.ndarray, find: Callable[[np.ndarray], Poses], grid: Grid) -> 
 
 def cut_sides(boxes: np.ndarray, view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(N, 4) bool: left, top, right, bottom of boxes (N, 4) that end at an edge of their view inside the picture."""
-    near = np.tile((view[2:] - view[:2]) * EDGE, 2)
+    near = (view[2:] - view[:2]) * EDGE
+    reached = np.concatenate([boxes[:, :2] <= view[:2] + near, boxes[:, 2:] >= view[2:] - near], axis=1)
     inner = np.array([view[0] > 0, view[1] > 0, view[2] < size[0], view[3] < size[1]])
-    return np.asarray((np.abs(boxes - view) <= near) & inner)
+    return np.asarray(reached & inner)
 
 
 def merged(people: Poses, cut: np.ndarray, view: np.ndarray) -> Poses:

@@ -134,7 +134,7 @@ def track(
     for name, value in (("give_up", give_up), ("timeout", timeout)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, expected a positive number of seconds")
-    part = part_of(start, end, every)
+    part = None if (start, end, every) == (None, None, None) else part_of(start, end, every)
     feeds = feeds_of(source, live, timeout, part=part)
     if not isinstance(model, Estimator):
         estimator = load(
@@ -187,12 +187,11 @@ def feeds_of(
     part: Part | None = None,
 ) -> list[Feed]:
     """Feeds of a part of what the caller named; pictures that were named together are one sequence."""
-    part = part or Part()
     named = list(source) if isinstance(source, (list, tuple)) else [source]
     feeds: list[Feed] = []
     for one in named:
         if isinstance(one, Feed):
-            if not part.whole:
+            if part is not None:
                 raise ValueError(f"{one.name} is a feed, which opens as it is: expected start, end and every left out")
             feeds.append(one)
             continue
@@ -206,7 +205,7 @@ def feeds_of(
     return feeds
 
 
-def _sequence(name: str, pictures: list[Source], max_pixels: int, part: Part) -> Feed:
+def _sequence(name: str, pictures: list[Source], max_pixels: int, part: Part | None) -> Feed:
     """Pictures as the frames of one video; those that cannot be read are left out and named in the end."""
 
     def read() -> Iterator[Frame]:
@@ -224,7 +223,9 @@ def _sequence(name: str, pictures: list[Source], max_pixels: int, part: Part) ->
                 f"{name}: expected {len(pictures)} frames, {len(bad)} cannot be read: {'; '.join(bad[:NAMED])}{more}"
             )
 
-    return Feed(name, read if part.whole else lambda: part.of(read(), name), spread=part.every is not None)
+    if part is None:
+        return Feed(name, read)
+    return Feed(name, lambda: part.of(read(), name), spread=part.every is not None)
 
 
 class _Run:
