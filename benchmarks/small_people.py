@@ -1,13 +1,14 @@
 """People under 64 pixels of height in large pictures: how many the detector finds, with and without tiles.
 
-    python benchmarks/small_people.py LABELS.json PICTURES [--grid 2] [--below 64] [--detector D] [--min-box-score S]
-                                      [--ids odd|even|all] [--out FOLDER]
+    python benchmarks/small_people.py LABELS.json PICTURES [--grid 2x2] [--cell 480] [--below 64] [--tiles RxC ...]
+                                      [--size S ...] [--detector D] [--min-box-score S] [--ids odd|even|all]
+                                      [--out FOLDER]
 
-Large pictures are montages: so many labelled pictures by so many in cells of 480 x 480 (never enlarged, the rest gray),
-in the order of their ids. A person counts as found where one box of at least the score overlaps theirs with an IoU of
-0.5, each box being one person's at most; crowds count for nothing. Precision is of all boxes, of people of any size:
-those that overlap a crowd by half of their area are left out. With --out the first eight montages are drawn for each
-way of looking.
+Large pictures are montages: rows x columns of labelled pictures, in square cells of so many pixels (never enlarged,
+the rest gray), in the order of their ids. `--grid 8x14 --cell 270` is nearly a picture in 4K. A person counts as found
+where one box of at least the score overlaps theirs with an IoU of 0.5, each box being one person's at most; crowds
+count for nothing. Precision is of all boxes, of people of any size: those that overlap a crowd by half of their area
+are left out. With --out the first eight montages are drawn for each way of looking.
 """
 
 from __future__ import annotations
@@ -29,13 +30,7 @@ import edgepose
 from edgepose.data.images import Pictures
 from edgepose.geometry import area, iou
 
-CELL, GRAY = 480, 114
-WAYS: dict[str, dict[str, Any]] = {
-    "whole picture": {},
-    "--tiles 2x2": {"tiles": "2x2"},
-    "--tiles auto": {"tiles": "auto"},
-    "--detector-size 640": {"detector_size": 640},
-}
+GRAY = 114
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,24 +47,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("--grid", type=int, default=2)
+    parser.add_argument("--grid", default="2x2")
+    parser.add_argument("--cell", type=int, default=480)
+    parser.add_argument("--tiles", nargs="*", default=["2x2", "auto"])
+    parser.add_argument("--size", nargs="*", default=["640"], help="of the detector's input, without tiles")
     parser.add_argument("--below", type=float, default=64)
     parser.add_argument("--detector", default="default-detector")
     parser.add_argument("--min-box-score", type=float, default=None)
     parser.add_argument("--ids", choices=["odd", "even", "all"], default="all")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    kept = list(montages(options.labels, options.pictures, options.grid, options.ids))
+    rows, columns = (int(side) for side in options.grid.split("x"))
+    kept = list(montages(options.labels, options.pictures, (rows, columns), options.cell, options.ids))
     small = sum(int((heights(one.people) < options.below).sum()) for one in kept)
-    print(f"{len(kept)} montages, {sum(len(one.people) for one in kept)} people, {small} under {options.below:g} px")
-    for name, way in WAYS.items():
+    ways: dict[str, dict[str, Any]] = {"whole picture": {}}
+    ways |= {f"--tiles {word}": {"tiles": word} for word in options.tiles}
+    ways |= {f"--detector-size {word}": {"detector_size": word} for word in options.size}
+    everybody = sum(len(one.people) for one in kept)
+    print(
+        f"{len(kept)} montages of {columns * options.cell} x {rows * options.cell}, {everybody} people, "
+        f"{small} under {options.below:g} px"
+    )
+    for name, way in ways.items():
         finder = estimator(options.detector, options.min_box_score, way)
         found = [finder.detect(one.image) for one in kept]
         counts = [counted(one, poses.boxes, options.below) for one, poses in zip(kept, found, strict=True)]
         near, whole, right, boxes = np.sum(counts, axis=0)
         print(
             f"{name:20}  recall of small {near / small:.3f} ({near} of {small}), of all "
-            f"{whole / sum(len(one.people) for one in kept):.3f}, precision {right / max(boxes, 1):.3f} ({boxes} boxes)"
+            f"{whole / everybody:.3f}, precision {right / max(boxes, 1):.3f} ({boxes} boxes)"
         )
         for number, (one, poses) in enumerate(zip(kept[:8], found, strict=False) if options.out else ()):
             options.out.mkdir(parents=True, exist_ok=True)
@@ -84,20 +90,22 @@ def estimator(detector: str, score: float | None, way: dict[str, Any]) -> edgepo
     return edgepose.load(detector=detector, min_box_score=score, **way)
 
 
-def montages(labels: Path, pictures: Path, grid: int, ids: str = "all") -> Iterator[Montage]:
-    """grid x grid pictures each; what is left over in the end makes one that is not full."""
+def montages(
+    labels: Path, pictures: Path, grid: tuple[int, int], cell: int = 480, ids: str = "all"
+) -> Iterator[Montage]:
+    """Rows x columns of pictures each; what is left over in the end makes one that is not full."""
     content = json.loads(labels.read_text(encoding="utf-8"))
     wanted = {"odd": (1,), "even": (0,), "all": (0, 1)}[ids]
     rows = sorted((row for row in content["images"] if row["id"] % 2 in wanted), key=lambda row: row["id"])
     source = Pictures(pictures)
-    for start in range(0, len(rows), grid * grid):
-        canvas = np.full((grid * CELL, grid * CELL, 3), GRAY, np.uint8)
+    for start in range(0, len(rows), grid[0] * grid[1]):
+        canvas = np.full((grid[0] * cell, grid[1] * cell, 3), GRAY, np.uint8)
         people, crowds = list[np.ndarray](), list[np.ndarray]()
-        for place, row in enumerate(rows[start : start + grid * grid]):
+        for place, row in enumerate(rows[start : start + grid[0] * grid[1]]):
             image = source.read(row["file_name"])
-            scale = min(1.0, CELL / max(image.shape[:2]))
+            scale = min(1.0, cell / max(image.shape[:2]))
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-            x, y = place % grid * CELL, place // grid * CELL
+            x, y = place % grid[1] * cell, place // grid[1] * cell
             canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
             for one in content["annotations"]:
                 if one["image_id"] == row["id"]:

@@ -36,7 +36,10 @@ def size_of(value: Any) -> Size | None:
 
 
 def resized_spec(spec: ModelSpec, size: Size) -> ModelSpec:
-    """The spec of a detector for inputs of `size`; ValueError where the network cannot have that size."""
+    """The spec of a detector for inputs of `size`, with room for as many more people as it has more pixels.
+
+    ValueError where the network cannot have that size.
+    """
     codec = codec_of(spec)
     if not isinstance(codec, Boxes) or codec.format == "detections":
         what = "suppresses boxes inside its graph" if isinstance(codec, Boxes) else "is no detector"
@@ -48,7 +51,9 @@ def resized_spec(spec: ModelSpec, size: Size) -> ModelSpec:
             f"detector size is {_shown(size)}, expected sides that are multiples of {step}, from {step} to "
             f"{MOST_SIDE}, such as {_shown((near[0], near[1]))}"
         )
-    return replace(spec, input_size=size)
+    grown = max(1.0, size[0] * size[1] / (spec.input_size[0] * spec.input_size[1]))
+    room = {"candidates": round(codec.candidates * grown), "limit": round(codec.limit * grown)}
+    return replace(spec, input_size=size, codec_args={**spec.codec_args, **room})
 
 
 def check_fits(spec: ModelSpec, outputs: list[Any], source: str) -> None:

@@ -26,10 +26,10 @@ Grid = tuple[int, int]  # rows, columns
 TilesLike = Grid | Literal["auto"] | str
 OVERLAP = 0.25  # of a tile's side lies in the next one: who is not larger than that is whole in some tile
 MOST_TILES = 256  # that may be asked for
-# Pixels of the picture per pixel of the input that "auto" allows in a tile, and the tiles it takes at most. Of 375
-# people, half of them under 40 pixels, in a 4K picture of photographs (even ids of COCO's val2017) 78 are found at 2,
-# with 40 tiles, 163 at 1.5 with 66, 187 at 1.25 with 91 and 215 at 1 with 144, and none in the whole picture.
-SHRUNK, MOST_AUTO = 1.5, 80
+# Pixels of the picture per pixel of the input that "auto" allows in a tile, and the tiles it takes at most. Of 953
+# people in two pictures of 3780 x 2160 (benchmarks/small_people.py, even ids of COCO's val2017, --grid 8x14 --cell 270)
+# one is found in the whole, 312 at 2 with 40 tiles, 376 at 1.5 with 66, 415 at 1.25 with 91 and 481 at 1 with 144.
+SHRUNK, MOST_AUTO = 1.25, 100
 EDGE = 0.02  # part of a tile's side: a box that ends so near to an inner edge may go on behind it
 # On 52 montages of COCO's pictures (benchmarks/small_people.py, even ids, 2x2) 936 boxes with 491 people among them are
 # left; if cut ones are treated as the others 997 with 492; if whole ones inside others go too, 882 with 482: children
@@ -56,9 +56,9 @@ def tiles_of(value: Any) -> Grid | Literal["auto"] | None:
 
 
 def grid_for(size: tuple[int, int], input_size: tuple[int, int]) -> Grid:
-    """The fewest rows and columns with which no side of a tile of a picture (w, h) has more than 1.5 input sides.
+    """The fewest rows and columns with which no side of a tile of a picture (w, h) has more than 1.25 input sides.
 
-    Of very large pictures no more than 80 tiles, which are larger then.
+    Of very large pictures no more than 100 tiles, which are larger then.
     """
     columns, rows = (_count(side, shown) for side, shown in zip(size, input_size, strict=True))
     while rows * columns > MOST_AUTO:

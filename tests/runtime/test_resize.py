@@ -64,6 +64,12 @@ def test_sizes_that_cannot_be(size: Any, said: str) -> None:
         edgepose.load(detector_size=size)
 
 
+def test_more_pixels_have_room_for_more_people() -> None:
+    spec = open_model(DETECTOR).spec
+    assert resized_spec(spec, (640, 640)).codec_args["limit"] == 400
+    assert resized_spec(spec, (160, 160)).codec_args["limit"] == 100
+
+
 def test_who_has_no_size_to_choose() -> None:
     with pytest.raises(ValueError, match="no detector"):
         edgepose.load(detector="none", detector_size=640)
