@@ -134,11 +134,9 @@ def prepared(data: Path, pictures: Path, out: Path, small: bool) -> dict[str, tu
     labels = out / "labels"
     if not (labels / "lspet" / "train.json").is_file():
         run("training/prepare_data.py", data, labels)
-    for half, odd in (("choosing", 0), ("reporting", 1)):
-        once(
-            labels / f"{half}.json",
-            lambda odd=odd: only(load_json(data / "coco/val.json"), lambda row: row["id"] % 2 == odd),
-        )
+    val = data / "coco/val.json"
+    once(labels / "choosing.json", lambda: only(load_json(val), lambda image: image["id"] % 2 == 0))
+    once(labels / "reporting.json", lambda: only(load_json(val), lambda image: image["id"] % 2 == 1))
     mini = data / "coco_mini"
     sets = {
         "coco": (data / "coco/train.json", data / "coco/train.zip"),
