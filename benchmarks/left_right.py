@@ -12,10 +12,10 @@ and right never change: the labels say where they are. Every clip is followed tw
 network; --boxes found runs the detector in the package and looks at everybody in the picture.
 
 The shoulders of a person are mirrored in a frame where the line from the right one to the left one points against that
-of the labels, and so are the hips. A flip is a frame in which
-the shoulders or the hips are on another side than in the frame before. A pair counts where its labels are apart by more than 6 % of the square root of the box area. Printed for each group:
-flips per 100 person-frames, the share of mirrored pairs, and people whose shoulders or hips are mirrored in at least
-half of their frames.
+of the labels, and so are the hips. A flip is a frame in which the shoulders or the hips are on another side than in
+the frame before. A pair counts where its labels are apart by more than 6 % of the square root of the box area. Printed
+for each group: flips per 100 person-frames, the share of mirrored pairs, and people whose shoulders or hips are
+mirrored in at least half of their frames.
 """
 
 from __future__ import annotations
