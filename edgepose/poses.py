@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from edgepose.geometry import area, boxes_of, transform
+from edgepose.scores import Thresholds, thresholds
 from edgepose.skeleton import BOX, COCO, Skeleton
 
 
@@ -19,10 +20,13 @@ class Poses:
     """N people found in one picture, in pixels of that picture.
 
     keypoints:     (N, K, 2) float32 x, y
-    scores:        (N, K)    float32, higher is surer; SimCC's are raw network outputs near 0..1 that can exceed 1
+    scores:        (N, K)    float32, higher is surer
     boxes:         (N, 4)    float32 x1, y1, x2, y2
-    person_scores: (N,)      float32; top-down: box score x mean of the keypoint scores above 0.2
+    person_scores: (N,)      float32
     ids:           (N,)      int64 track identities, or None when nobody was tracked
+    calibrated:    whether both scores are probabilities, .5 as likely right as not (`edgepose.scores.Calibration`);
+                   otherwise they are a network's own, near 0..1 but without a meaning (SimCC's can exceed 1; a person's
+                   are, top-down, box score x mean of the keypoint scores above 0.2)
     """
 
     keypoints: np.ndarray
@@ -31,6 +35,7 @@ class Poses:
     person_scores: np.ndarray
     skeleton: Skeleton = COCO
     ids: np.ndarray | None = None
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         n, k = len(np.atleast_1d(self.person_scores)), len(self.skeleton)
@@ -75,6 +80,7 @@ class Poses:
             person_scores=np.concatenate([part.person_scores for part in parts]),
             skeleton=skeleton,
             ids=np.concatenate(ids) if everybody else None,
+            calibrated=all(part.calibrated for part in parts),
         )
 
     def __repr__(self) -> str:
@@ -89,6 +95,11 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.person_scores)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """From which of these scores on people and keypoints count, unless the user says otherwise."""
+        return thresholds(self.calibrated)
 
     @overload
     def __getitem__(self, people: str) -> np.ndarray: ...

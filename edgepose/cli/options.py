@@ -75,7 +75,13 @@ Category = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MinScore = Annotated[
-    float, typer.Option("--min-score", min=0, help="Leave people out whose score is less, of everything.")
+    float | None,
+    typer.Option(
+        "--min-score",
+        min=0,
+        help="Leave people out whose score is less, of everything; 0: all.",
+        show_default="0.5 where scores are calibrated, else 0",
+    ),
 ]
 MaxPeople = Annotated[
     int | None,
@@ -90,7 +96,14 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", help="Labels that name the pictures: --format coco takes their ids.", show_default="none"),
 ]
-Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="Least score of the keypoints drawn in overlays.",
+        show_default="0.5 where scores are calibrated, else 0.3",
+    ),
+]
 
 
 def chosen_skeleton(word: str | None) -> Skeleton | None:
@@ -117,6 +130,7 @@ def load_estimator(
     threads: int | None,
     max_people: int | None = None,
     boxed: bool = False,
+    min_score: float | None = None,
 ) -> Estimator:
     """`edgepose.load` with the words of the command line, which are its own.
 
@@ -126,18 +140,25 @@ def load_estimator(
     """
     from edgepose.runtime.load import load
 
-    estimator = load(model, detector=detector, backend=backend, threads=threads, max_people=max_people)
+    estimator = load(
+        model, detector=detector, backend=backend, threads=threads, max_people=max_people, min_score=min_score
+    )
     tell_of_whole_pictures(estimator.spec, detector, boxed)
     return estimator
 
 
 def load_for_frames(
-    model: str | None, detector: str, backend: RunnerWord, threads: int | None, max_people: int | None
+    model: str | None,
+    detector: str,
+    backend: RunnerWord,
+    threads: int | None,
+    max_people: int | None,
+    min_score: float | None = None,
 ) -> tuple[Estimator, int]:
     """As `load_estimator`, for the frames of files, and how many of them to look at side by side."""
     from edgepose.runtime.load import load_for_many
 
-    estimator, workers = load_for_many(model, detector, backend, threads, max_people)
+    estimator, workers = load_for_many(model, detector, backend, threads, max_people, min_score)
     tell_of_whole_pictures(estimator.spec, detector)
     return estimator, workers
 
@@ -160,14 +181,13 @@ def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:
         raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
 
 
-def surest(poses: Poses, min_score: float, best: int | None) -> Poses:
-    """The people of at least this score; of them the `best` surest, in the order they come."""
-    return poses[chosen(poses, min_score, best)]
+def surest(poses: Poses, best: int | None) -> Poses:
+    """The `best` surest people, in the order they come."""
+    return poses[chosen(poses, best)]
 
 
-def chosen(poses: Poses, min_score: float, best: int | None) -> np.ndarray:
+def chosen(poses: Poses, best: int | None) -> np.ndarray:
     """Their rows, in rising order."""
     import numpy as np
 
-    rows = np.flatnonzero(poses.person_scores >= min_score)
-    return np.sort(rows[np.argsort(-poses.person_scores[rows], kind="stable")[:best]])
+    return np.sort(np.argsort(-poses.person_scores, kind="stable")[:best])

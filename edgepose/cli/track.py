@@ -82,8 +82,8 @@ def track(
     backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
-    threshold: Threshold = 0.3,
-    min_score: MinScore = 0.0,
+    threshold: Threshold = None,
+    min_score: MinScore = None,
     max_people: MaxPeople = None,
     best: Best = None,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -140,9 +140,9 @@ def run(
     kind: TrackFormat = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     live: bool | None = None,
-    min_score: float = 0.0,
+    min_score: float | None = None,
     best: int | None = None,
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
@@ -198,8 +198,8 @@ def run(
         alone = alone_in(out) if out is not None and not video else nullcontext()
         with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
             try:
-                for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
-                    story, rows = stories[frame.lane], chosen(frame.poses, min_score, best)
+                for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, min_score=min_score, **options), 1):
+                    story, rows = stories[frame.lane], chosen(frame.poses, best)
                     poses, guessed = frame.poses[rows], frame.guessed[rows]
                     height, width = frame.image.shape[:2]
                     result = Result(frame.source, frame.index, frame.time, width, height, poses, guessed)

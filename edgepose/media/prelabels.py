@@ -15,8 +15,9 @@ from edgepose.skeleton_file import category_fields
 if TYPE_CHECKING:
     from edgepose.media.results import Result
 
-SEEN = 0.3  # least score of a keypoint that is written as seen (v 2)
-HIDDEN = 0.1  # likewise as hidden (v 1); what is less sure is not labelled
+# Least score of a keypoint that is written as hidden (v 1), what is less sure is not labelled; as seen (v 2) is written
+# what is drawn.
+HIDDEN = 0.1
 
 
 class CocoLabels:
@@ -68,7 +69,7 @@ class CocoLabels:
             row: dict[str, Any] = {"id": len(self._annotations) + 1, "image_id": identity, "category_id": 1}
             row |= {"iscrowd": 0, "bbox": [x1, y1, w, h], "area": round(w * h, 2), "segmentation": []}
             row["score"] = person["score"]
-            points = [_labelled(*point) for point in person["keypoints"]]
+            points = [_labelled(*point, poses.thresholds.drawn) for point in person["keypoints"]]
             if points:
                 row["keypoints"] = [value for point in points for value in point]
                 row["num_keypoints"] = sum(v > 0 for _, _, v in points)
@@ -83,6 +84,6 @@ def _name(result: Result) -> str:
     return str(path.with_name(frame_name(path.stem, result.frame, result.time)))
 
 
-def _labelled(x: float, y: float, score: float) -> tuple[float, float, int]:
-    v = 2 if score >= SEEN else 1 if score >= HIDDEN else 0
+def _labelled(x: float, y: float, score: float, seen: float) -> tuple[float, float, int]:
+    v = 2 if score >= seen else 1 if score >= HIDDEN else 0
     return (x, y, v) if v else (0, 0, 0)

@@ -47,6 +47,7 @@ def load(
     min_box_score: float | None = None,
     max_people: int | None = None,
     flip_test: bool = False,
+    min_score: float | None = None,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
 
@@ -68,6 +69,8 @@ def load(
             default 0.3 for detectors and one-stage networks.
         max_people: keep at most this many people, best first.
         flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
+        min_score: people who score lower are left out of what is found in a picture; by default .5 where the model's
+            scores are calibrated (`edgepose models NAME`), which is even odds, else 0. 0 keeps everybody.
 
     Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
     TypeError for what is neither.
@@ -75,18 +78,23 @@ def load(
     check_device(device)
     return _loaded(
         model, detector, spec, backend, threads, 1,
-        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test,
+        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test, min_score=min_score,
     )  # fmt: skip
 
 
 def load_for_many(
-    model: str | Path | None, detector: str, backend: Runner | None, threads: int | None, max_people: int | None = None
+    model: str | Path | None,
+    detector: str,
+    backend: Runner | None,
+    threads: int | None,
+    max_people: int | None = None,
+    min_score: float | None = None,
 ) -> tuple[Estimator, int]:
     """As `load`, for frames that do not depend on each other, and how many of them to look at side by side.
 
     It is one, unless `edgepose tune` found that a thread for each of several frames is quicker than all for one.
     """
-    estimator = _loaded(model, detector, None, backend, threads, None, max_people=max_people)
+    estimator = _loaded(model, detector, None, backend, threads, None, max_people=max_people, min_score=min_score)
     return estimator, getattr(estimator.network, "workers", 1)
 
 
@@ -100,6 +108,7 @@ def _loaded(
     min_box_score: float | None = None,
     max_people: int | None = None,
     flip_test: bool = False,
+    min_score: float | None = None,
 ) -> Estimator:
     network = open_model(model, spec, backend, threads, workers=workers)
     detector = None if detector == "none" else detector
@@ -108,7 +117,9 @@ def _loaded(
     if not network.spec.per_person:
         if detector is not None and detector != "default":
             raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")
-        return Estimator(network, min_box_score=min_box_score, max_people=max_people, flip_test=flip_test)
+        return Estimator(
+            network, min_box_score=min_box_score, max_people=max_people, flip_test=flip_test, min_score=min_score
+        )
     if isinstance(detector, (str, Path)):
         workers = getattr(network, "workers", 1)
         detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR, workers))
@@ -122,6 +133,7 @@ def _loaded(
         max_people=max_people,
         flip_test=flip_test,
         duplicate_oks=DUPLICATE_OKS,
+        min_score=min_score,
     )
 
 

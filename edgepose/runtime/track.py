@@ -92,6 +92,7 @@ def track(
     min_box_score: float | None = None,
     max_people: int | None = None,
     flip_test: bool = False,
+    min_score: float | None = None,
 ) -> Iterator[Tracked]:
     """The frames of a source with identities: `.image`, `.time`, `.poses`, `.index` ...
 
@@ -114,6 +115,8 @@ def track(
         stop: ends the iteration when it is set, within a fifth of a second.
         detector, backend, threads, device, min_box_score, max_people, flip_test: as of `edgepose.load`, for a model
             that is not an Estimator yet.
+        min_score: people are shown from when their score first reaches this, for as long as it stays above half of it;
+            by default as of `edgepose.load`. They are followed all the same, so that nobody loses the identity.
 
     Closing the iterator ends its threads. A broken file gives every frame that decodes and then raises ValueError; of
     several sources the others are finished first.
@@ -121,6 +124,8 @@ def track(
     for name, value in (("give_up", give_up), ("timeout", timeout)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, expected a positive number of seconds")
+    if min_score is not None and not 0 <= min_score < math.inf:
+        raise ValueError(f"min_score is {min_score}, expected a person's least score such as 0.5, or 0 for all")
     feeds = feeds_of(source, live, timeout)
     if not isinstance(model, Estimator):
         estimator = load(
@@ -149,6 +154,7 @@ def track(
         Follower(
             estimator,
             detect_every=detect_every,
+            min_score=min_score,
             tracker=Tracker(follow=follow, hold=hold),
             smoother=Smoother(smooth),
             max_latency=None if max_latency is None else max_latency / len(feeds),
