@@ -62,7 +62,7 @@ class Thresholds:
     pose: mean keypoint score from which somebody new is believed at once, and followed for longer without a detection
     collapsed, steady: parts of a person's usual mean keypoint score: below the first nobody is there any more, from the
         second on they are followed though the detector does not find them
-    matched: people scored lower, and lower than half of the frame's best, get their identities after the others
+    matched: people scored lower, and raw also lower than half of the frame's best, get their identities after the others
     """
 
     person: float

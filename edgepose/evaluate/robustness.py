@@ -125,7 +125,8 @@ class Spoiled:
         if boxes is None:
             poses = self.estimator(worse)
         else:
-            poses = self.estimator(worse, turned(boxes, matrix).astype(np.float32), box_scores)
+            moved = turned(boxes, matrix).astype(np.float32)
+            poses = self.estimator(worse, moved) if box_scores is None else self.estimator(worse, moved, box_scores)
         if matrix is IDENTITY:
             return poses
         back = invert(matrix)

@@ -529,6 +529,6 @@ def test_a_codec_that_reads_one_place_alone_leaves_the_expected_ones() -> None:
 
 def test_an_estimator_says_what_it_is_made_of() -> None:
     assert repr(edgepose.load("default")) == (
-        "<Estimator of 'cspnext-context-t', coco, detector=<Estimator of 'rtmdet-nano', box>>"
+        "<Estimator of 'cspnext-context-t', coco, calibrated scores, detector=<Estimator of 'rtmdet-nano', box>>"
     )
-    assert repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco>"
+    assert repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco, calibrated scores>"

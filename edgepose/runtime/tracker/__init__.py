@@ -63,8 +63,8 @@ class Tracker:
                     in the picture cannot exceed 0.947 so; with 0.1 it is 0.99 for one person and 0.96 in a crowd, but
                     against those detected it falls from 0.99 to 0.95. `edgepose.track` needs none: it looks for known
                     people in every frame, whether the detector found them or not
-    sure:           people scored below this, and below half of the frame's best, are matched after the others; None: as
-                    suits the scores (`Poses.thresholds`)
+    sure:           people scored below this, and uncalibrated also below half of the frame's best, are matched after the
+                    others; None: as suits the scores (`Poses.thresholds`)
     keypoint_score: keypoints scored no higher than this are not used; None: as suits the scores
     interval:       seconds between frames whose time is not given
     """
@@ -241,7 +241,9 @@ class Tracker:
         if len(tracks) and len(poses):
             total = _costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
             sure = poses.thresholds.matched if self._sure is None else self._sure
-            rows, columns = self._pairs(total, gaps, poses.person_scores, sure, tracks.ids == self._followed)
+            if not poses.calibrated:  # raw ones may be low altogether
+                sure = min(sure, poses.person_scores.max() / 2)
+            rows, columns = self._pairs(total, gaps, poses.person_scores >= sure, tracks.ids == self._followed)
             if owners is not None:
                 more = _left_over(tracks.ids, owners, rows, columns)
                 rows, columns = np.append(rows, more[0]), np.append(columns, more[1])
@@ -264,10 +266,9 @@ class Tracker:
         return parts, ids
 
     def _pairs(
-        self, total: np.ndarray, gaps: np.ndarray, scores: np.ndarray, least: float, followed: np.ndarray
+        self, total: np.ndarray, gaps: np.ndarray, sure: np.ndarray, followed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Who is who by costs (T, N): sure poses first, then the others with whoever was here a moment ago."""
-        sure = scores >= min(least, scores.max() / 2)
         rows, columns = assign(np.where(sure, total, np.inf), _LIMIT)
         if not sure.all():
             left = gaps < _BLINK
