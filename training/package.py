@@ -1,16 +1,16 @@
 """Put a trained network into the package under a default name, with what its card states inside the file.
 
-    python training/package.py default-pose CHECKPOINT FACTS.json ANNOTATIONS.json:PICTURES
+    python training/package.py default-pose CHECKPOINT FACTS.json CHOOSING.json:PICTURES
 
 FACTS.json holds the fields of the spec that no training run knows: license, training_data and accuracy. The ONNX file
 (float16 weights) is compared with torch on real views first; the same weights go beside it as NAME.safetensors, without
-the optimizer's state and in float16 too, to start from with `init=NAME`; and SHA256SUMS is written anew.
+the optimizer's state and in float16 too, to start from with `init=NAME`; and SHA256SUMS is written anew. Of a pose network, what its scores mean is fitted on the same labels
+(`training/calibrate.py`), which therefore must not be those that figures are reported on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -20,14 +20,13 @@ import numpy as np
 from edgepose.data.people import People
 from edgepose.data.read import read
 from edgepose.export import export_onnx
-from edgepose.media.files import atomic_path
 from edgepose.models.deployed import deployed_spec
+from edgepose.runtime.load import WEIGHTS
 from edgepose.runtime.views import Views
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
+from calibrate import calibrate, write_sums
 
-ROOT = Path(__file__).resolve().parents[1]
-WEIGHTS = ROOT / "edgepose" / "weights"
 COUNT = 32  # views to compare on
 
 
@@ -52,10 +51,10 @@ def main(name: str, source: Path, facts: Path, data: str) -> None:
     known = checkpoint.for_others(checkpoint.load(source)[1])
     half = {part: value.half() if value.is_floating_point() else value for part, value in network.state_dict().items()}
     checkpoint.save(WEIGHTS / f"{name}.safetensors", {"network": half}, known)
-    files = sorted([*WEIGHTS.glob("*.onnx"), *WEIGHTS.glob("*.safetensors")])
-    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
-    with atomic_path(WEIGHTS / "SHA256SUMS") as path:
-        path.write_text("".join(sums), encoding="utf-8")
+    if len(spec.keypoints):
+        calibrate(WEIGHTS / f"{name}.onnx", data)
+    else:
+        write_sums()
 
 
 if __name__ == "__main__":
