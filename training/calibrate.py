@@ -128,7 +128,7 @@ def _told(what: str, done: int, total: int) -> None:
 def main(words: list[str]) -> None:
     only = "--only-report" in words
     model, *sets = [word for word in words if word != "--only-report"] or [""]
-    if not model or len(sets) != 1 + (not only) and (only or len(sets) != 1):
+    if not model or not 1 <= len(sets) <= (1 if only else 2):
         raise SystemExit(str(__doc__).partition("\n\nMODEL")[0])
     if not only:
         spec = calibrate(model, sets.pop(0))
