@@ -1,4 +1,4 @@
-"""What scores mean: calibration turns a network's raw scores into probabilities, and thresholds say from where they count.
+"""What scores mean: calibration turns a network's raw scores into probabilities, thresholds say from where they count.
 
 The raw score of a person orders people, and no more: .3 may be nearly certain with one network and nearly nothing with
 another. A `Calibration` is measured on labelled pictures (`edgepose.evaluate.calibrate`) and never changes the order.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Thresholds:
     pose: mean keypoint score from which somebody new is believed at once, and followed for longer without a detection
     collapsed, steady: parts of a person's usual mean keypoint score: below the first nobody is there any more, from the
         second on they are followed though the detector does not find them
-    matched: people scored lower, and raw also lower than half of the frame's best, get their identities after the others
+    matched: people scored lower, and raw also lower than half of the frame's best, get identities after the others
     """
 
     person: float
@@ -107,12 +108,12 @@ def _knots(name: str, values: Any) -> Knots:
             f"calibration of {name} scores is {str(values)[:80]}, expected 2 to {MOST_KNOTS} pairs (raw, calibrated)"
         )
     knots = tuple((float(raw), float(calibrated)) for raw, calibrated in pairs)
-    for (raw, calibrated), (more, better) in zip(knots, knots[1:], strict=False):
+    for (raw, calibrated), (more, better) in pairwise(knots):
         if not (raw < more and calibrated < better):
             raise ValueError(
                 f"calibration of {name} scores goes from {raw, calibrated} to {more, better}, expected both to rise"
             )
-    if not (0 <= knots[0][1] and knots[-1][1] < 1):
+    if knots[0][1] < 0 or knots[-1][1] >= 1:
         raise ValueError(
             f"calibration of {name} scores goes from {knots[0][1]} to {knots[-1][1]}, expected probabilities from 0 to "
             "below 1"

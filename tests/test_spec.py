@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

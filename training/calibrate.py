@@ -3,9 +3,9 @@
     python training/calibrate.py MODEL CHOOSING.json:PICTURES [REPORTING.json:PICTURES] [--only-report]
 
 MODEL is a name in the package or an ONNX file with a spec inside. The fit (`edgepose.evaluate.calibrate`) goes into the
-file; into the checkpoint MODEL.safetensors beside it; into quantized files beside it that were made from just this file,
-with their cards; and, in the package, into SHA256SUMS. Then it prints, as a table in Markdown, how well it holds on the
-second set, which must have had no part in any choice. With --only-report nothing is fitted or written.
+file; into the checkpoint MODEL.safetensors beside it; into quantized files beside it that were made from just this
+file, with their cards; and, in the package, into SHA256SUMS. Then it prints, as a table in Markdown, how well it
+holds on the second set, which must have had no part in any choice. With --only-report nothing is fitted or written.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ def report(model: str | Path, data: str) -> Measured:
 
 def table(found: Measured, least: float) -> str:
     """Reliability in bins, and precision and recall from the least score on, in Markdown."""
-    lines = ["| scores | people | mean score | right | keypoints | mean score | right |", "| --- " + "| ---: " * 6 + "|"]
+    lines = [
+        "| scores | people | mean score | right | keypoints | mean score | right |",
+        "| --- " + "| ---: " * 6 + "|",
+    ]
     people = {row[0]: row for row in found.people.reliability()}
     keypoints = {row[0]: row for row in found.keypoints.reliability()}
     for start in sorted({*people, *keypoints}):

@@ -4,8 +4,9 @@
 
 FACTS.json holds the fields of the spec that no training run knows: license, training_data and accuracy. The ONNX file
 (float16 weights) is compared with torch on real views first; the same weights go beside it as NAME.safetensors, without
-the optimizer's state and in float16 too, to start from with `init=NAME`; and SHA256SUMS is written anew. Of a pose network, what its scores mean is fitted on the same labels
-(`training/calibrate.py`), which therefore must not be those that figures are reported on.
+the optimizer's state and in float16 too, to start from with `init=NAME`; and SHA256SUMS is written anew. Of a pose
+network, what its scores mean is fitted on the same labels (`training/calibrate.py`), which therefore must not be those
+that figures are reported on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from calibrate import calibrate, write_sums
 
 from edgepose.data.people import People
 from edgepose.data.read import read
@@ -25,7 +27,6 @@ from edgepose.runtime.load import WEIGHTS
 from edgepose.runtime.views import Views
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
-from calibrate import calibrate, write_sums
 
 COUNT = 32  # views to compare on
 

@@ -286,8 +286,9 @@ def _models() -> list[Check]:
 
 
 def _chosen() -> list[Check]:
-    """How the commands run the default models (`--backend auto`), and why: tuned, or by rule and why not tuned; and what
-    their scores mean.
+    """How the commands run the default models (`--backend auto`), and why: tuned, or by rule and why not tuned.
+
+    And what their scores mean.
     """
     from edgepose.runtime.load import load, ran
 

@@ -55,7 +55,10 @@ def _list(as_json: bool) -> None:
     if as_json:
         show_json(rows + recipes)
         return
-    cells = [[row["name"], row["finds"], row["input"], row["scores"] or "", row["license"] or "", row["where"]] for row in rows]
+    cells = [
+        [row["name"], row["finds"], row["input"], row["scores"] or "", row["license"] or "", row["where"]]
+        for row in rows
+    ]
     show_table(["name", "finds", "input", "scores", "license", "how to get it"], cells, left=6)
     print()
     networks = dict.fromkeys(recipe.model for recipe in RECIPES.values())

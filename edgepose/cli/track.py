@@ -198,7 +198,9 @@ def run(
         alone = alone_in(out) if out is not None and not video else nullcontext()
         with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
             try:
-                for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, min_score=min_score, **options), 1):
+                for done, frame in enumerate(
+                    track(list(feeds), estimator, on_event=tell, stop=stop, min_score=min_score, **options), 1
+                ):
                     story, rows = stories[frame.lane], chosen(frame.poses, best)
                     poses, guessed = frame.poses[rows], frame.guessed[rows]
                     height, width = frame.image.shape[:2]

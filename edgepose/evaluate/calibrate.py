@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,9 @@ class Measured:
 def fitted(estimator: Estimator, labels: Labels, pictures: str | Path, progress: Progress = quiet) -> ModelSpec:
     """The spec of a pose model with the box exponent and the calibration that these labels give it.
 
-    The exponent is that of `EXPONENTS` with the highest AP. The people are those found as deployed, with the estimator's
-    own detector and threshold of boxes, so the calibration holds for these. Labels without keypoints and crowds are
-    neither right nor wrong.
+    The exponent is that of `EXPONENTS` with the highest AP. The people are those found as deployed, with the
+    estimator's own detector and threshold of boxes, so the calibration holds for these. Labels without
+    keypoints and crowds are neither right nor wrong.
 
     Raises ValueError for a detector, and where too few people or keypoints are found to say anything.
     """
@@ -110,15 +111,15 @@ def measured(estimator: Estimator, labels: Labels, pictures: str | Path, progres
     rows = run(everybody, labels, pictures, "detector", progress=partial(progress, f"{name}, people")).results
     found = pictures_of(rows, against, "coco")[0]
     people = _people(found)
+    sigmas = found[0].sigmas
     if estimator.spec.per_person:
         alone = estimator.replace(min_score=0.0, detector=None, min_box_score=None)
         rows = run(alone, labels, pictures, "gt", progress=partial(progress, f"{name}, keypoints")).results
         stated = {row["id"]: row for row in without_keypoints(labels, lacking)["annotations"]}
         pairs = [(row, stated[row["annotation_id"]]) for row in rows]
-        points = [(_triples(row), _triples(label), label["area"]) for row, label in pairs]
-        sigmas = found[0].sigmas
+        points: Points = [(_triples(row), _triples(label), label["area"]) for row, label in pairs]
     else:
-        points, sigmas = _near(found, rows), found[0].sigmas
+        points = _near(found, rows)
     return Measured(people, _keypoints(points, sigmas))
 
 
@@ -136,7 +137,7 @@ def knots(scores: np.ndarray, right: np.ndarray, most: int = MOST_KNOTS) -> Knot
     while len(steps) > most - 1:
         costs = [
             (a[2] * b[2] / (a[2] + b[2]) * (_share(a) - _share(b)) ** 2)
-            for a, b in zip(steps, steps[1:], strict=False)
+            for a, b in pairwise(steps)
         ]  # fmt: skip
         i = int(np.argmin(costs))
         steps[i : i + 2] = [_sum(steps[i], steps[i + 1])]

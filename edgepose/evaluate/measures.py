@@ -125,8 +125,9 @@ def prepared(
     flip_shift: bool | None = None,
 ) -> Estimates:
     """The estimator as papers evaluate: detectors' boxes from a score of 0.05, one-stage people from that of their
-    codec, and everybody whatever they score; mirrored pictures and scales where asked for. Everything else is as deployed, but for the suppression of
-    duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published, and not of labelled boxes.
+    codec, and everybody whatever they score; mirrored pictures and scales where asked for. Everything else is as
+    deployed, but for the suppression of duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published,
+    and not of labelled boxes.
 
     network_at: the model for another input size, which a bottom-up one needs for scales: `network_of_sizes`.
     flip_shift: whether the flip test moves mirrored heat-maps by one cell, in place of what the model's spec says.

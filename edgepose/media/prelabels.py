@@ -69,7 +69,7 @@ class CocoLabels:
             row: dict[str, Any] = {"id": len(self._annotations) + 1, "image_id": identity, "category_id": 1}
             row |= {"iscrowd": 0, "bbox": [x1, y1, w, h], "area": round(w * h, 2), "segmentation": []}
             row["score"] = person["score"]
-            points = [_labelled(*point, poses.thresholds.drawn) for point in person["keypoints"]]
+            points = [_labelled(point, poses.thresholds.drawn) for point in person["keypoints"]]
             if points:
                 row["keypoints"] = [value for point in points for value in point]
                 row["num_keypoints"] = sum(v > 0 for _, _, v in points)
@@ -84,6 +84,7 @@ def _name(result: Result) -> str:
     return str(path.with_name(frame_name(path.stem, result.frame, result.time)))
 
 
-def _labelled(x: float, y: float, score: float, seen: float) -> tuple[float, float, int]:
+def _labelled(point: list[float], seen: float) -> tuple[float, float, int]:
+    x, y, score = point
     v = 2 if score >= seen else 1 if score >= HIDDEN else 0
     return (x, y, v) if v else (0, 0, 0)

@@ -58,7 +58,9 @@ class Options:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))
         if self.min_score is not None and not 0 <= self.min_score < np.inf:
-            raise ValueError(f"min_score is {self.min_score}, expected a person's least score such as 0.5, or 0 for all")
+            raise ValueError(
+                f"min_score is {self.min_score}, expected a person's least score such as 0.5, or 0 for all"
+            )
         if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
             raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
         if (self.chunk is not None and self.chunk < 1) or (self.max_people is not None and self.max_people < 0):
@@ -75,7 +77,7 @@ class Estimator:
         network: of a detector, of a whole-picture pose family, or of a per-person family.
         detector: for per-person networks that are called without boxes: an Estimator of a detector's network, or any
             function that makes Poses of a picture. None: the whole picture is the box of one person.
-        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk, min_score: see `Options`, where they are kept.
+        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk, min_score: kept in `Options`, which see.
     """
 
     def __init__(

@@ -532,7 +532,9 @@ def test_an_estimator_says_what_it_is_made_of() -> None:
     assert repr(edgepose.load("default")) == (
         "<Estimator of 'cspnext-context-t', coco, calibrated scores, detector=<Estimator of 'rtmdet-nano', box>>"
     )
-    assert repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco, calibrated scores>"
+    assert (
+        repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco, calibrated scores>"
+    )
 
 
 # ------------------------------------------------------------------------------------------------- what scores mean
@@ -583,5 +585,5 @@ def test_the_power_of_the_boxs_score() -> None:
 
 @pytest.mark.parametrize("least", [-0.1, np.inf, np.nan])
 def test_a_least_score_that_is_none_is_refused(least: float) -> None:
-    with pytest.raises(ValueError, match="expected a person's least score such as 0.5, or 0 for all"):
+    with pytest.raises(ValueError, match="expected a person's least score such as"):
         Estimator(BrightSpot(), min_score=least)

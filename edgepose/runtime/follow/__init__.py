@@ -23,12 +23,13 @@ from edgepose.runtime.tracker.smoothing import Smoother
 from edgepose.runtime.tracker.tracks import joined, taken
 from edgepose.scores import Thresholds
 
-# A mean keypoint score of Thresholds.steady x the person's usual one, which is that in the detector's boxes, lets them be
-# followed for so many seconds though the detector looked and did not find them.
+# A mean keypoint score of Thresholds.steady x the person's usual one, which is that in the detector's boxes, lets them
+# be followed for so many seconds though the detector looked and did not find them.
 UNCONFIRMED = 1.0
 USUAL_TIME = 0.3  # seconds over which the usual score is averaged
-# A newcomer is believed at once with such a box score or a mean keypoint score of Thresholds.pose, anybody else when the
-# detector finds them again so many seconds later: its slips last for a few alike frames, and a pose of nobody scores low.
+# A newcomer is believed at once with such a box score or a mean keypoint score of Thresholds.pose, anybody else when
+# the detector finds them again so many seconds later: its slips last for a few alike frames, and a pose of nobody
+# scores low.
 SURE_BOX = 0.5
 DOUBTED = 0.15
 # Shown is who is believed and has scored `min_score`, for as long as the score stays above this part of it: what is

@@ -63,8 +63,8 @@ class Tracker:
                     in the picture cannot exceed 0.947 so; with 0.1 it is 0.99 for one person and 0.96 in a crowd, but
                     against those detected it falls from 0.99 to 0.95. `edgepose.track` needs none: it looks for known
                     people in every frame, whether the detector found them or not
-    sure:           people scored below this, and uncalibrated also below half of the frame's best, are matched after the
-                    others; None: as suits the scores (`Poses.thresholds`)
+    sure:           people scored below this, and uncalibrated also below half of the frame's best, are matched after
+                    the others; None: as suits the scores (`Poses.thresholds`)
     keypoint_score: keypoints scored no higher than this are not used; None: as suits the scores
     interval:       seconds between frames whose time is not given
     """
