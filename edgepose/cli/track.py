@@ -17,7 +17,11 @@ from edgepose.cli.options import (
     MAX_PIXELS,
     Best,
     Detector,
+    DetectorSize,
     Device,
+    End,
+    Every,
+    Ignore,
     Json,
     MaxPeople,
     MaxPixels,
@@ -25,10 +29,16 @@ from edgepose.cli.options import (
     Model,
     Preset,
     Quickest,
+    RegionOption,
+    Start,
     Threads,
     Threshold,
+    Tiles,
     TrackFormat,
     chosen,
+    chosen_part,
+    chosen_places,
+    chosen_size,
     load_estimator,
     require_folder,
 )
@@ -38,6 +48,7 @@ from edgepose.cli.screen import Screen, counted
 
 if TYPE_CHECKING:
     from edgepose.media.live import Event, Feed
+    from edgepose.media.part import Part
     from edgepose.runtime.estimator import Estimator
 
 RATE = Fraction(30)  # of frames that have no times
@@ -87,6 +98,13 @@ def track(
     max_people: MaxPeople = None,
     best: Best = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    detector_size: DetectorSize = None,
+    tiles: Tiles = None,
+    region: RegionOption = None,
+    ignore: Ignore = None,
+    start: Start = None,
+    end: End = None,
+    every: Every = None,
 ) -> None:
     """Follow people through videos and live sources: identities, steady keypoints.
 
@@ -95,6 +113,10 @@ def track(
     one JSON object per frame with --json; what happens to a source goes to stderr, with --json as objects too. When
     --max-latency or --fps cannot be kept, the detector runs less often, then each frame looks at some of the people.
     Ctrl-C finishes the files that are open.
+
+    Small people: edgepose track pitch.mp4 --tiles 2x3. Parts: edgepose track street.mp4 --region 0,200,900,500 --ignore
+    0%,0%,20%,20% --start 0:01:30 --end 0:02:00 --every 0.2s. Coordinates, times and frame numbers stay those of the
+    whole picture and video; overlays begin at 0.
     """
     require_folder(out, kind, overlay)
     if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
@@ -103,7 +125,9 @@ def track(
     for option, value in (("--max-latency", max_latency), ("--fps", fps), ("--give-up", give_up)):
         if value is not None and not 0 < value < math.inf:
             raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=option)
-    estimator = load_estimator(model, detector, backend, threads, max_people)
+    part = chosen_part(start, end, every)
+    search = {"detector_size": chosen_size(detector_size), **chosen_places(tiles, region, ignore)}
+    estimator = load_estimator(model, detector, backend, threads, max_people, **search)
     with Screen() as screen:
         failed = run(
             sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
@@ -111,7 +135,7 @@ def track(
             detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
             smooth=preset if smooth else None, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
-            min_score=min_score, best=best, max_pixels=max_pixels,
+            min_score=min_score, best=best, max_pixels=max_pixels, part=part,
             reads=[word for word in (model, detector) if word is not None],
         )  # fmt: skip
     if failed:
@@ -146,6 +170,7 @@ def run(
     best: int | None = None,
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
+    part: Part | None = None,
     **options: Any,
 ) -> int:
     """Follow the people of all sources at once; returns how many sources failed.
@@ -160,7 +185,7 @@ def run(
     from edgepose.media.video import WRITABLE
     from edgepose.runtime.track import feeds_of, track
 
-    feeds = feeds_of(list(sources), live, max_pixels=max_pixels)
+    feeds = feeds_of(list(sources), live, max_pixels=max_pixels, part=part)
     stories = [Story(feed.name, subject=estimator.spec.subject) for feed in feeds]
     trails = [Trails() for _ in feeds]
     told = set[str]()
@@ -180,6 +205,7 @@ def run(
     outputs = Outputs(
         screen, writer, out if overlay or video else None, threshold,
         print_json=print_json, sources=[*sources, *(feed.name for feed in feeds)],
+        from_zero=part is not None and part.start is not None,
     )  # fmt: skip
 
     def tell(event: Event) -> None:
@@ -196,7 +222,7 @@ def run(
 
     with interrupted() as stop:
         alone = alone_in(out) if out is not None and not video else nullcontext()
-        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
+        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds, part)) as bar:
             try:
                 for done, frame in enumerate(
                     track(list(feeds), estimator, on_event=tell, stop=stop, min_score=min_score, **options), 1
@@ -235,10 +261,10 @@ def run(
     return sum(1 for story in stories if story.error)
 
 
-def _total(feeds: list[Feed]) -> int | None:
+def _total(feeds: list[Feed], part: Part | None) -> int | None:
     """How many frames will come, None where nobody knows: for the progress bar only."""
     if len(feeds) > 1 or feeds[0].live or not Path(feeds[0].name).is_file():
         return None
     from edgepose.media.sources import Source
 
-    return frame_count(Source(feeds[0].name, "video"))
+    return frame_count(Source(feeds[0].name, "video"), part)

@@ -429,7 +429,9 @@ def test_evaluation_keeps_what_it_does_not_set(flip_test: bool) -> None:
     first = Estimator(BrightSpot(), lambda _: Poses.nobody(BOX), max_people=3, duplicate_oks=0.5, chunk=5)
     made = prepared(first, flip_test, (0.5, 1.0))
     assert isinstance(made, Estimator) and made.detector is first.detector
-    assert made.options == Options(0.05, 3, flip_test, (0.5, 1.0), None, 5, 0.0), "suppression is the evaluation's own"
+    assert made.options == Options(0.05, 3, flip_test, (0.5, 1.0), None, 5, min_score=0.0), (
+        "suppression is the evaluation's own"
+    )
 
 
 def test_the_rows_of_those_who_stay() -> None:
