@@ -62,6 +62,11 @@ class Settings:
         if self.person not in ("all", "largest", "longest") and not isinstance(self.person, int):
             raise ValueError(f"person must be all, largest, longest or an identity, got {self.person!r}")
 
+    def require(self) -> None:
+        """ModuleNotFoundError where something that is needed is not installed."""
+        if self.cutoff is not None:
+            require_scipy()
+
 
 def gap_of(word: float | str) -> tuple[float, int | None]:
     """What `max_gap` says: seconds, and the number of frames where these are counted."""
@@ -109,8 +114,7 @@ class Finished:
 def finished(recording: Recording, settings: Settings | None = None) -> Finished:
     """Do to a recording what `settings` say. ValueError where the chosen person is not there."""
     settings = settings or Settings()
-    if settings.cutoff is not None:
-        require_scipy()
+    settings.require()
     rows, clock = recording.rows.read(), recording.clock
     ids, frames = np.array(rows["id"]), np.array(rows["frame"])
     tracks = _tracks(ids, frames)

@@ -64,7 +64,7 @@ def _end(rows: np.ndarray, times: np.ndarray, at: int, limbs: np.ndarray, least:
         speed, middle = np.zeros(2), middles[at]
     points = rows["keypoints"].astype(np.float64)
     lengths = np.linalg.norm(points[:, limbs[:, 0]] - points[:, limbs[:, 1]], axis=-1) / size  # (T, L)
-    sure = (rows["scores"][:, limbs] >= least).all(-1)
+    sure = np.all(rows["scores"][:, limbs] >= least, axis=-1)
     typical = np.array([np.median(lengths[sure[:, i], i]) if sure[:, i].any() else np.nan for i in range(len(limbs))])
     colors = rows["color"][np.isfinite(rows["color"]).all(1)].astype(np.float64)
     return middle, speed, size, typical, np.median(colors, axis=0) if len(colors) else np.full(3, np.nan)
