@@ -91,6 +91,18 @@ def is_trc(out: Path | None) -> bool:
     return out is not None and out.suffix.lower() == ".trc"
 
 
+def check_feeds(feeds: list[Feed], settings: Settings) -> None:
+    """ValueError where a source has no end, or one person is to be of several sources."""
+    from edgepose.runtime.offline.files import refuse_live
+
+    refuse_live(feeds)
+    if isinstance(settings.person, int) and len(feeds) > 1:
+        raise ValueError(
+            f"person {settings.person} is somebody else in each of {len(feeds)} sources: expected one source, or "
+            "largest, longest or all"
+        )
+
+
 def offline_frames(
     feeds: list[Feed],
     estimator: Estimator,
@@ -108,10 +120,9 @@ def offline_frames(
 
     images: whether the pictures are needed; smooth: of live tracking, which is not used
     """
-    from edgepose.runtime.offline.files import refuse_live, shown
+    from edgepose.runtime.offline.files import shown
     from edgepose.runtime.track import track
 
-    refuse_live(feeds)
     seen = 0
 
     def on_frame(frame: Tracked) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgepose.cli.offline import check_outputs, fills_of, is_trc, offline_frames, settings_of, size_of
+from edgepose.cli.offline import check_feeds, check_outputs, fills_of, is_trc, offline_frames, settings_of, size_of
 from edgepose.cli.options import (
     MAX_PIXELS,
     Best,
@@ -97,7 +97,7 @@ def track(
     ] = None,
     cutoff: Annotated[
         float | None,
-        typer.Option("--cutoff", metavar="HZ", help="Of the Butterworth filter, run forth and back.", show_default="6"),
+        typer.Option("--cutoff", metavar="HZ", help="Of the Butterworth filter, run forth and back.", show_default="4"),
     ] = None,
     order: Annotated[
         int | None, typer.Option("--order", help="Of the filter, both runs together: 2, 4, 6 or 8.", show_default="4")
@@ -227,6 +227,8 @@ def run(
     from edgepose.runtime.track import feeds_of, track
 
     feeds = feeds_of(list(sources), live, max_pixels=max_pixels)
+    if settings is not None:
+        check_feeds(feeds, settings)
     stories = [Story(feed.name, subject=estimator.spec.subject) for feed in feeds]
     trails = [Trails() for _ in feeds]
     told = set[str]()
@@ -298,6 +300,8 @@ def run(
                     raise
                 if len(feeds) == 1:
                     stories[0].fail(str(error))
+                elif settings is not None and str(error) not in told:
+                    raise
             for story in stories:
                 outputs.close(story)
         for story in stories:

@@ -23,7 +23,10 @@ from edgepose.runtime.offline.sides import exchanged
 from edgepose.runtime.offline.smoothing import Butterworth, require_scipy, smooth_track
 
 Person = Literal["all", "largest", "longest"]
-MAX_GAP, CUTOFF, ORDER, JOIN = 0.5, 6.0, 4, 2.0
+MAX_GAP, ORDER, JOIN = 0.5, 4, 2.0
+# Hz. Gait laboratories take 6 for markers; a network's points are noisier: 4 has the smallest error of drawn people who
+# walk, 3 of those who stand, 6 of those who run (`benchmarks/offline.py --noise 0.005`).
+CUTOFF = 4.0
 SCORE = 0.3  # least score of a keypoint that was seen; others are filled, or stay as they are
 _LASTING = 0.25  # part of the frames of the longest track that somebody must have to be the largest
 

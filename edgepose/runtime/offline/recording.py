@@ -60,8 +60,11 @@ class Rows:
         return np.memmap(self._file, self.kind, mode="r", shape=(self.count,))
 
     def close(self) -> None:
-        """Free the disk; what was read is no longer there either."""
+        """Free the disk, but for what is still being read."""
         self._file.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 @dataclass(frozen=True, eq=False)

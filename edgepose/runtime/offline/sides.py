@@ -17,8 +17,8 @@ from edgepose.skeleton import Skeleton
 LINK = 0.25  # seconds; over longer pauses nobody says which side was which
 # What an exchange must save at least, in sizes of the person, summed over the points: two points that lie closer
 # together than a few percent of it are left alone, and so is a whole body seen exactly from the side.
-_BODY, _PAIR = 0.5, 0.25
-LONGEST = 0.6  # seconds that a run lasts at most
+_BODY, _PAIR = 1.0, 0.5
+LONGEST = 0.3  # seconds that a run lasts at most
 _MOST = 1.0  # sizes that one point's jump counts at most
 
 

@@ -13,6 +13,7 @@ from edgepose.runtime.offline.recording import known_points
 _UNEVEN = 0.1  # part of a frame by which steps may differ before a track is resampled
 _FINER = 2  # the even grid has so many points for each frame, so that reading between them costs nothing
 _FULLEST = 16  # but at most so many, whatever the times are
+_REMEMBERED, _LONGEST_PAD = 3.0, 100_000  # ends are continued for so many periods of the cut-off, and frames at most
 _FEWEST = 3  # frames; fewer say nothing about what is noise
 
 
@@ -65,10 +66,12 @@ class Butterworth:
 
         if not self.works_at(rate):
             return values
-        # Both ends are continued by the track turned about its end, for longer than the filter remembers if there is
-        # so much of it.
-        pad = min(len(values) - 1, max(3 * (self.order + 1), math.ceil(2 * rate / self.cutoff)))
-        return np.asarray(sosfiltfilt(self._sections(rate), values, axis=0, padlen=pad))
+        # Both ends are continued by the track turned about its end, over and over where it is short, for longer than
+        # the filter remembers: what moves steadily stays as it is.
+        pad = min(math.ceil(_REMEMBERED * rate / self.cutoff), _LONGEST_PAD)
+        padded = np.pad(values, ((pad, pad), (0, 0)), "reflect", reflect_type="odd")
+        smooth = sosfiltfilt(self._sections(rate), padded, axis=0, padtype=None, padlen=0)
+        return np.asarray(smooth[pad : pad + len(values)])
 
     def _sections(self, rate: float) -> Any:
         from scipy.signal import butter
