@@ -68,7 +68,7 @@ class Butterworth:
             return values
         # Both ends are continued by the track turned about its end, over and over where it is short, for longer than
         # the filter remembers: what moves steadily stays as it is.
-        pad = min(math.ceil(_REMEMBERED * rate / self.cutoff), _LONGEST_PAD)
+        pad = min(math.ceil(_REMEMBERED * rate / self.cutoff) + 20, _LONGEST_PAD)
         padded = np.pad(values, ((pad, pad), (0, 0)), "reflect", reflect_type="odd")
         smooth = sosfiltfilt(self._sections(rate), padded, axis=0, padtype=None, padlen=0)
         return np.asarray(smooth[pad : pad + len(values)])
