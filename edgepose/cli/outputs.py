@@ -85,6 +85,7 @@ class Outputs:
         suffix: of picture overlays; by default PNG stays PNG and everything else becomes JPEG.
         print_json: print every frame as a line too.
         sources: paths of what is read. Overlays replace nothing but overlays.
+        from_zero: overlay videos begin at 0, whatever the time of their first frame.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Outputs:
         suffix: str = "",
         print_json: bool = False,
         sources: Iterable[str] = (),
+        from_zero: bool = False,
     ) -> None:
         from edgepose.media.files import identity
 
@@ -104,6 +106,8 @@ class Outputs:
         self._sources = {identity(source) for source in sources}
         self._names: dict[str, str] = {}
         self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}  # by the id of the outcome
+        self._from_zero = from_zero
+        self._began: dict[int, Frame] = {}  # first frames of the videos, without their images
 
     def __enter__(self) -> Outputs:
         if self._writer is not None:
@@ -189,7 +193,9 @@ class Outputs:
             video = VideoWriter(self._path(outcome, True), rate, comment=MARK)
             video.__enter__()
             self._videos[key] = (video, size)
-        self._videos[key][0].write(replace(frame, image=image))
+            self._began[key] = replace(frame, image=frame.image[:0])
+        moved = _since(frame, self._began[key]) if self._from_zero else frame
+        self._videos[key][0].write(replace(moved, image=image))
 
     def _end(self, key: int) -> None:
         if key in self._videos:
@@ -215,6 +221,13 @@ class Outputs:
             return self._path(outcome, moving)
         outcome.overlays.append(path)
         return path
+
+
+def _since(frame: Frame, first: Frame) -> Frame:
+    """A frame with its time and number counted from the first."""
+    time = None if frame.time is None or first.time is None else frame.time - first.time
+    pts = None if frame.pts is None or first.pts is None else frame.pts - first.pts
+    return replace(frame, time=time, pts=pts, index=frame.index - first.index)
 
 
 @contextmanager

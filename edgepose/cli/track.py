@@ -18,7 +18,11 @@ from edgepose.cli.options import (
     MAX_PIXELS,
     Best,
     Detector,
+    DetectorSize,
     Device,
+    End,
+    Every,
+    Ignore,
     Json,
     MaxPeople,
     MaxPixels,
@@ -26,9 +30,15 @@ from edgepose.cli.options import (
     Model,
     Preset,
     Quickest,
+    RegionOption,
+    Start,
     Threads,
+    Tiles,
     TrackFormat,
     chosen,
+    chosen_part,
+    chosen_places,
+    chosen_size,
     load_estimator,
     require_folder,
 )
@@ -38,6 +48,7 @@ from edgepose.cli.screen import Screen, counted
 
 if TYPE_CHECKING:
     from edgepose.media.live import Event, Feed
+    from edgepose.media.part import Part
     from edgepose.media.results import Writer
     from edgepose.runtime.estimator import Estimator
     from edgepose.runtime.offline import Settings
@@ -129,6 +140,13 @@ def track(
     max_people: MaxPeople = None,
     best: Best = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    detector_size: DetectorSize = None,
+    tiles: Tiles = None,
+    region: RegionOption = None,
+    ignore: Ignore = None,
+    start: Start = None,
+    end: End = None,
+    every: Every = None,
 ) -> None:
     """Follow people through videos and live sources: identities, steady keypoints.
 
@@ -145,6 +163,10 @@ def track(
     `edgepose track clip.mp4 --offline --person largest --cutoff 6 --out clip.trc`
 
     `edgepose track clip.mp4 --offline --angles standard,left_hip:left_knee --format csv --out results`
+
+    Small people: edgepose track pitch.mp4 --tiles 2x3. Parts: edgepose track street.mp4 --region 0,200,900,500 --ignore
+    0%,0%,20%,20% --start 0:01:30 --end 0:02:00 --every 0.2s. Coordinates, times and frame numbers stay those of the
+    whole picture and video; overlays begin at 0.
     """
     settings = settings_of(
         offline, smooth, {"max_gap": max_gap, "cutoff": cutoff, "order": order, "join": join, "person": person}, sides,
@@ -160,7 +182,9 @@ def track(
     for option, value in (("--max-latency", max_latency), ("--fps", fps), ("--give-up", give_up)):
         if value is not None and not 0 < value < math.inf:
             raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=option)
-    estimator = load_estimator(model, detector, backend, threads, max_people)
+    part = chosen_part(start, end, every)
+    search = {"detector_size": chosen_size(detector_size), **chosen_places(tiles, region, ignore)}
+    estimator = load_estimator(model, detector, backend, threads, max_people, **search)
     with Screen() as screen:
         failed = run(
             sources, estimator, screen, out=out, kind=kind or "jsonl", overlay=overlay,
@@ -168,7 +192,7 @@ def track(
             detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
             smooth=preset if smooth else None, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
-            min_score=min_score, best=best, max_pixels=max_pixels, settings=settings, angles=angles,
+            min_score=min_score, best=best, max_pixels=max_pixels, settings=settings, angles=angles, part=part,
             reads=[word for word in (model, detector) if word is not None],
         )  # fmt: skip
     if failed:
@@ -207,6 +231,7 @@ def run(
     reads: Sequence[str | Path] = (),
     settings: Settings | None = None,
     angles: str | None = None,
+    part: Part | None = None,
     **options: Any,
 ) -> int:
     """Follow the people of all sources at once; returns how many sources failed.
@@ -226,7 +251,7 @@ def run(
     from edgepose.media.video import WRITABLE
     from edgepose.runtime.track import feeds_of, track
 
-    feeds = feeds_of(list(sources), live, max_pixels=max_pixels)
+    feeds = feeds_of(list(sources), live, max_pixels=max_pixels, part=part)
     if settings is not None:
         check_feeds(feeds, settings)
     stories = [Story(feed.name, subject=estimator.spec.subject) for feed in feeds]
@@ -256,6 +281,7 @@ def run(
     outputs = Outputs(
         screen, writer, out if overlay or video else None, threshold,
         print_json=print_json, sources=[*sources, *(feed.name for feed in feeds)],
+        from_zero=part is not None and part.start is not None,
     )  # fmt: skip
 
     def tell(event: Event) -> None:
@@ -272,7 +298,7 @@ def run(
 
     with interrupted() as stop:
         alone = alone_in(out) if out is not None and not single else nullcontext()
-        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
+        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds, part)) as bar:
             try:
                 if settings is None:
                     frames: Iterator[Tracked] = track(list(feeds), estimator, on_event=tell, stop=stop, **options)
@@ -321,10 +347,10 @@ def run(
     return sum(1 for story in stories if story.error)
 
 
-def _total(feeds: list[Feed]) -> int | None:
+def _total(feeds: list[Feed], part: Part | None) -> int | None:
     """How many frames will come, None where nobody knows: for the progress bar only."""
     if len(feeds) > 1 or feeds[0].live or not Path(feeds[0].name).is_file():
         return None
     from edgepose.media.sources import Source
 
-    return frame_count(Source(feeds[0].name, "video"))
+    return frame_count(Source(feeds[0].name, "video"), part)

@@ -17,6 +17,8 @@ from edgepose.media.images import ImageLike, as_image
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
+from edgepose.runtime.region import Region, region_of, regions_of
+from edgepose.runtime.tiles import Grid, grid_for, look, tiles_of
 from edgepose.runtime.views import Views, back, forth
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
@@ -43,6 +45,12 @@ class Options:
     duplicate_oks: of two detected people more alike than this OKS the one scored lower goes (papers take 0.9). People
         in boxes given by the caller all stay.
     chunk: crops per run of the network; None: what its session is fastest with.
+    tiles: also look for people in so many rows and columns of overlapping tiles, (2, 3) or "2x3", or "auto": as many as
+        the picture's size asks for. Finds small people; the search costs one run more for every tile.
+    region: where people are looked for: "x,y,w,h", or the corners of a polygon, "x,y x,y x,y", in pixels of the whole
+        picture, or with % after every number; numbers and pairs of them too. The network is shown the rectangle around
+        it. Results stay in pixels of the whole picture.
+    ignore: regions whose people are left out: one, or several of them.
     """
 
     min_box_score: float | None = None
@@ -51,8 +59,14 @@ class Options:
     scales: tuple[float, ...] = (1.0,)
     duplicate_oks: float | None = None
     chunk: int | None = None
+    tiles: Grid | str | None = None
+    region: Any = None
+    ignore: Any = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tiles", tiles_of(self.tiles))
+        object.__setattr__(self, "region", None if self.region is None else region_of(self.region))
+        object.__setattr__(self, "ignore", regions_of(self.ignore))
         object.__setattr__(self, "scales", tuple(self.scales))
         if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
             raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
@@ -70,7 +84,9 @@ class Estimator:
         network: of a detector, of a whole-picture pose family, or of a per-person family.
         detector: for per-person networks that are called without boxes: an Estimator of a detector's network, or any
             function that makes Poses of a picture. None: the whole picture is the box of one person.
-        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk: see `Options`, where they are kept.
+        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk, tiles, region, ignore: see `Options`, where
+            they are kept. Of these `tiles`, `region` and `ignore` are for the search for people: who is in boxes that
+            the caller gives is looked at wherever they are.
     """
 
     def __init__(
@@ -84,8 +100,13 @@ class Estimator:
         scales: Sequence[float] = (1.0,),
         duplicate_oks: float | None = None,
         chunk: int | None = None,
+        tiles: Grid | str | None = None,
+        region: Any = None,
+        ignore: Any = (),
     ) -> None:
-        self.options = Options(min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk)
+        self.options = Options(
+            min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk, tiles, region, ignore
+        )
         if isinstance(network, Estimator) or not isinstance(getattr(network, "spec", None), ModelSpec):
             raise TypeError(
                 f"expected a network, a function of a batch with a spec, got {type(network).__name__}; edgepose.load "
@@ -95,6 +116,7 @@ class Estimator:
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
         self.detector = _detector(detector, network.spec, min_box_score)
+        self._check_tiles()
         self.chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk  # crops per run, in force
         self._least = min_box_score or 0.0  # person score in a whole picture
         self._merge = self.codec if flip_test and isinstance(self.codec, FlipMerge) else None
@@ -160,6 +182,9 @@ class Estimator:
 
     def detect(self, image: np.ndarray) -> Poses:
         """Where the people of a picture are, for networks that look at one person at a time: boxes, no keypoints."""
+        return self._limited(self._searched(image, self._detected))
+
+    def _detected(self, image: np.ndarray) -> Poses:
         if self.detector is None:
             return Poses.of_boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
         found = self.detector(image)
@@ -167,7 +192,53 @@ class Estimator:
             raise TypeError(
                 f"the detector returned {type(found).__name__}, expected Poses: wrap a network as Estimator(network)"
             )
-        return self._limited(found)
+        return found
+
+    def wanted(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """(N,) bool: the people in boxes (N, 4) of a picture of `size` (w, h) whom `region` and `ignore` leave.
+
+        The center counts: for `region` that of the part of the box inside the rectangle around it, which is all that
+        the network is shown, for `ignore` that of the box.
+        """
+        keep, region = np.ones(len(boxes), bool), self.options.region
+        if isinstance(region, Region):
+            bounds = np.array(region.bounds(size))
+            cut = np.clip(boxes, np.tile(bounds[:2], 2), np.tile(bounds[2:], 2))
+            keep = region.holds(cut, size) & (area(cut) > 0)
+        for ignored in self.options.ignore:
+            keep &= ~ignored.holds(boxes, size)
+        return keep
+
+    def _searched(self, image: np.ndarray, find: Callable[[np.ndarray], Poses]) -> Poses:
+        """The people that `find` sees in what the options say of a picture, in pixels of the whole."""
+        options, size = self.options, (image.shape[1], image.shape[0])
+        if options.tiles is None and options.region is None and not options.ignore:
+            return find(image)
+        x1, y1, x2, y2 = (0, 0, *size) if options.region is None else options.region.bounds(size)
+        part = image[y1:y2, x1:x2]
+        grid = options.tiles if isinstance(options.tiles, tuple) else None
+        if options.tiles == "auto":
+            grid = grid_for((x2 - x1, y2 - y1), self._shown())
+        found = find(part) if grid is None else look(part, find, grid)
+        found = found.mapped(np.array([[1.0, 0, x1], [0, 1.0, y1]]))
+        return found[self.wanted(found.boxes, size)]
+
+    def _shown(self) -> tuple[int, int]:
+        """(w, h) at which the network that finds people sees a picture."""
+        finder = self.detector if self.spec.per_person else self
+        assert isinstance(finder, Estimator)
+        return finder.spec.input_size
+
+    def _check_tiles(self) -> None:
+        if self.options.tiles is None or not self.spec.per_person:
+            return
+        if self.detector is None:
+            raise ValueError(f"{self.spec.name} has no detector, so there is nothing to find in tiles: leave tiles out")
+        if self.options.tiles == "auto" and not isinstance(self.detector, Estimator):
+            raise ValueError(
+                'tiles are "auto" and the detector is a function of your own, whose input size nobody knows: expected '
+                "rows and columns, such as 2x3"
+            )
 
     def replace(self, **changes: Any) -> Estimator:
         """The same with other `Options`, `network` or `detector`; TypeError for what is none of them."""
@@ -181,7 +252,7 @@ class Estimator:
         if not self.spec.per_person:
             if given is not None:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
-            return [self._limited(self._whole(image)) for image in images]
+            return [self._limited(self._searched(image, self._whole)) for image in images]
         found = given if given is not None else [self.detect(image) for image in images]
         people = list(self._persons(images, found, expected))
         alike = self.options.duplicate_oks

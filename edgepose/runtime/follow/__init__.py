@@ -158,8 +158,11 @@ class Follower:
         self._waiting = Candidates.none()
         self._lost = False
 
-    def __call__(self, image: np.ndarray, time: float) -> Poses:
-        """The people of the next frame; `time` in seconds must rise. A picture of another size is another scene."""
+    def __call__(self, image: np.ndarray, time: float, passed: int = 1) -> Poses:
+        """The people of the next frame; `time` in seconds must rise. A picture of another size is another scene.
+
+        passed: frames of the source since the last call, more than 1 where some are left out on purpose.
+        """
         start = self._clock()
         before, self._shape = self._shape, image.shape
         if self._cuts(image) or before not in (None, image.shape):
@@ -168,7 +171,7 @@ class Follower:
             self.schedule.restart()
             self._forget()
         if self.estimator.spec.per_person and self.estimator.detector is not None:
-            tracked, held = self._followed(image, time, start)
+            tracked, held = self._followed(image, time, start, passed)
         else:
             people = self.estimator(image)
             self.detected = True
@@ -180,7 +183,7 @@ class Follower:
             self.budget.tell(time, 1, 1)
         return self.smoother(tracked, time, held)
 
-    def _followed(self, image: np.ndarray, time: float, start: float) -> tuple[Poses, np.ndarray]:
+    def _followed(self, image: np.ndarray, time: float, start: float, passed: int) -> tuple[Poses, np.ndarray]:
         """One frame of a network that looks at one person at a time; and (N,) bool, whom the tracker holds."""
         size = (image.shape[1], image.shape[0])
         expected = self.tracker.predicted(time)
@@ -188,7 +191,7 @@ class Follower:
         self.budget.every = self.schedule.every
         stretched = self.budget.interval(len(known.boxes)) if self.budget.limited else 1
         stretched = 1 if stretched <= self.schedule.every else stretched
-        self.detected = self.schedule.due(image, time, known.boxes, self._lost, stretched)
+        self.detected = self.schedule.due(image, time, known.boxes, self._lost, stretched, passed)
         found, detecting = Candidates.none(), None
         if self.detected:
             before = self._clock()
@@ -229,6 +232,7 @@ class Follower:
         boxes = clip_boxes(pose_boxes(expected, margins), size)
         scores = np.array([s.box_score for s in standing], np.float32)
         stay = np.array([not s.missed or time - s.confirmed <= s.patience() for s in standing], bool)
+        stay &= self.estimator.wanted(boxes, size)
         return Candidates(boxes, scores, ids, np.zeros(len(ids), bool), boxes)[stay & (area(boxes) >= 16)]
 
     def _oldest_first(self, candidates: Candidates) -> np.ndarray:
