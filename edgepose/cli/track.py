@@ -101,9 +101,9 @@ def track(
         str | None,
         typer.Option(
             "--max-gap",
-            metavar="SECONDS|Nf",
-            help="Fill gaps up to this, 15f counts frames; 0: none.",
-            show_default="0.5",
+            metavar="N|SECONDSs",
+            help="Fill gaps of so many frames, or seconds (0.5s); 0: none.",
+            show_default="0.5s",
         ),
     ] = None,
     cutoff: Annotated[

@@ -9,13 +9,13 @@ keypoints); the rest lies in temporary files.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from edgepose.media.part import moment_of
 from edgepose.runtime.offline.filling import filled_track
 from edgepose.runtime.offline.joining import ends_of, joined
 from edgepose.runtime.offline.recording import Moment, Recording, Rows, known_points
@@ -35,8 +35,8 @@ _LASTING = 0.25  # part of the frames of the longest track that somebody must ha
 class Settings:
     """What is done to a recording.
 
-    max_gap: seconds between two frames with a point (or person), up to which those between are filled; "15f" counts the
-        frames to be filled; 0 fills none
+    max_gap: seconds between two frames with a point (or person), up to which those between are filled; 0.5 and "0.5s"
+        are seconds, a whole number counts the frames to be filled; 0 fills none
     cutoff:  Hz of the low-pass filter, both runs together; None: no smoothing, for which no scipy is needed
     order:   of the filter, both runs together: 2, 4, 6 or 8
     join:    seconds from the end of a track up to which another one may go on with it; 0 joins none
@@ -73,17 +73,10 @@ class Settings:
 
 def gap_of(word: float | str) -> tuple[float, int | None]:
     """What `max_gap` says: seconds, and the number of frames where these are counted."""
-    text = str(word).strip()
-    frames = re.fullmatch(r"(\d{1,9})f", text)
-    if frames:
-        return math.inf, int(frames[1])
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"max_gap must be seconds (0.5) or frames (15f), got {word!r}")
-    return seconds, None
+    moment = moment_of(word, "max_gap")
+    if moment is not None and moment.frames is not None:
+        return math.inf, moment.frames
+    return (moment.seconds if moment is not None else None) or 0.0, None
 
 
 @dataclass(frozen=True, eq=False)

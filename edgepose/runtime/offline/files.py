@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.media.live import Feed
+from edgepose.media.part import part_of
 from edgepose.media.video import Frame
 from edgepose.runtime.offline import CUTOFF, JOIN, MAX_GAP, ORDER, Finished, Person, Settings, finished
 from edgepose.runtime.offline.recording import Moment, Recording
@@ -64,7 +65,7 @@ def track_offline(
     Args:
         source, model: as of `edgepose.track`; a video, or a folder or pattern of pictures that are one sequence.
         max_gap: seconds between two frames with a point (or person) up to which those between are filled, on a straight
-            line; "15f" counts the frames to be filled, 0 fills none.
+            line; 0.5 and "0.5s" are seconds, a whole number counts the frames to be filled, 0 fills none.
         cutoff: Hz of the Butterworth low-pass filter, which is run forth and back (-3 dB of both runs together); None
             for no smoothing. Needs the extra `offline`.
         order: of the filter, both runs together: 2, 4, 6 or 8.
@@ -74,7 +75,7 @@ def track_offline(
             of those who are there at least a quarter as long as the longest; or an identity.
         images: False leaves the second decoding out: the frames' images are empty.
         options: others of `edgepose.track`: detect_every, detector, backend, threads, device, min_box_score,
-            max_people, flip_test, on_event, stop.
+            max_people, flip_test, on_event, stop, start, end, every, tiles, region ...
 
     A broken file gives every frame that decodes and then raises ValueError. That is raised too for a camera or a
     stream and for a person who is not there, and ModuleNotFoundError where scipy is needed and missing.
@@ -84,7 +85,8 @@ def track_offline(
         if name in options:
             raise ValueError(f"{name} is for live tracking, got it for a finished file: leave it out, {instead}")
     settings.require()
-    feeds = feeds_of(source)
+    part = {name: options.pop(name, None) for name in ("start", "end", "every")}
+    feeds = feeds_of(source, part=None if set(part.values()) == {None} else part_of(**part))
     if len(feeds) != 1:
         raise ValueError(f"expected one file, got {len(feeds)} sources in {source}: call track_offline for each")
     refuse_live(feeds)

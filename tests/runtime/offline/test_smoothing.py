@@ -118,7 +118,7 @@ def test_scipy_is_needed_for_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"cutoff": 0}, {"cutoff": math.nan}, {"order": 3}, {"max_gap": "x"}, {"max_gap": -1}, {"join": -1},
-     {"person": "me"}, {"max_gap": "1.5f"}],
+     {"person": "me"}, {"max_gap": "1.5"}],
 )  # fmt: skip
 def test_wrong_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
