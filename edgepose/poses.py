@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from edgepose.geometry import area, boxes_of, transform
+from edgepose.geometry import area, boxes_of, inclined, transform, turned
 from edgepose.scores import Thresholds, thresholds
 from edgepose.skeleton import BOX, COCO, Skeleton
 
@@ -170,6 +170,31 @@ class Poses:
     def keypoint_boxes(self, threshold: float = 0.0) -> np.ndarray:
         """(N, 4) extent of each person's keypoints scored above `threshold`."""
         return boxes_of(self.keypoints, self.scores > threshold)
+
+    def angle(self, first: str, vertex: str, last: str, threshold: float | None = None) -> np.ndarray:
+        """(N,) float32 degrees, 0 to 180, between the lines from one keypoint to two others: 180 is stretched out.
+
+        `poses.angle("left_hip", "left_knee", "left_ankle")` is the left knee. It is the angle in the picture, which is
+        that of the joint where its plane is parallel to the picture's. NaN where one of the three points is scored
+        below `threshold` (None: that from which it is drawn), or two lie in one place. Raises KeyError for a name that the skeleton lacks.
+        """
+        points, known = self._chosen((first, vertex, last), threshold)
+        return turned(points[:, 0] - points[:, 1], points[:, 2] - points[:, 1], known)
+
+    def segment_angle(self, start: str, end: str, threshold: float | None = None) -> np.ndarray:
+        """(N,) float32 degrees, above -180 to 180, of the line from one keypoint to another against the horizontal.
+
+        0 points to the right of the picture, 90 up, -90 down. NaN and KeyError as in `angle`.
+        """
+        points, known = self._chosen((start, end), threshold)
+        return inclined(points[:, 1] - points[:, 0], known)
+
+    def _chosen(self, names: Sequence[str], threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """(N, P, 2) float64 keypoints of these names, and (N,) whether all of them are good enough to be used."""
+        at = [self._index(name) for name in names]
+        points = self.keypoints[:, at].astype(np.float64)
+        threshold = self.thresholds.drawn if threshold is None else threshold
+        return points, np.asarray(((self.scores[:, at] >= threshold) & np.isfinite(points).all(-1)).all(-1))
 
     def _index(self, name: str) -> int:
         names = self.skeleton.names

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The same words as the types and tables of the library, which take long to import.
 Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels"]  # media.results.FORMATS
 TrackFormat = Literal[  # media.tracks.TrackFormat
-    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack"
+    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack", "trc"
 ]
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
