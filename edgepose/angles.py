@@ -31,7 +31,7 @@ class Angle:
     points: tuple[Point, ...]
 
     def of(self, poses: Poses, threshold: float | None = None) -> np.ndarray:
-        """(N,) float32 degrees; NaN where a point is scored below `threshold`, by default that from which it is drawn."""
+        """(N,) float32 degrees; NaN where a point is scored below `threshold` (None: as it is drawn)."""
         threshold = poses.thresholds.drawn if threshold is None else threshold
         known = np.ones(len(poses), bool)
         places = []

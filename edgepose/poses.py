@@ -176,7 +176,8 @@ class Poses:
 
         `poses.angle("left_hip", "left_knee", "left_ankle")` is the left knee. It is the angle in the picture, which is
         that of the joint where its plane is parallel to the picture's. NaN where one of the three points is scored
-        below `threshold` (None: that from which it is drawn), or two lie in one place. Raises KeyError for a name that the skeleton lacks.
+        below `threshold` (None: that from which it is drawn), or two lie in one place. Raises KeyError for a name that
+        the skeleton lacks.
         """
         points, known = self._chosen((first, vertex, last), threshold)
         return turned(points[:, 0] - points[:, 1], points[:, 2] - points[:, 1], known)
