@@ -4,8 +4,9 @@
 
 MODEL is a name in the package or an ONNX file with a spec inside. The fit (`edgepose.evaluate.calibrate`) goes into the
 file; into the checkpoint MODEL.safetensors beside it; into quantized files beside it that were made from just this
-file, with their cards; and, in the package, into SHA256SUMS. Then it prints, as a table in Markdown, how well it
-holds on the second set, which must have had no part in any choice. With --only-report nothing is fitted or written.
+file, with their cards; and into SHA256SUMS, in the package and where there is one. Then it prints, as a table in
+Markdown, how well it holds on the second set, which must have had no part in any choice. With --only-report nothing is
+fitted or written.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from edgepose.runtime.load import WEIGHTS, find, load
 from edgepose.spec import ModelSpec
 from edgepose.train import checkpoint
 
+SUMS = "SHA256SUMS"
+
 
 def calibrate(model: str | Path, data: str) -> ModelSpec:
     """Fit and write, as above; returns the new spec."""
@@ -46,15 +49,15 @@ def calibrate(model: str | Path, data: str) -> ModelSpec:
         then = ModelSpec.from_json(facts["spec"], str(trained))
         then = dataclasses.replace(then, calibration=spec.calibration, box_exponent=spec.box_exponent)
         checkpoint.save(trained, parts, facts | {"spec": then.to_json()})
-    if path.parent == WEIGHTS:
-        write_sums()
+    if path.parent == WEIGHTS or (path.parent / SUMS).is_file():
+        write_sums(path.parent)
     return spec
 
 
-def write_sums() -> None:
-    """SHA256SUMS of the models in the package."""
-    files = sorted([*WEIGHTS.glob("*.onnx"), *WEIGHTS.glob("*.safetensors")])
-    with atomic_path(WEIGHTS / "SHA256SUMS") as path:
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of the models in a folder, the package's or one like it."""
+    files = sorted([*folder.glob("*.onnx"), *folder.glob("*.safetensors")])
+    with atomic_path(folder / SUMS) as path:
         path.write_text("".join(f"{_digest(file)}  {file.name}\n" for file in files), encoding="utf-8")
 
 
