@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
     from edgepose.runtime.load import load
+    from edgepose.runtime.offline.files import track_offline
     from edgepose.runtime.store.fetch import fetch
     from edgepose.runtime.track import track
     from edgepose.runtime.tracker import Tracker
@@ -49,6 +50,7 @@ __all__ = [
     "read_image",
     "read_video",
     "track",
+    "track_offline",
     "train_model",
     "write_image",
 ]
@@ -70,6 +72,7 @@ _HOMES = {
     "read_image": "edgepose.media.images",
     "read_video": "edgepose.media.video",
     "track": "edgepose.runtime.track",
+    "track_offline": "edgepose.runtime.offline.files",
     "train_model": "edgepose.api",
     "write_image": "edgepose.media.images",
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The same words as the types and tables of the library, which take long to import.
 Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels"]  # media.results.FORMATS
 TrackFormat = Literal[  # media.tracks.TrackFormat
-    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack"
+    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack", "trc"
 ]
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
@@ -78,7 +78,13 @@ Category = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MinScore = Annotated[
-    float, typer.Option("--min-score", min=0, help="Leave people out whose score is less, of everything.")
+    float | None,
+    typer.Option(
+        "--min-score",
+        min=0,
+        help="Leave people out whose score is less, of everything; 0: all.",
+        show_default="0.5 where scores are calibrated, else 0",
+    ),
 ]
 MaxPeople = Annotated[
     int | None,
@@ -93,7 +99,14 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", help="Labels that name the pictures: --format coco takes their ids.", show_default="none"),
 ]
-Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="Least score of the keypoints drawn in overlays.",
+        show_default="0.5 where scores are calibrated, else 0.3",
+    ),
+]
 DetectorSize = Annotated[
     str | None,
     typer.Option(
@@ -254,14 +267,13 @@ def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:
         raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
 
 
-def surest(poses: Poses, min_score: float, best: int | None) -> Poses:
-    """The people of at least this score; of them the `best` surest, in the order they come."""
-    return poses[chosen(poses, min_score, best)]
+def surest(poses: Poses, best: int | None) -> Poses:
+    """The `best` surest people, in the order they come."""
+    return poses[chosen(poses, best)]
 
 
-def chosen(poses: Poses, min_score: float, best: int | None) -> np.ndarray:
+def chosen(poses: Poses, best: int | None) -> np.ndarray:
     """Their rows, in rising order."""
     import numpy as np
 
-    rows = np.flatnonzero(poses.person_scores >= min_score)
-    return np.sort(rows[np.argsort(-poses.person_scores[rows], kind="stable")[:best]])
+    return np.sort(np.argsort(-poses.person_scores, kind="stable")[:best])

@@ -81,7 +81,7 @@ class Outputs:
 
     Args:
         overlays: folder for overlays, or the video file of the only one; None: none are drawn.
-        threshold: least score of the keypoints drawn.
+        threshold: least score of the keypoints drawn; None: as suits the scores.
         suffix: of picture overlays; by default PNG stays PNG and everything else becomes JPEG.
         print_json: print every frame as a line too.
         sources: paths of what is read. Overlays replace nothing but overlays.
@@ -93,7 +93,7 @@ class Outputs:
         screen: Screen,
         writer: Writer | None = None,
         overlays: Path | None = None,
-        threshold: float = 0.3,
+        threshold: float | None = None,
         suffix: str = "",
         print_json: bool = False,
         sources: Iterable[str] = (),

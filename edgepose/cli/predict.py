@@ -74,8 +74,8 @@ def predict(
     backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
-    threshold: Threshold = 0.3,
-    min_score: MinScore = 0.0,
+    threshold: Threshold = None,
+    min_score: MinScore = None,
     max_people: MaxPeople = None,
     best: Best = None,
     data: Data = None,
@@ -102,14 +102,16 @@ def predict(
     if data is not None and kind != "coco":
         raise typer.BadParameter("it gives COCO results their ids: add --format coco", param_hint="--data")
     part = chosen_part(start, end, every)
-    search = {"detector_size": chosen_size(detector_size), **chosen_places(tiles, region, ignore)}
+    search = {"detector_size": chosen_size(detector_size), **chosen_places(tiles, region, ignore)} | {
+        "min_score": min_score
+    }
     if len(sources) == 1 and Path(sources[0]).suffix.lower() in (".jpg", ".jpeg", ".png"):  # nothing side by side
         estimator, workers = load_estimator(model, detector, backend, threads, max_people, **search), 1
     else:
         estimator, workers = load_for_frames(model, detector, backend, threads, max_people, **search)
 
     def estimate(image: np.ndarray) -> Poses:
-        return surest(estimator(image), min_score, best)
+        return surest(estimator(image), best)
 
     with Screen() as screen:
         failed = run(
@@ -132,7 +134,7 @@ def run(
     kind: Format = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     known: Known | None = None,
     subject: str = "person",
     max_pixels: int = MAX_PIXELS,

@@ -47,15 +47,16 @@ def draw(
     image: np.ndarray,
     poses: Poses,
     *,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     boxes: bool | None = None,
     thickness: float | None = None,
 ) -> np.ndarray:
     """A copy of the picture (H, W, 3) uint8 BGR with the poses drawn over it.
 
     Args:
-        threshold: only keypoints with a score above it are drawn, and limbs between two such keypoints. 0.3 suits
-            SimCC and heat-map networks, whose scores of visible keypoints lie around 0.4 to 1.
+        threshold: only keypoints with a score above it are drawn, and limbs between two such keypoints. None: .5
+            where scores are calibrated (`Poses.calibrated`), which hides what is guessed, else .3, which suits SimCC
+            and heat-map networks, whose scores of visible keypoints lie around 0.4 to 1.
         boxes: True draws every person's box, False none; by default only people without keypoints (a detector's)
             get one. Track identities, where there are any, are always written.
         thickness: of limbs in pixels; by default it follows the size of each person, within limits set by the picture.
@@ -63,6 +64,7 @@ def draw(
     canvas = image.copy()
     boxed = len(poses.skeleton) == 0 if boxes is None else boxes
     limit = 8.0 * max(canvas.shape[:2])  # OpenCV's fixed-point coordinates overflow far outside
+    threshold = poses.thresholds.drawn if threshold is None else threshold
     seen = (poses.scores > threshold) & np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
     points = np.clip(np.nan_to_num(poses.keypoints), -limit, limit)  # (N, K, 2)
     frames = np.clip(np.nan_to_num(poses.boxes), -limit, limit)  # (N, 4)

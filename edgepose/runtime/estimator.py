@@ -38,6 +38,8 @@ class Options:
     min_box_score: people that a whole-picture network scores lower are dropped. It goes to the detector where that is
         an Estimator too. None: 0.3 for detectors and one-stage networks, whose published evaluations take 0.05 and
         0.001, and 0 for others (0 means: all that the codec decodes).
+    min_score: people who are found and score lower in the end are left out; None: .5 where the model's scores are
+        calibrated, else 0. People in boxes given by the caller all stay.
     max_people: keep at most this many people, best first.
     flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
     scales: multi-scale test: look at each box at these multiples of its size, and average the keypoints, each weighed
@@ -62,12 +64,17 @@ class Options:
     tiles: Grid | str | None = None
     region: Any = None
     ignore: Any = ()
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tiles", tiles_of(self.tiles))
         object.__setattr__(self, "region", None if self.region is None else region_of(self.region))
         object.__setattr__(self, "ignore", regions_of(self.ignore))
         object.__setattr__(self, "scales", tuple(self.scales))
+        if self.min_score is not None and not 0 <= self.min_score < np.inf:
+            raise ValueError(
+                f"min_score is {self.min_score}, expected a person's least score such as 0.5, or 0 for all"
+            )
         if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
             raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
         if (self.chunk is not None and self.chunk < 1) or (self.max_people is not None and self.max_people < 0):
@@ -84,9 +91,9 @@ class Estimator:
         network: of a detector, of a whole-picture pose family, or of a per-person family.
         detector: for per-person networks that are called without boxes: an Estimator of a detector's network, or any
             function that makes Poses of a picture. None: the whole picture is the box of one person.
-        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk, tiles, region, ignore: see `Options`, where
-            they are kept. Of these `tiles`, `region` and `ignore` are for the search for people: who is in boxes that
-            the caller gives is looked at wherever they are.
+        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk, tiles, region, ignore, min_score: kept in
+            `Options`, which see. Of these `tiles`, `region` and `ignore` are for the search for people: who is in boxes
+            that the caller gives is looked at wherever they are.
     """
 
     def __init__(
@@ -103,9 +110,10 @@ class Estimator:
         tiles: Grid | str | None = None,
         region: Any = None,
         ignore: Any = (),
+        min_score: float | None = None,
     ) -> None:
         self.options = Options(
-            min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk, tiles, region, ignore
+            min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk, tiles, region, ignore, min_score
         )
         if isinstance(network, Estimator) or not isinstance(getattr(network, "spec", None), ModelSpec):
             raise TypeError(
@@ -113,6 +121,10 @@ class Estimator:
                 "gives an estimator of a name or file, and its network is load(...).network"
             )
         self.network = network
+        # In force; by default not where nobody is looked for, since then the caller knows that there is somebody.
+        looked = detector is not None or not network.spec.per_person
+        usual = network.spec.thresholds.person if looked else 0.0
+        self.min_score: float = usual if min_score is None else min_score
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
         self.detector = _detector(detector, network.spec, min_box_score)
@@ -132,7 +144,9 @@ class Estimator:
 
     def __repr__(self) -> str:
         detector = "" if self.detector is None else f", detector={self.detector!r}"
-        return f"<Estimator of {self.spec.name!r}, {self.skeleton.name}{detector}>"
+        scores = ", calibrated scores" if self.spec.calibration is not None else ", uncalibrated scores"
+        scores = scores if len(self.skeleton) else ""  # of boxes nobody expects it
+        return f"<Estimator of {self.spec.name!r}, {self.skeleton.name}{scores}{detector}>"
 
     @property
     def spec(self) -> ModelSpec:
@@ -252,13 +266,15 @@ class Estimator:
         if not self.spec.per_person:
             if given is not None:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
-            return [self._limited(self._searched(image, self._whole)) for image in images]
+            return [self._good(self._limited(self._searched(image, self._whole))) for image in images]
         found = given if given is not None else [self.detect(image) for image in images]
         people = list(self._persons(images, found, expected))
         alike = self.options.duplicate_oks
-        if given is not None or alike is None:
+        if given is not None:
             return people
-        return [poses[distinct(poses, self.spec, alike)] for poses in people]
+        if alike is not None:
+            people = [poses[distinct(poses, self.spec, alike)] for poses in people]
+        return [self._good(poses) for poses in people]
 
     def _persons(self, images: list[np.ndarray], found: list[Poses], expected: np.ndarray | None) -> Iterator[Poses]:
         """One person per box of `found` for each picture, from as few runs as there are chunks of crops."""
@@ -275,7 +291,8 @@ class Estimator:
         for poses in found:
             rows = slice(start, start + len(poses))
             start = rows.stop
-            yield Poses(keypoints[rows], scores[rows], poses.boxes, poses.person_scores * sure[rows], self.skeleton)
+            raw = poses.person_scores**self.spec.box_exponent * sure[rows]
+            yield self._calibrated(Poses(keypoints[rows], scores[rows], poses.boxes, raw, self.skeleton))
 
     def _seen(
         self, sources: list[np.ndarray], matrices: np.ndarray, expected: np.ndarray | None
@@ -302,7 +319,20 @@ class Estimator:
         boxes = clip_boxes(back(poses.boxes.reshape(-1, 2, 2), edges).reshape(-1, 4), size)
         kept = (poses.person_scores >= self._least) & (area(boxes) > 0)
         keypoints = back(poses.keypoints[kept], matrix)
-        return Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
+        raw = Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
+        return self._calibrated(raw)
+
+    def _calibrated(self, poses: Poses) -> Poses:
+        """The same people with probabilities for scores, where the spec knows them."""
+        known = self.spec.calibration
+        if known is None:
+            return poses
+        scores, sure = known.of_keypoints(poses.scores), known.of_people(poses.person_scores)
+        return dataclasses.replace(poses, scores=scores, person_scores=sure, calibrated=True)
+
+    def _good(self, poses: Poses) -> Poses:
+        """Those who score high enough."""
+        return poses if self.min_score <= 0 else poses[poses.person_scores >= self.min_score]
 
     def _outputs(self, batch: np.ndarray) -> list[np.ndarray]:
         outputs = self.network(batch)

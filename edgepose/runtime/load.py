@@ -53,6 +53,7 @@ def load(
     tiles: Grid | str | None = None,
     region: Any = None,
     ignore: Any = (),
+    min_score: float | None = None,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
 
@@ -82,6 +83,8 @@ def load(
         region: where to look: "x,y,w,h", or corners of a polygon, "x,y x,y x,y", in pixels of the whole picture, or
             with % after every number; also (x, y, w, h) or [(x, y), ...]. See `Estimator.wanted` for who is inside.
         ignore: one such region or several whose people are left out.
+        min_score: people who score lower are left out of what is found in a picture; by default .5 where the model's
+            scores are calibrated (`edgepose models NAME`), which is even odds, else 0. 0 keeps everybody.
 
     Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
     TypeError for what is neither.
@@ -89,7 +92,7 @@ def load(
     check_device(device)
     return _loaded(
         model, detector, spec, backend, threads, 1, size_of(detector_size),
-        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test,
+        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test, min_score=min_score,
         tiles=tiles, region=region, ignore=ignore,
     )  # fmt: skip
 
@@ -106,7 +109,7 @@ def load_for_many(
     """As `load`, for frames that do not depend on each other, and how many of them to look at side by side.
 
     It is one, unless `edgepose tune` found that a thread for each of several frames is quicker than all for one.
-    `where` are tiles, region and ignore.
+    `where` are tiles, region, ignore and min_score.
     """
     size = size_of(detector_size)
     estimator = _loaded(model, detector, None, backend, threads, None, size, max_people=max_people, **where)

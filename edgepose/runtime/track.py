@@ -103,6 +103,7 @@ def track(
     start: MomentLike | None = None,
     end: MomentLike | None = None,
     every: MomentLike | None = None,
+    min_score: float | None = None,
 ) -> Iterator[Tracked]:
     """The frames of a source with identities: `.image`, `.time`, `.poses`, `.index` ...
 
@@ -130,6 +131,8 @@ def track(
         start, end, every: which frames, as of `edgepose.read_video`; their times and numbers are those of the source.
             `detect_every` counts the frames that are left out by `every`, so that people are looked for as often in a
             second as without it. Live sources have no start and end, what is given as a `Feed` none of them.
+        min_score: people are shown from when their score first reaches this, for as long as it stays above half of it;
+            by default as of `edgepose.load`. They are followed all the same, so that nobody loses the identity.
 
     Closing the iterator ends its threads. A broken file gives every frame that decodes and then raises ValueError; of
     several sources the others are finished first.
@@ -137,6 +140,8 @@ def track(
     for name, value in (("give_up", give_up), ("timeout", timeout)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, expected a positive number of seconds")
+    if min_score is not None and not 0 <= min_score < math.inf:
+        raise ValueError(f"min_score is {min_score}, expected a person's least score such as 0.5, or 0 for all")
     part = None if (start, end, every) == (None, None, None) else part_of(start, end, every)
     feeds = feeds_of(source, live, timeout, part=part)
     if not isinstance(model, Estimator):
@@ -171,6 +176,7 @@ def track(
         Follower(
             estimator,
             detect_every=detect_every,
+            min_score=min_score,
             tracker=Tracker(follow=follow, hold=hold, keep_sides=keep_sides),
             smoother=Smoother(smooth),
             max_latency=None if max_latency is None else max_latency / len(feeds),

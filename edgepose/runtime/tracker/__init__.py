@@ -64,8 +64,9 @@ class Tracker:
                     in the picture cannot exceed 0.947 so; with 0.1 it is 0.99 for one person and 0.96 in a crowd, but
                     against those detected it falls from 0.99 to 0.95. `edgepose.track` needs none: it looks for known
                     people in every frame, whether the detector found them or not
-    sure:           people scored below this, and below half of the frame's best, are matched after the others
-    keypoint_score: keypoints scored no higher than this are not used
+    sure:           people scored below this, and uncalibrated also below half of the frame's best, are matched after
+                    the others; None: as suits the scores (`Poses.thresholds`)
+    keypoint_score: keypoints scored no higher than this are not used; None: as suits the scores
     interval:       seconds between frames whose time is not given
     keep_sides:     whether left and right of a person stay what they were in the frames before, as far as motion and
                     the scores of all frames speak for it (sides.py): keypoints that the network exchanges for a few
@@ -78,8 +79,8 @@ class Tracker:
         follow: int | None = None,
         memory: float = 3.0,
         hold: float = 0.0,
-        sure: float = 0.3,
-        keypoint_score: float = 0.2,
+        sure: float | None = None,
+        keypoint_score: float | None = None,
         interval: float = 1 / 30,
         keep_sides: bool = True,
     ) -> None:
@@ -94,6 +95,7 @@ class Tracker:
         self._next = 1
         self._time: float | None = None
         self._skeleton = COCO
+        self._calibrated = False  # scores of the last people
         self._tracks: Tracks | None = None
         self._followed: int | None = None
         self._rows = np.zeros(0, np.int64)
@@ -137,7 +139,9 @@ class Tracker:
         now = self._now(time)
         if len(poses):
             self._adopt(poses.skeleton)
-        seen = Seen.of(poses, self._keypoint_score)
+            self._calibrated = poses.calibrated
+        known = poses.thresholds.used if self._keypoint_score is None else self._keypoint_score
+        seen = Seen.of(poses, known)
         limbs = limb_lengths(seen, poses.skeleton.limbs)
         ids = np.zeros(len(poses), np.int64)
         parts: list[Tracks] = []
@@ -213,7 +217,9 @@ class Tracker:
         tracks = taken(self._tracks, np.flatnonzero(people)[np.argsort(self._tracks.ids[people])])
         points = tracks.states.ahead(time, self._memory).points()  # (T, K + 2, 2)
         boxes = points[:, -2:].reshape(-1, 4)
-        return Poses(points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids)
+        return Poses(
+            points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids, self._calibrated
+        )
 
     def _now(self, time: float | None) -> float:
         if time is None:
@@ -247,7 +253,10 @@ class Tracker:
         rows = columns = np.zeros(0, np.int64)
         if len(tracks) and len(poses):
             total = _costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
-            rows, columns = self._assigned(total, gaps, poses.person_scores, tracks.ids == self._followed)
+            sure = poses.thresholds.matched if self._sure is None else self._sure
+            if not poses.calibrated:  # raw ones may be low altogether
+                sure = min(sure, poses.person_scores.max() / 2)
+            rows, columns = self._assigned(total, gaps, poses.person_scores >= sure, tracks.ids == self._followed)
             if owners is not None:
                 more = _left_over(tracks.ids, owners, rows, columns)
                 rows, columns = np.append(rows, more[0]), np.append(columns, more[1])
@@ -264,7 +273,8 @@ class Tracker:
                 whole = np.zeros((len(poses), len(self._pairs)), bool)
                 whole[columns] = exchange
                 poses = exchanged(poses, self._pairs, whole)
-                seen = Seen.of(poses, self._keypoint_score)
+                known = poses.thresholds.used if self._keypoint_score is None else self._keypoint_score
+                seen = Seen.of(poses, known)
                 limbs = limb_lengths(seen, poses.skeleton.limbs)
             parts.append(people.seen(poses[columns], seen[columns], limbs[columns], ahead, gaps[rows], again, odds))
         if missed.any():
@@ -275,10 +285,9 @@ class Tracker:
         return parts, ids, poses
 
     def _assigned(
-        self, total: np.ndarray, gaps: np.ndarray, scores: np.ndarray, followed: np.ndarray
+        self, total: np.ndarray, gaps: np.ndarray, sure: np.ndarray, followed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Who is who by costs (T, N): sure poses first, then the others with whoever was here a moment ago."""
-        sure = scores >= min(self._sure, scores.max() / 2)
         rows, columns = assign(np.where(sure, total, np.inf), _LIMIT)
         if not sure.all():
             left = gaps < _BLINK
