@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from edgepose.geometry import area, boxes_of, transform
+from edgepose.names import expected
 from edgepose.skeleton import BOX, COCO, Skeleton
 
 
@@ -164,11 +164,7 @@ class Poses:
         names = self.skeleton.names
         if name in names:
             return names.index(name)
-        near = difflib.get_close_matches(name.lower(), names, n=1)
-        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
-        raise KeyError(
-            f"skeleton {self.skeleton.name!r} has no keypoint {name!r}{suggestion}, expected one of {list(names)}"
-        )
+        raise KeyError(f"skeleton {self.skeleton.name!r} has no keypoint {name!r}{expected(name, names)}")
 
 
 def confidence(scores: np.ndarray, threshold: float = 0.2) -> np.ndarray:
