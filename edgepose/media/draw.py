@@ -89,12 +89,12 @@ def _colors(colors: Coloring | Sequence[Color], poses: Poses) -> list[Color]:
         if colors not in ("sides", "person"):
             raise ValueError(f"unknown colors {colors!r}, expected 'sides', 'person' or a color for each person")
         return [PEOPLE[int(i) % len(PEOPLE)] for i in (range(len(poses)) if poses.ids is None else poses.ids)]
-    table = np.asarray(colors, float).reshape(-1) if len(colors) else np.zeros(0)
-    if len(colors) != len(poses) or table.size != 3 * len(poses) or not ((table >= 0) & (table <= 255)).all():
+    table = [tuple(float(value) for value in color) for color in colors]
+    if len(table) != len(poses) or any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in table):
         raise ValueError(
             f"expected {len(poses)} colors, one per person, each (blue, green, red) from 0 to 255; got {colors!r}"
         )
-    return [(int(b), int(g), int(r)) for b, g, r in table.reshape(-1, 3)]
+    return [(int(b), int(g), int(r)) for b, g, r in table]
 
 
 def _texts(
