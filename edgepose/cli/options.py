@@ -90,6 +90,21 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", help="Labels that name the pictures: --format coco takes their ids.", show_default="none"),
 ]
+Show = Annotated[
+    bool,
+    typer.Option(
+        "--show",
+        help="Look on in a window, or where none can be opened on a page of this machine; q ends and keeps the "
+        "results, space pauses, s saves the picture.",
+    ),
+]
+ShowPort = Annotated[
+    int | None,
+    typer.Option(
+        "--show-port", min=1, max=65535, help="Port of that page, which is then shown in place of a window.",
+        show_default="any free one",
+    ),
+]  # fmt: skip
 Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
 
 

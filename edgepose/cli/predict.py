@@ -25,6 +25,8 @@ from edgepose.cli.options import (
     Model,
     Quickest,
     Results,
+    Show,
+    ShowPort,
     Threads,
     Threshold,
     load_estimator,
@@ -32,7 +34,7 @@ from edgepose.cli.options import (
     require_folder,
     surest,
 )
-from edgepose.cli.outputs import Outcome, Outputs, interrupted
+from edgepose.cli.outputs import Outcome, Outputs, attended, interrupted, shown
 from edgepose.cli.screen import Screen, counted
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def predict(
     best: Best = None,
     data: Data = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    show: Show = False,
+    show_port: ShowPort = None,
 ) -> None:
     """Find people and their keypoints.
 
@@ -94,7 +98,7 @@ def predict(
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
             subject=estimator.spec.subject, reads=[word for word in (model, detector, data) if word is not None],
-            workers=workers,
+            workers=workers, show=show, show_port=show_port,
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -115,6 +119,8 @@ def run(
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
     workers: int = 1,
+    show: bool = False,
+    show_port: int | None = None,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed.
 
@@ -148,9 +154,12 @@ def run(
     seen = 0
     with interrupted() as stop:
         with alone_in(out) if out is not None else nullcontext(), outputs, ExitStack() as stack:
+            viewer = stack.enter_context(shown(show, show_port, outputs, stop, screen, out))
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
             look = _Look(estimate, max_pixels, workers, [source for source in found if source.kind == "picture"])
             stack.callback(look.close)
+            if viewer is not None:
+                look.paused = viewer.listen
             for number, source in enumerate(found):
                 if stop.is_set():
                     break
@@ -163,14 +172,18 @@ def run(
                     screen.say(outcome.sentence())
                 if outcome.error:
                     screen.complain(f"error: {outcome.error}")
+            if viewer is not None and found[-1].kind == "picture" and attended():
+                viewer.linger()  # a picture is done before anybody has looked
         if not print_json:
             _close(outcomes, path, screen)
         left, cut = len(found) - seen, [outcome for outcome in outcomes if outcome.stopped]
         if left or cut:
             ends = [f"{cut[0].source} ends after frame {cut[0].frames}"] if cut else []
             waiting = [f"{left} of {len(found)} sources were not begun"] if left else []
-            screen.complain(f"interrupted: {'; '.join(ends + waiting)}")
-            raise KeyboardInterrupt
+            quit_ = viewer is not None and viewer.quit
+            screen.complain(f"{'ended by q' if quit_ else 'interrupted'}: {'; '.join(ends + waiting)}")
+            if not quit_:
+                raise KeyboardInterrupt
     return sum(1 for outcome in outcomes if outcome.error)
 
 
@@ -242,20 +255,23 @@ def run_source(
     subject: str = "person",
 ) -> Outcome:
     """All frames of one source to the outputs, until `stop` is set."""
+    from edgepose.media.live import is_live
     from edgepose.media.results import Result
     from edgepose.media.video import without_password
 
-    shown = without_password(source.name)
-    outcome = Outcome(shown, subject=subject)
+    name = without_password(source.name)
+    outcome = Outcome(name, subject=subject)
+    if outputs.viewer is not None:
+        outputs.viewer.waits = not is_live(source)
     look = estimate if isinstance(estimate, _Look) else _Look(estimate)
     with ExitStack() as stack:
         bar, rate = None, None
         if source.kind != "picture":
-            bar = stack.enter_context(screen.task(Path(shown).name, frame_count(source)))
+            bar = stack.enter_context(screen.task(Path(name).name, frame_count(source)))
             rate = _rate(source)
         for frame, poses in look.people(source, outcome):
             height, width = frame.image.shape[:2]
-            outputs.write(Result(shown, frame.index, frame.time, width, height, poses), frame, outcome, rate)
+            outputs.write(Result(name, frame.index, frame.time, width, height, poses), frame, outcome, rate)
             if bar is not None:
                 bar.update(outcome.frames, counted(len(poses), subject))
             if stop.is_set() and source.kind != "picture":
@@ -277,6 +293,7 @@ class _Look:
         from edgepose.runtime.ahead import ahead
 
         self._estimate, self._max_pixels, self._workers = estimate, max_pixels, workers
+        self.paused: Callable[[], bool] = lambda: False  # what a camera gives meanwhile is passed over
         self._pictures = ahead(self._picture, pictures, workers) if workers > 1 and pictures else None
 
     def people(self, source: Source, outcome: Outcome) -> Iterator[tuple[Frame, Poses]]:
@@ -295,6 +312,7 @@ class _Look:
             self._pictures.close()
 
     def _frames(self, source: Source) -> Iterator[tuple[Frame, Poses]]:
+        from edgepose.media.live import is_live
         from edgepose.media.sources import frames
         from edgepose.runtime.ahead import ahead
 
@@ -308,7 +326,8 @@ class _Look:
                 yield from pairs
         else:  # a camera's frame is not to wait for the next one
             for frame in frames(source, self._max_pixels):
-                yield self._one(frame)
+                if not (is_live(source) and self.paused()):
+                    yield self._one(frame)
 
     def _one(self, frame: Frame) -> tuple[Frame, Poses]:
         return frame, self._estimate(frame.image)

@@ -25,6 +25,8 @@ from edgepose.cli.options import (
     Model,
     Preset,
     Quickest,
+    Show,
+    ShowPort,
     Threads,
     Threshold,
     TrackFormat,
@@ -32,7 +34,7 @@ from edgepose.cli.options import (
     load_estimator,
     require_folder,
 )
-from edgepose.cli.outputs import Outcome, Outputs, interrupted
+from edgepose.cli.outputs import Outcome, Outputs, interrupted, shown
 from edgepose.cli.predict import frame_count
 from edgepose.cli.screen import Screen, counted
 
@@ -87,6 +89,8 @@ def track(
     max_people: MaxPeople = None,
     best: Best = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    show: Show = False,
+    show_port: ShowPort = None,
 ) -> None:
     """Follow people through videos and live sources: identities, steady keypoints.
 
@@ -111,7 +115,7 @@ def track(
             detect_every=detect_every if detect_every == "adaptive" else int(detect_every),
             smooth=preset if smooth else None, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
-            min_score=min_score, best=best, max_pixels=max_pixels,
+            min_score=min_score, best=best, max_pixels=max_pixels, show=show, show_port=show_port,
             reads=[word for word in (model, detector) if word is not None],
         )  # fmt: skip
     if failed:
@@ -146,6 +150,8 @@ def run(
     best: int | None = None,
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
+    show: bool = False,
+    show_port: int | None = None,
     **options: Any,
 ) -> int:
     """Follow the people of all sources at once; returns how many sources failed.
@@ -196,7 +202,8 @@ def run(
 
     with interrupted() as stop:
         alone = alone_in(out) if out is not None and not video else nullcontext()
-        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
+        seen = shown(show, show_port, outputs, stop, screen, out, len(feeds))
+        with alone, outputs, seen as viewer, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
             try:
                 for done, frame in enumerate(track(list(feeds), estimator, on_event=tell, stop=stop, **options), 1):
                     story, rows = stories[frame.lane], chosen(frame.poses, min_score, best)
@@ -206,7 +213,7 @@ def run(
                     if poses.ids is not None:
                         story.identities.update(poses.ids.tolist())
                     trails[frame.lane].update(poses, frame.time or 0.0, guessed)
-                    outputs.write(result, frame, story, RATE, trails[frame.lane].draw)
+                    outputs.write(result, frame, story, RATE, trails[frame.lane].draw, frame.lane)
                     bar.update(done, counted(len(poses), estimator.spec.subject))
             except BrokenPipeError:
                 raise
@@ -228,7 +235,7 @@ def run(
                 for one in written:
                     if one.exists():
                         screen.say(f"wrote {one}")
-        if stop.is_set():
+        if stop.is_set() and not (viewer is not None and viewer.quit):
             raise KeyboardInterrupt
     return sum(1 for story in stories if story.error)
 

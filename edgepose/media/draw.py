@@ -175,7 +175,7 @@ def _told_apart(skeleton: Skeleton, points: np.ndarray, shown: np.ndarray, radiu
     result = shown.copy()
     for i, factor in fine_points(skeleton):
         if shown[i]:
-            apart = 3 * radius * factor + 2  # with something of the face between them
+            apart = 2.5 * radius * factor + 2  # with something of the face between them
             near = any(np.hypot(*(points[i] - points[j])) < apart for j in kept)
             result[i] = not near
             kept += [] if near else [i]

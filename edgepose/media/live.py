@@ -75,13 +75,17 @@ def feed_of(
     timeout: seconds after which a silent network source counts as broken
     """
     name = without_password(source.name)
-    if live is None:
-        finite = Path(urlsplit(source.location).path).suffix.lower() in RECORDED
-        live = source.kind == "camera" or (source.kind == "stream" and not finite)
+    live = is_live(source) if live is None else live
     if source.kind == "stream":
         return Feed(name, lambda: read_video(source.location, max_pixels, timeout), live)
     # A server comes back by itself; a camera number without a camera is most often a mistake.
     return Feed(name, lambda: frames(source, max_pixels), live, patient=False)
+
+
+def is_live(source: Source) -> bool:
+    """Whether a source goes on by itself: a camera, and a URL that does not end like a video file."""
+    finite = Path(urlsplit(source.location).path).suffix.lower() in RECORDED
+    return source.kind == "camera" or (source.kind == "stream" and not finite)
 
 
 @dataclass(frozen=True)
