@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgepose.media.video import VideoWriter, read_video
     from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
+    from edgepose.runtime.follow import Follower
     from edgepose.runtime.load import load
     from edgepose.runtime.store.fetch import fetch
     from edgepose.runtime.track import track
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 # importing the module would hide what is found here.
 __all__ = [
     "Estimator",
+    "Follower",
     "ModelSpec",
     "Poses",
     "Skeleton",
@@ -55,6 +57,7 @@ __all__ = [
 
 _HOMES = {
     "Estimator": "edgepose.runtime.estimator",
+    "Follower": "edgepose.runtime.follow",
     "ModelSpec": "edgepose.spec",
     "Poses": "edgepose.poses",
     "Skeleton": "edgepose.skeleton",
