@@ -92,7 +92,9 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:
-        raise AttributeError(f"edgepose has no {name!r}, expected one of {__all__}")
+        from edgepose.names import expected
+
+        raise AttributeError(f"edgepose has no {name!r}{expected(name, __all__)}")
     globals()[name] = value
     return value
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -29,6 +29,7 @@ from edgepose.cli.options import (
     ShowPort,
     Threads,
     Threshold,
+    kind_of,
     load_estimator,
     load_for_frames,
     require_folder,
@@ -56,7 +57,9 @@ def predict(
     ],
     model: Model = None,
     detector: Detector = "default",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write results to.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write results to, or a .parquet file.")
+    ] = None,
     kind: Results = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
@@ -82,6 +85,7 @@ def predict(
     ids from --data; results-images.json beside them says which picture has which.
     """
     require_folder(out, kind, overlay)
+    kind = cast("Format | None", kind_of(out, kind, overlay))
     if data is not None and kind != "coco":
         raise typer.BadParameter("it gives COCO results their ids: add --format coco", param_hint="--data")
     if len(sources) == 1 and Path(sources[0]).suffix.lower() in (".jpg", ".jpeg", ".png"):  # nothing side by side
@@ -128,7 +132,7 @@ def run(
     (models, labels) neither. `workers` frames of files are looked at side by side.
     """
     from edgepose.media.files import alone_in, make_folder, refuse_sources
-    from edgepose.media.results import images_of, writer
+    from edgepose.media.results import images_of, is_parquet, writer
 
     found, outcomes = _expanded(sources)
     if overlay:
@@ -142,7 +146,7 @@ def run(
         return len(outcomes)
     results, path = None, None
     if out is not None:
-        make_folder(out)
+        make_folder(out.parent if is_parquet(out) else out)
         apart = len({_camera(source) for source in found}) > 1
         results, path = writer(kind, out, known, apart, subject)
         beside = [Path(model).with_suffix(".json") for model in reads]  # a model's spec
@@ -153,7 +157,8 @@ def run(
     )  # fmt: skip
     seen = 0
     with interrupted() as stop:
-        with alone_in(out) if out is not None else nullcontext(), outputs, ExitStack() as stack:
+        alone = nullcontext() if out is None or is_parquet(out) else alone_in(out)
+        with alone, outputs, ExitStack() as stack:
             viewer = stack.enter_context(shown(show, show_port, outputs, stop, screen, out))
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
             look = _Look(estimate, max_pixels, workers, [source for source in found if source.kind == "picture"])

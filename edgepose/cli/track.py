@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -31,6 +31,7 @@ from edgepose.cli.options import (
     Threshold,
     TrackFormat,
     chosen,
+    kind_of,
     load_estimator,
     require_folder,
 )
@@ -58,7 +59,8 @@ def track(
     preset: Annotated[Preset, typer.Option("--preset", help="How much to smooth.")] = "default",
     follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4).")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder to write results to, or an overlay video (.mp4), or a .parquet file."),
     ] = None,
     kind: Annotated[
         TrackFormat | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
@@ -101,6 +103,7 @@ def track(
     Ctrl-C finishes the files that are open.
     """
     require_folder(out, kind, overlay)
+    kind = cast("TrackFormat | None", kind_of(out, kind, overlay))
     if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
         hint = f"expected a number of frames from 1, or adaptive, got {detect_every!r}"
         raise typer.BadParameter(hint, param_hint="--detect-every")
@@ -160,7 +163,7 @@ def run(
     read is replaced, `reads` (models) neither.
     """
     from edgepose.media.files import alone_in, make_folder, refuse_sources
-    from edgepose.media.results import LiveJsonLines, Result, images_of
+    from edgepose.media.results import LiveJsonLines, Result, images_of, is_parquet
     from edgepose.media.tracks import track_writer
     from edgepose.media.trails import Trails
     from edgepose.media.video import WRITABLE
@@ -178,7 +181,7 @@ def run(
         refuse_sources([out], read)
     writer, path = None, None
     if out is not None and not video:
-        make_folder(out)
+        make_folder(out.parent if is_parquet(out) else out)
         writer, path = track_writer(kind, out, apart=len(feeds) > 1, subject=estimator.spec.subject)
         refuse_sources([path, images_of(path)], read)
         if kind == "jsonl" and any(feed.live for feed in feeds):
@@ -201,7 +204,7 @@ def run(
             screen.complain(f"error: {event.message}" if event.kind == "failed" else event.message)
 
     with interrupted() as stop:
-        alone = alone_in(out) if out is not None and not video else nullcontext()
+        alone = nullcontext() if out is None or video or is_parquet(out) else alone_in(out)
         seen = shown(show, show_port, outputs, stop, screen, out, len(feeds))
         with alone, outputs, seen as viewer, screen.task(Path(feeds[0].name).name, _total(feeds)) as bar:
             try:

@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from edgepose.media.files import atomic_path
 from edgepose.media.images import MAX_PIXELS, Image, check_image, quiet_opencv, upright
+from edgepose.names import expected
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -193,7 +194,7 @@ class VideoWriter:
         if Path(path).suffix.lower() not in WRITABLE:
             raise ValueError(f"cannot write {path}: expected a name ending in one of {', '.join(WRITABLE)}")
         if codec not in _ENCODERS:
-            raise ValueError(f"cannot write {path}: unknown codec {codec!r}, expected one of {list(_ENCODERS)}")
+            raise ValueError(f"cannot write {path}: unknown codec {codec!r}{expected(codec, _ENCODERS)}")
         if not 0 < fps < math.inf:
             raise ValueError(f"cannot write {path}: expected a positive number of frames per second, got {fps}")
         if size is not None and not all(side >= 1 for side in size):
