@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgepose.runtime.estimator import Estimator
     from edgepose.runtime.follow import Follower
     from edgepose.runtime.load import load
+    from edgepose.runtime.offline.files import track_offline
     from edgepose.runtime.store.fetch import fetch
     from edgepose.runtime.track import track
     from edgepose.runtime.tracker import Tracker
@@ -51,6 +52,7 @@ __all__ = [
     "read_image",
     "read_video",
     "track",
+    "track_offline",
     "train_model",
     "write_image",
 ]
@@ -73,6 +75,7 @@ _HOMES = {
     "read_image": "edgepose.media.images",
     "read_video": "edgepose.media.video",
     "track": "edgepose.runtime.track",
+    "track_offline": "edgepose.runtime.offline.files",
     "train_model": "edgepose.api",
     "write_image": "edgepose.media.images",
 }

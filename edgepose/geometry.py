@@ -178,3 +178,21 @@ def boxes_of(keypoints: np.ndarray, weights: np.ndarray) -> np.ndarray:
     high = np.where(seen, keypoints, -np.inf).max(axis=1, initial=-np.inf)
     found = np.asarray(seen.any(axis=(1, 2)))[:, None]
     return np.where(np.tile(found, 4), np.concatenate([low, high], axis=1), 0).astype(np.float32)
+
+
+def turned(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Degrees from 0 to 180 between vectors (N, 2) and (N, 2), float32; NaN where not `known` (N,) or one is zero."""
+    cross = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    angles = np.degrees(np.arctan2(np.abs(cross), (first * second).sum(1)))  # exact near 0 and 180, unlike arccos
+    known = known & first.any(1) & second.any(1)
+    return np.where(known, angles, np.nan).astype(np.float32)
+
+
+def inclined(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Degrees, above -180 to 180, of vectors (N, 2) against the horizontal, float32: 90 is up, which is -y.
+
+    NaN where not `known` (N,) or of no length.
+    """
+    angles = np.degrees(np.arctan2(-vectors[:, 1], vectors[:, 0]))
+    angles = np.where(angles == -180, 180, angles)
+    return np.where(known & vectors.any(1), angles, np.nan).astype(np.float32)

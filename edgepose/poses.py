@@ -9,8 +9,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from edgepose.geometry import area, boxes_of, transform
+from edgepose.geometry import area, boxes_of, inclined, transform, turned
 from edgepose.names import expected
+from edgepose.scores import Thresholds, thresholds
 from edgepose.skeleton import BOX, COCO, Skeleton
 
 
@@ -19,10 +20,13 @@ class Poses:
     """N people found in one picture, in pixels of that picture.
 
     keypoints:     (N, K, 2) float32 x, y
-    scores:        (N, K)    float32, higher is surer; SimCC's are raw network outputs near 0..1 that can exceed 1
+    scores:        (N, K)    float32, higher is surer
     boxes:         (N, 4)    float32 x1, y1, x2, y2
-    person_scores: (N,)      float32; top-down: box score x mean of the keypoint scores above 0.2
+    person_scores: (N,)      float32
     ids:           (N,)      int64 track identities, or None when nobody was tracked
+    calibrated:    whether both scores are probabilities, .5 as likely right as not (`edgepose.scores.Calibration`);
+                   otherwise they are a network's own, near 0..1 but without a meaning (SimCC's can exceed 1; a person's
+                   are, top-down, box score x mean of the keypoint scores above 0.2)
     """
 
     keypoints: np.ndarray
@@ -31,6 +35,7 @@ class Poses:
     person_scores: np.ndarray
     skeleton: Skeleton = COCO
     ids: np.ndarray | None = None
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         n, k = len(np.atleast_1d(self.person_scores)), len(self.skeleton)
@@ -75,6 +80,7 @@ class Poses:
             person_scores=np.concatenate([part.person_scores for part in parts]),
             skeleton=skeleton,
             ids=np.concatenate(ids) if everybody else None,
+            calibrated=all(part.calibrated for part in parts),
         )
 
     def __repr__(self) -> str:
@@ -89,6 +95,11 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.person_scores)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """From which of these scores on people and keypoints count, unless the user says otherwise."""
+        return thresholds(self.calibrated)
 
     @overload
     def __getitem__(self, people: str) -> np.ndarray: ...
@@ -199,6 +210,32 @@ class Poses:
     def keypoint_boxes(self, threshold: float = 0.0) -> np.ndarray:
         """(N, 4) extent of each person's keypoints scored above `threshold`."""
         return boxes_of(self.keypoints, self.scores > threshold)
+
+    def angle(self, first: str, vertex: str, last: str, threshold: float | None = None) -> np.ndarray:
+        """(N,) float32 degrees, 0 to 180, between the lines from one keypoint to two others: 180 is stretched out.
+
+        `poses.angle("left_hip", "left_knee", "left_ankle")` is the left knee. It is the angle in the picture, which is
+        that of the joint where its plane is parallel to the picture's. NaN where one of the three points is scored
+        below `threshold` (None: that from which it is drawn), or two lie in one place. Raises KeyError for a name that
+        the skeleton lacks.
+        """
+        points, known = self._chosen((first, vertex, last), threshold)
+        return turned(points[:, 0] - points[:, 1], points[:, 2] - points[:, 1], known)
+
+    def segment_angle(self, start: str, end: str, threshold: float | None = None) -> np.ndarray:
+        """(N,) float32 degrees, above -180 to 180, of the line from one keypoint to another against the horizontal.
+
+        0 points to the right of the picture, 90 up, -90 down. NaN and KeyError as in `angle`.
+        """
+        points, known = self._chosen((start, end), threshold)
+        return inclined(points[:, 1] - points[:, 0], known)
+
+    def _chosen(self, names: Sequence[str], threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """(N, P, 2) float64 keypoints of these names, and (N,) whether all of them are good enough to be used."""
+        at = [self._index(name) for name in names]
+        points = self.keypoints[:, at].astype(np.float64)
+        threshold = self.thresholds.drawn if threshold is None else threshold
+        return points, np.asarray(((self.scores[:, at] >= threshold) & np.isfinite(points).all(-1)).all(-1))
 
     def _index(self, name: str) -> int:
         names = self.skeleton.names

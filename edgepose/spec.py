@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgepose.names import expected
+from edgepose.scores import CALIBRATED, RAW, Calibration, Thresholds
 from edgepose.skeleton import LONGEST, SKELETONS, Skeleton
 from edgepose.skeleton_file import fields_of, skeleton_of_fields
 
@@ -57,6 +58,8 @@ class ModelSpec:
     training_data: tuple[str, ...] = ()
     accuracy: Mapping[str, float] = field(default_factory=dict)  # measured, e.g. {"coco_mini val AP, true boxes": 0.31}
     categories: tuple[str, ...] = PERSON  # what it finds, as the labels that it learnt from call it
+    calibration: Calibration | None = None  # raw scores -> probabilities; None: scores are the network's own
+    box_exponent: float = 1.0  # raw person score: box score to this power x mean of the keypoint scores (per_person)
 
     def __post_init__(self) -> None:
         for name in ("name", "codec", "license"):
@@ -85,6 +88,15 @@ class ModelSpec:
             )
         if not (isinstance(self.border, int) and 0 <= self.border <= 255):
             raise ValueError(f"spec of {self.name}: border is {_short(self.border)}, expected a gray level, 0 to 255")
+        if not (_is_number(self.box_exponent) and 0 <= self.box_exponent <= 10):
+            raise ValueError(
+                f"spec of {self.name}: box_exponent is {_short(self.box_exponent)}, expected a power from 0 to 10"
+            )
+        if self.calibration is not None and not isinstance(self.calibration, Calibration):
+            try:
+                object.__setattr__(self, "calibration", Calibration.of(self.calibration))
+            except ValueError as error:
+                raise ValueError(f"spec of {self.name}: {error}") from error
         if min(self.std) <= 0:
             raise ValueError(f"spec of {self.name}: std is {self.std}, expected three positive numbers")
 
@@ -92,6 +104,11 @@ class ModelSpec:
     def keypoints(self) -> Skeleton:
         """The skeleton itself, looked up by name where it is a built-in one."""
         return SKELETONS[self.skeleton] if isinstance(self.skeleton, str) else self.skeleton
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """From which of its scores on people and keypoints count, unless the user says otherwise."""
+        return RAW if self.calibration is None else CALIBRATED
 
     @property
     def of_people(self) -> bool:
@@ -110,6 +127,12 @@ class ModelSpec:
             values["skeleton"] = fields_of(self.skeleton)
         if self.categories == PERSON:  # which runtimes of before took for granted
             del values["categories"]
+        if self.calibration is None:  # which they do not know, like the next
+            del values["calibration"]
+        else:
+            values["calibration"] = dataclasses.asdict(self.calibration)
+        if self.box_exponent == 1:
+            del values["box_exponent"]
         return json.dumps({"edgepose": FORMAT} | values)
 
     @staticmethod

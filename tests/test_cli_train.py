@@ -22,6 +22,7 @@ from tests.train.test_detector import teacher_model, teacher_spec
 pytest.importorskip("torch")
 from edgepose.models import build
 from edgepose.train import checkpoint
+from edgepose.train.checkpoint import load
 from edgepose.train.families import prepare
 from edgepose.train.loop import Step
 from edgepose.train.options import TopDown
@@ -231,9 +232,10 @@ def test_memory_settings_are_skipped_without_glibc(platform: str, monkeypatch: p
 
 def test_other_settings_in_the_same_folder_are_refused(data: str, tmp_path: Path) -> None:
     train(data, tmp_path / "run")
-    words = [f"data={data}", f"out={tmp_path / 'run'}", "epochs=2", "batch=4", "input_size=64x64"]
+    words = [f"data={data}", f"out={tmp_path / 'run'}", "epochs=1", "batch=4", "lr=1", "input_size=64x64"]
     result = CliRunner().invoke(app, ["train", "rtmpose-t", *words])
-    assert result.exit_code == 1 and result.stderr.startswith("error: ") and "other settings" in result.stderr
+    last = result.stderr.splitlines()[-1]  # after a warning of so short a run
+    assert result.exit_code == 1 and last.startswith("error: ") and "other settings" in last
 
 
 @pytest.mark.parametrize(
@@ -243,6 +245,28 @@ def test_wrong_words_are_named(word: str, data: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "rtmpose-t", f"data={data}", f"out={tmp_path}", word])
     status = 1 if word == "device=cuda:99" else 2  # a device that could be here is not wrong use
     assert result.exit_code == status and word.partition("=")[0] in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_an_unknown_recipe_fails_as_an_unknown_model_does(data: str, tmp_path: Path) -> None:
+    statuses = set()
+    for words in (["train", "rtmpose-q", f"data={data}", f"out={tmp_path}"], ["macs", "rtmpose-q"]):
+        result = CliRunner().invoke(app, words)
+        statuses.add(result.exit_code)
+        assert result.stderr.startswith("error: unknown ") and result.stderr.count("\n") == 1
+    assert statuses == {1}
+
+
+def test_a_small_set_gets_a_small_batch_and_keeps_it_when_it_goes_on(data: str, tmp_path: Path) -> None:
+    """Four people listed eight times: one batch of 1024, or two of 16."""
+    words = [f"data={data}*8", f"out={tmp_path / 'run'}", "input_size=64x64", "precision=fp32", "threads=1"]
+    result = CliRunner().invoke(app, ["train", "rtmpose-t", *words, "epochs=1"])
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("batch 1024 -> 16 and lr 0.004 -> 0.0005, since 32 samples make 1 step")
+    assert lines[1].startswith("warning: 2 steps in all") and "epochs=500 " in lines[1]
+    more = CliRunner().invoke(app, ["train", "rtmpose-t", *words[1:], f"data={data}*9", "epochs=2"])
+    assert more.exit_code == 0 and "batch 1024" not in more.stderr and "goes on as one of 2" in more.stderr
+    assert load(tmp_path / "run" / "last.safetensors")[1]["iteration"] == 4
 
 
 @pytest.mark.slow

@@ -57,6 +57,14 @@ FIGURES: dict[str, dict[str, str]] = {
         ACCURACY: rf"^\| PP-TinyPose 256x192 \| published RTMDet-nano, 320 \| {NUMBER}",
         POSE: rf"^\| PP-TinyPose, boxes of the published RTMDet-nano \| {NUMBER}",
     },
+    "precision of people at the default": {
+        ACCURACY: rf"of those shown a part\s+of {NUMBER} is there and right",
+        POSE: rf"people shown a part of {NUMBER} is there and right",
+    },
+    "recall of people at the default": {
+        ACCURACY: rf"these are {NUMBER} of the 507 labelled people",
+        POSE: rf"they are {NUMBER} of the 507 labelled",
+    },
     "pictures of the reporting half": {
         README: rf"`default-pose` .*\({NUMBER} pictures",
         ACCURACY: rf"the {NUMBER} pictures with odd ids",

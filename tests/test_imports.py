@@ -12,8 +12,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "edgepose"
 LEFT = [
-    "names", "spelling", "skeleton", "skeleton_file", "geometry", "hungarian", "poses", "oks", "spec", "codec", "media",
-    "runtime", "__init__", "data", "synthetic", "evaluate", "quantize", "serve",
+    "names", "spelling", "skeleton", "skeleton_file", "geometry", "hungarian", "scores", "poses", "angles", "oks",
+    "spec",
+    "codec", "media", "runtime", "__init__", "data", "synthetic", "evaluate", "quantize", "serve",
 ]  # fmt: skip
 RIGHT = ["models", "train", "export"]  # torch begins here
 COMMAND_LINE = ["api", "cli", "__main__"]

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgepose.scores import CALIBRATED, RAW, Calibration
 from edgepose.skeleton import SKELETONS, Skeleton
 from edgepose.spec import COLORS, LAYOUTS, WARPS, ModelSpec
 
@@ -19,6 +21,9 @@ arguments = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | numbers | texts,
     lambda inner: st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple) | st.dictionaries(texts, inner),
     max_leaves=5,
+)
+maps = st.lists(st.tuples(st.floats(1e-3, 1), st.floats(1e-3, 0.06)), min_size=2, max_size=16).map(
+    lambda rises: [(x, y) for x, y in np.cumsum(rises, axis=0).tolist()]
 )
 specs = st.builds(
     ModelSpec,
@@ -38,6 +43,8 @@ specs = st.builds(
     license=texts,
     training_data=st.lists(texts, max_size=3),
     accuracy=st.dictionaries(texts, numbers, max_size=3),
+    calibration=st.none() | st.builds(Calibration, maps, maps),
+    box_exponent=st.just(1.0) | st.floats(0, 10),
 )
 
 
@@ -55,6 +62,16 @@ def test_defaults_and_the_skeleton() -> None:
     assert spec.keypoints is SKELETONS["coco"] and spec.input_size == (192, 256) and spec.std == (1.0, 1.0, 1.0)
 
 
+def test_a_calibration_travels_and_without_one_nothing_is_said_of_it() -> None:
+    plain = ModelSpec("mine", "simcc", (192, 256))
+    assert plain.thresholds is RAW and "calibration" not in plain.to_json() and "box_exponent" not in plain.to_json()
+    made = Calibration([(0, 0), (1, 0.9)], [(0, 0.1), (2, 0.8)])
+    spec = ModelSpec("mine", "simcc", (192, 256), calibration=made, box_exponent=0.5)
+    text = spec.to_json()
+    assert json.loads(text)["calibration"] == {"person": [[0, 0], [1, 0.9]], "keypoint": [[0, 0.1], [2, 0.8]]}
+    assert ModelSpec.from_json(text) == spec and spec.thresholds is CALIBRATED
+
+
 def test_a_spec_does_not_follow_its_callers_dictionary() -> None:
     arguments = {"split": 2.0}
     spec = ModelSpec("mine", "simcc", (192, 256), codec_args=arguments)
@@ -65,6 +82,11 @@ def test_a_spec_does_not_follow_its_callers_dictionary() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"calibration": {"person": [[0, 0], [1, 0.9]]}}, "calibration holds .*, expected the knots of person and key"),
+        ({"calibration": 3}, "calibration holds int, expected the knots"),
+        ({"calibration": {"person": [[0, 0], [0, 1]], "keypoint": []}}, "person scores goes .*, expected both to rise"),
+        ({"box_exponent": -1}, "box_exponent is -1, expected a power from 0 to 10"),
+        ({"box_exponent": "half"}, "box_exponent is 'half', expected a power"),
         ({"skeleton": "spider"}, "unknown skeleton 'spider', expected one of"),
         ({"warp": "fisheye"}, "warp is 'fisheye', expected one of"),
         ({"layout": "chwn"}, "layout is 'chwn', expected one of"),

@@ -37,7 +37,7 @@ def watch(entered: set[str]) -> Callable[[FrameType, str, Any], None]:
     return note
 
 
-def test_one_picture_goes_through_ten_files(estimator: Estimator) -> None:
+def test_one_picture_goes_through_eleven_files(estimator: Estimator) -> None:
     image, entered = edgepose.example_image(), set[str]()
     sys.setprofile(watch(entered))
     try:
@@ -45,10 +45,10 @@ def test_one_picture_goes_through_ten_files(estimator: Estimator) -> None:
     finally:
         sys.setprofile(None)
     assert len(people) and {"runtime/estimator.py", "codec/boxes.py", "codec/distribution.py"} <= entered
-    assert len(entered) <= 10, sorted(entered)
+    assert len(entered) <= 11, sorted(entered)
 
 
-def test_a_frame_of_a_video_goes_through_seventeen(estimator: Estimator, tmp_path: Path) -> None:
+def test_a_frame_of_a_video_goes_through_nineteen(estimator: Estimator, tmp_path: Path) -> None:
     """One person who walks; where it is open who is who, the search for the cheapest assignment and OKS join in."""
     image, entered, walk = edgepose.example_image(), set[str](), set[str]()
     with VideoWriter(tmp_path / "walk.mp4") as video:
@@ -67,4 +67,4 @@ def test_a_frame_of_a_video_goes_through_seventeen(estimator: Estimator, tmp_pat
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
     assert {"media/video.py", "runtime/track.py", "runtime/tracker/tracks.py", "codec/boxes.py"} <= walk
-    assert len(walk) <= 17, sorted(walk)
+    assert len(walk) <= 19, sorted(walk)

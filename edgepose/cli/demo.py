@@ -21,7 +21,7 @@ def demo(
         "edgepose-demo"
     ),
     as_json: Json = False,
-    threshold: Threshold = 0.3,
+    threshold: Threshold = None,
 ) -> None:
     """Run the default models on one source and write an overlay and a JSON file; needs no network and no picture."""
     from edgepose import load

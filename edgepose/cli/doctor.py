@@ -286,11 +286,19 @@ def _models() -> list[Check]:
 
 
 def _chosen() -> list[Check]:
-    """How the commands run the default models (`--backend auto`), and why: tuned, or by rule and why not tuned."""
+    """How the commands run the default models (`--backend auto`), and why: tuned, or by rule and why not tuned.
+
+    And what their scores mean.
+    """
     from edgepose.runtime.load import load, ran
 
     try:
-        return [Check(f"auto, {role}", True, str(how)) for role, how in ran(load(backend="auto")).items()]
+        estimator = load(backend="auto")
+        least = estimator.spec.thresholds
+        meaning = "uncalibrated" if estimator.spec.calibration is None else "calibrated"
+        found = f"{meaning}, people from {least.person:g} are shown, keypoints from {least.drawn:g} drawn"
+        ways = [Check(f"auto, {role}", True, str(how)) for role, how in ran(estimator).items()]
+        return [*ways, Check("scores", True, found)]
     except Exception as error:  # whatever its kind: that it failed is the finding
         return [Check("auto", False, _reason(error), "edgepose tune, or name a --backend")]
 

@@ -81,7 +81,7 @@ def label(
         flip, sizes, min_box_score, min_height, min_score, agreement, likely, min_keypoints, min_mean
     )  # fmt: skip
     names = model or ["default"]
-    estimators = [load_estimator(name, "none", backend, threads) for name in names]
+    estimators = [load_estimator(name, "none", backend, threads, min_score=0.0) for name in names]
     subject = estimators[0].spec.subject
     if boxes is not None:
         work = with_boxes(work, boxes, subject)

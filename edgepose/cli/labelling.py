@@ -135,7 +135,7 @@ def suggest(
                 f"{source.location} is a {source.kind}: expected files, which can be read again", param_hint="SOURCE"
             )
     refuse_sources([] if out is None else [out], [source.location for source in media])
-    estimator = load_estimator(model, detector, backend, threads)
+    estimator = load_estimator(model, detector, backend, threads, min_score=0.0)  # the least sure count most
     with Screen() as screen, screen.task("frames", None) as task:
         seen = 0
 

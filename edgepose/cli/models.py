@@ -45,6 +45,7 @@ def _list(as_json: bool) -> None:
             "where": f"edgepose train {n}",
             "finds": recipe.model,
             "input": None,
+            "scores": None,
             "license": None,
             "path": None,
             "note": NOTES.get(n),
@@ -54,8 +55,11 @@ def _list(as_json: bool) -> None:
     if as_json:
         show_json(rows + recipes)
         return
-    cells = [[row["name"], row["finds"], row["input"], row["license"] or "", row["where"]] for row in rows]
-    show_table(["name", "finds", "input", "license", "how to get it"], cells, left=5)
+    cells = [
+        [row["name"], row["finds"], row["input"], row["scores"] or "", row["license"] or "", row["where"]]
+        for row in rows
+    ]
+    show_table(["name", "finds", "input", "scores", "license", "how to get it"], cells, left=6)
     print()
     networks = dict.fromkeys(recipe.model for recipe in RECIPES.values())
     cells = [[n, ", ".join(name for name, recipe in RECIPES.items() if recipe.model == n)] for n in networks]
@@ -80,7 +84,7 @@ def _show(name: str, as_json: bool) -> None:
     file = find(name)[0] if name not in PUBLISHED else None
     cards = [path.with_suffix(".md") for path in embedded().values() if path == file]
     text = "".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
-    facts = dataclasses.asdict(spec)
+    facts = dataclasses.asdict(spec) | {"scores": _scores(spec)}
     if isinstance(spec.skeleton, Skeleton):
         facts["skeleton"] = fields_of(spec.skeleton)
     _print(facts, text, as_json)
@@ -105,10 +109,18 @@ def _row(name: str, where: str, spec: ModelSpec, path: str | None) -> dict[str, 
         "where": where,
         "finds": finds,
         "input": size,
+        "scores": _scores(spec),
         "license": spec.license or None,
         "path": path,
         "note": None,
     }
+
+
+def _scores(spec: ModelSpec) -> str | None:
+    """What the scores of a pose model mean; nobody expects it of boxes."""
+    if len(spec.keypoints) == 0:
+        return None
+    return "uncalibrated" if spec.calibration is None else "calibrated"
 
 
 def _print(facts: dict[str, Any], card: str, as_json: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgepose.data.columns import Choice
+    from edgepose.media.part import Part
     from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
+    from edgepose.runtime.resize import Size as InputSize
     from edgepose.skeleton import Skeleton
     from edgepose.spec import ModelSpec
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 # The same words as the types and tables of the library, which take long to import.
 Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet"]  # media.results.FORMATS
 TrackFormat = Literal[  # media.tracks.TrackFormat
-    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet", "mot", "posetrack"
+    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet", "mot", "posetrack", "trc"
 ]
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
@@ -75,7 +78,13 @@ Category = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MinScore = Annotated[
-    float, typer.Option("--min-score", min=0, help="Leave people out whose score is less, of everything.")
+    float | None,
+    typer.Option(
+        "--min-score",
+        min=0,
+        help="Leave people out whose score is less, of everything; 0: all.",
+        show_default="0.5 where scores are calibrated, else 0",
+    ),
 ]
 MaxPeople = Annotated[
     int | None,
@@ -105,7 +114,103 @@ ShowPort = Annotated[
         show_default="any free one",
     ),
 ]  # fmt: skip
-Threshold = Annotated[float, typer.Option("--threshold", help="Least score of the keypoints drawn in overlays.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="Least score of the keypoints drawn in overlays.",
+        show_default="0.5 where scores are calibrated, else 0.3",
+    ),
+]
+DetectorSize = Annotated[
+    str | None,
+    typer.Option(
+        "--detector-size",
+        metavar="PX|WxH",
+        help="Input of the detector, multiples of 32, such as 640: larger finds smaller people, slower.",
+        show_default="as its file is",
+    ),
+]
+Tiles = Annotated[
+    str | None,
+    typer.Option(
+        "--tiles",
+        metavar="RxC|auto",
+        help="Look in overlapping tiles too, for small people: 2x3 is 2 rows of 3; auto: by the picture's size. Each "
+        "tile costs one more search.",
+    ),
+]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="X,Y,W,H|POLYGON",
+        help="Look for people only there: x,y,w,h or corners 'x,y x,y x,y' in pixels of the picture, or all numbers "
+        "with %.",
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="X,Y,W,H|POLYGON",
+        help="Leave out the people whose box's center is there, written as in --region; several times for more.",
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="TIME|FRAME",
+        help="Begin videos there: 12.5s or 0:01:30 by the video's clock, or 300, a frame's number from 0.",
+    ),
+]
+End = Annotated[
+    str | None,
+    typer.Option("--end", metavar="TIME|FRAME", help="End videos before that moment, written as in --start."),
+]
+Every = Annotated[
+    str | None,
+    typer.Option("--every", metavar="TIME|FRAMES", help="Of videos only one frame in so many, such as 5, or in 0.5s."),
+]
+
+
+def chosen_part(start: str | None, end: str | None, every: str | None) -> Part | None:
+    """What `--start`, `--end` and `--every` say; wrong use where they say nothing sensible."""
+    from edgepose.media.part import part_of
+
+    try:
+        return None if (start, end, every) == (None, None, None) else part_of(start, end, every)
+    except ValueError as error:
+        option = str(error).partition(" ")[0]
+        raise typer.BadParameter(str(error), param_hint=f"--{option}") from None
+
+
+def chosen_places(tiles: str | None, region: str | None, ignore: list[str] | None) -> dict[str, Any]:
+    """What `--tiles`, `--region` and `--ignore` say, as `edgepose.load` takes it; wrong use where it is no sense."""
+    from edgepose.runtime.region import region_of, regions_of
+    from edgepose.runtime.tiles import tiles_of
+
+    options: list[tuple[str, Callable[[Any], Any], Any]] = [
+        ("tiles", tiles_of, tiles), ("region", region_of, region), ("ignore", regions_of, ignore)
+    ]  # fmt: skip
+    chosen = dict[str, Any]()
+    for name, parse, word in options:
+        try:
+            chosen |= {} if word is None else {name: parse(word)}
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=f"--{name}") from None
+    return chosen
+
+
+def chosen_size(word: str | None) -> InputSize | None:
+    """What `--detector-size` says; wrong use where it is no size."""
+    from edgepose.runtime.resize import size_of
+
+    try:
+        return size_of(word)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--detector-size") from None
 
 
 def chosen_skeleton(word: str | None) -> Skeleton | None:
@@ -132,27 +237,29 @@ def load_estimator(
     threads: int | None,
     max_people: int | None = None,
     boxed: bool = False,
+    **search: Any,
 ) -> Estimator:
     """`edgepose.load` with the words of the command line, which are its own.
 
     Says so where the whole picture is taken for one subject because the default detector would find people instead.
 
     boxed: boxes come from elsewhere, so that no detector is needed.
+    search: detector_size, tiles, region, ignore.
     """
     from edgepose.runtime.load import load
 
-    estimator = load(model, detector=detector, backend=backend, threads=threads, max_people=max_people)
+    estimator = load(model, detector=detector, backend=backend, threads=threads, max_people=max_people, **search)
     tell_of_whole_pictures(estimator.spec, detector, boxed)
     return estimator
 
 
 def load_for_frames(
-    model: str | None, detector: str, backend: RunnerWord, threads: int | None, max_people: int | None
+    model: str | None, detector: str, backend: RunnerWord, threads: int | None, max_people: int | None, **search: Any
 ) -> tuple[Estimator, int]:
     """As `load_estimator`, for the frames of files, and how many of them to look at side by side."""
     from edgepose.runtime.load import load_for_many
 
-    estimator, workers = load_for_many(model, detector, backend, threads, max_people)
+    estimator, workers = load_for_many(model, detector, backend, threads, max_people, **search)
     tell_of_whole_pictures(estimator.spec, detector)
     return estimator, workers
 
@@ -191,14 +298,13 @@ def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:
         raise typer.BadParameter("it writes files, so say where: add --out FOLDER", param_hint=option)
 
 
-def surest(poses: Poses, min_score: float, best: int | None) -> Poses:
-    """The people of at least this score; of them the `best` surest, in the order they come."""
-    return poses[chosen(poses, min_score, best)]
+def surest(poses: Poses, best: int | None) -> Poses:
+    """The `best` surest people, in the order they come."""
+    return poses[chosen(poses, best)]
 
 
-def chosen(poses: Poses, min_score: float, best: int | None) -> np.ndarray:
+def chosen(poses: Poses, best: int | None) -> np.ndarray:
     """Their rows, in rising order."""
     import numpy as np
 
-    rows = np.flatnonzero(poses.person_scores >= min_score)
-    return np.sort(rows[np.argsort(-poses.person_scores[rows], kind="stable")[:best]])
+    return np.sort(np.argsort(-poses.person_scores, kind="stable")[:best])

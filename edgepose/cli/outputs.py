@@ -84,10 +84,11 @@ class Outputs:
 
     Args:
         overlays: folder for overlays, or the video file of the only one; None: none are drawn.
-        threshold: least score of the keypoints drawn.
+        threshold: least score of the keypoints drawn; None: as suits the scores.
         suffix: of picture overlays; by default PNG stays PNG and everything else becomes JPEG.
         print_json: print every frame as a line too.
         sources: paths of what is read. Overlays replace nothing but overlays.
+        from_zero: overlay videos begin at 0, whatever the time of their first frame.
     """
 
     def __init__(
@@ -95,10 +96,11 @@ class Outputs:
         screen: Screen,
         writer: Writer | None = None,
         overlays: Path | None = None,
-        threshold: float = 0.3,
+        threshold: float | None = None,
         suffix: str = "",
         print_json: bool = False,
         sources: Iterable[str] = (),
+        from_zero: bool = False,
     ) -> None:
         from edgepose.media.files import identity
 
@@ -108,6 +110,8 @@ class Outputs:
         self._names: dict[str, str] = {}
         self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}  # by the id of the outcome
         self.viewer: Viewer | None = None  # shows frames as they come
+        self._from_zero = from_zero
+        self._began: dict[int, Frame] = {}  # first frames of the videos, without their images
 
     def __enter__(self) -> Outputs:
         if self._writer is not None:
@@ -192,10 +196,15 @@ class Outputs:
         key, size = id(outcome), image.shape[:2]
         if key not in self._videos or self._videos[key][1] != size:  # some sources change their size
             self._end(key)
-            video = VideoWriter(self._path(outcome, True), rate, comment=MARK, sound=sound_of(outcome.source))
+            video = VideoWriter(
+                self._path(outcome, True), rate, comment=MARK, sound=sound_of(outcome.source),
+                sound_start=(frame.time or 0.0) if self._from_zero else 0.0,
+            )  # fmt: skip
             video.__enter__()
             self._videos[key] = (video, size)
-        self._videos[key][0].write(replace(frame, image=image))
+            self._began[key] = replace(frame, image=frame.image[:0])
+        moved = _since(frame, self._began[key]) if self._from_zero else frame
+        self._videos[key][0].write(replace(moved, image=image))
 
     def _end(self, key: int) -> None:
         if key in self._videos:
@@ -258,6 +267,13 @@ def shown(
     finally:
         outputs.viewer = None
         viewer.close()
+
+
+def _since(frame: Frame, first: Frame) -> Frame:
+    """A frame with its time and number counted from the first."""
+    time = None if frame.time is None or first.time is None else frame.time - first.time
+    pts = None if frame.pts is None or first.pts is None else frame.pts - first.pts
+    return replace(frame, time=time, pts=pts, index=frame.index - first.index)
 
 
 @contextmanager

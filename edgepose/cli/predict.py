@@ -16,19 +16,29 @@ from edgepose.cli.options import (
     Best,
     Data,
     Detector,
+    DetectorSize,
     Device,
+    End,
+    Every,
     Format,
+    Ignore,
     Json,
     MaxPeople,
     MaxPixels,
     MinScore,
     Model,
     Quickest,
+    RegionOption,
     Results,
     Show,
     ShowPort,
+    Start,
     Threads,
     Threshold,
+    Tiles,
+    chosen_part,
+    chosen_places,
+    chosen_size,
     kind_of,
     load_estimator,
     load_for_frames,
@@ -41,6 +51,7 @@ from edgepose.cli.screen import Screen, counted
 if TYPE_CHECKING:
     import numpy as np
 
+    from edgepose.media.part import Part
     from edgepose.media.results import Known
     from edgepose.media.sources import Source
     from edgepose.media.video import Frame
@@ -68,33 +79,47 @@ def predict(
     backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
-    threshold: Threshold = 0.3,
-    min_score: MinScore = 0.0,
+    threshold: Threshold = None,
+    min_score: MinScore = None,
     max_people: MaxPeople = None,
     best: Best = None,
     data: Data = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     show: Show = False,
     show_port: ShowPort = None,
+    detector_size: DetectorSize = None,
+    tiles: Tiles = None,
+    region: RegionOption = None,
+    ignore: Ignore = None,
+    start: Start = None,
+    end: End = None,
+    every: Every = None,
 ) -> None:
     """Find people and their keypoints.
 
     Prints one line per source, or one JSON object per frame with --json. With --out it writes results.jsonl (or
     results.json, results.csv, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad picture is named,
     the others are still done, and the exit status is 1. Ctrl-C keeps what is finished. COCO results take the pictures'
-    ids from --data; results-images.json beside them says which picture has which.
+    ids from --data; results-images.json beside them says which picture has which. Small people: edgepose
+    predict crowd.jpg --tiles auto. Parts: edgepose predict street.mp4 --region 0,200,900,500 --ignore 0%,0%,20%,20%
+    --start 0:01:30 --end 0:02:00 --every 0.5s. Coordinates, times and frame numbers stay those of the whole picture
+    and video.
     """
     require_folder(out, kind, overlay)
     kind = cast("Format | None", kind_of(out, kind, overlay))
     if data is not None and kind != "coco":
         raise typer.BadParameter("it gives COCO results their ids: add --format coco", param_hint="--data")
+    part = chosen_part(start, end, every)
+    search = {"detector_size": chosen_size(detector_size), **chosen_places(tiles, region, ignore)} | {
+        "min_score": min_score
+    }
     if len(sources) == 1 and Path(sources[0]).suffix.lower() in (".jpg", ".jpeg", ".png"):  # nothing side by side
-        estimator, workers = load_estimator(model, detector, backend, threads, max_people), 1
+        estimator, workers = load_estimator(model, detector, backend, threads, max_people, **search), 1
     else:
-        estimator, workers = load_for_frames(model, detector, backend, threads, max_people)
+        estimator, workers = load_for_frames(model, detector, backend, threads, max_people, **search)
 
     def estimate(image: np.ndarray) -> Poses:
-        return surest(estimator(image), min_score, best)
+        return surest(estimator(image), best)
 
     with Screen() as screen:
         failed = run(
@@ -102,7 +127,7 @@ def predict(
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
             subject=estimator.spec.subject, reads=[word for word in (model, detector, data) if word is not None],
-            workers=workers, show=show, show_port=show_port,
+            workers=workers, part=part, show=show, show_port=show_port,
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -117,7 +142,7 @@ def run(
     kind: Format = "jsonl",
     overlay: bool = False,
     print_json: bool = False,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     known: Known | None = None,
     subject: str = "person",
     max_pixels: int = MAX_PIXELS,
@@ -125,11 +150,12 @@ def run(
     workers: int = 1,
     show: bool = False,
     show_port: int | None = None,
+    part: Part | None = None,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed.
 
     Ctrl-C ends the source at hand, and what was finished until then is kept. Nothing that is read is replaced, `reads`
-    (models, labels) neither. `workers` frames of files are looked at side by side.
+    (models, labels) neither. `workers` frames of files are looked at side by side. Of videos `part` is read.
     """
     from edgepose.media.files import alone_in, make_folder, refuse_sources
     from edgepose.media.results import images_of, is_parquet, writer
@@ -154,6 +180,7 @@ def run(
     outputs = Outputs(
         screen, results, out if overlay else None, threshold,
         print_json=print_json, sources=[source.location for source in found],
+        from_zero=part is not None and part.start is not None,
     )  # fmt: skip
     seen = 0
     with interrupted() as stop:
@@ -161,7 +188,7 @@ def run(
         with alone, outputs, ExitStack() as stack:
             viewer = stack.enter_context(shown(show, show_port, outputs, stop, screen, out))
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
-            look = _Look(estimate, max_pixels, workers, [source for source in found if source.kind == "picture"])
+            look = _Look(estimate, max_pixels, workers, [source for source in found if source.kind == "picture"], part)
             stack.callback(look.close)
             if viewer is not None:
                 look.paused = viewer.listen
@@ -272,7 +299,7 @@ def run_source(
     with ExitStack() as stack:
         bar, rate = None, None
         if source.kind != "picture":
-            bar = stack.enter_context(screen.task(Path(name).name, frame_count(source)))
+            bar = stack.enter_context(screen.task(Path(name).name, frame_count(source, look.part)))
             rate = _rate(source)
         for frame, poses in look.people(source, outcome):
             height, width = frame.image.shape[:2]
@@ -293,9 +320,16 @@ class _Look:
     """
 
     def __init__(
-        self, estimate: Estimate, max_pixels: int = MAX_PIXELS, workers: int = 1, pictures: Sequence[Source] = ()
+        self,
+        estimate: Estimate,
+        max_pixels: int = MAX_PIXELS,
+        workers: int = 1,
+        pictures: Sequence[Source] = (),
+        part: Part | None = None,
     ) -> None:
         from edgepose.runtime.ahead import ahead
+
+        self.part = part
 
         self._estimate, self._max_pixels, self._workers = estimate, max_pixels, workers
         self.paused: Callable[[], bool] = lambda: False  # what a camera gives meanwhile is passed over
@@ -321,28 +355,36 @@ class _Look:
         from edgepose.media.sources import frames
         from edgepose.runtime.ahead import ahead
 
+        def one(frame: Frame) -> tuple[Frame, Poses]:
+            return self._one(frame, source)
+
         if source.kind == "picture" and self._pictures is not None:
             found = next(self._pictures)
             if isinstance(found, Exception):
                 raise found
             yield found
         elif source.kind == "video" and self._workers > 1:
-            with closing(ahead(self._one, frames(source, self._max_pixels), self._workers)) as pairs:
+            with closing(ahead(one, frames(source, self._max_pixels, self.part), self._workers)) as pairs:
                 yield from pairs
         else:  # a camera's frame is not to wait for the next one
-            for frame in frames(source, self._max_pixels):
+            for frame in frames(source, self._max_pixels, self.part):
                 if not (is_live(source) and self.paused()):
-                    yield self._one(frame)
+                    yield one(frame)
 
-    def _one(self, frame: Frame) -> tuple[Frame, Poses]:
-        return frame, self._estimate(frame.image)
+    def _one(self, frame: Frame, source: Source) -> tuple[Frame, Poses]:
+        from edgepose.media.video import without_password
+
+        try:
+            return frame, self._estimate(frame.image)
+        except ValueError as error:
+            raise ValueError(f"{without_password(source.name)}: {error}") from error
 
     def _picture(self, source: Source) -> tuple[Frame, Poses] | Exception:
         """What came of a picture, so that a bad one does not end the others."""
         from edgepose.media.sources import frames
 
         try:
-            return self._one(next(iter(frames(source, self._max_pixels))))
+            return self._one(next(iter(frames(source, self._max_pixels, self.part))), source)
         except (ValueError, OSError) as error:
             return error
 
@@ -368,8 +410,11 @@ def _rate(source: Source) -> Fraction:
     return stream_facts(source.location)[0]
 
 
-def frame_count(source: Source) -> int | None:
-    """How many frames the file says it has, None where it does not: for the progress bar only."""
+def frame_count(source: Source, part: Part | None = None) -> int | None:
+    """How many frames the file says it, or a part of it, has, None where it does not: for the progress bar only."""
     from edgepose.media.video import stream_facts
 
-    return stream_facts(source.location)[1] if source.kind == "video" and source.member is None else None
+    if source.kind != "video" or source.member is not None:
+        return None
+    rate, total = stream_facts(source.location)
+    return total if part is None else part.count(total, float(rate))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgepose.cli.errors import UsageError
-from edgepose.cli.options import Detector, Device, Json, Model, Quickest, Threads, load_estimator
+from edgepose.cli.options import Detector, Device, Json, MinScore, Model, Quickest, Threads, load_estimator
 from edgepose.cli.screen import show
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def serve(
     backend: Quickest = "auto",
     threads: Threads = None,
     device: Device = "auto",
+    min_score: MinScore = None,
 ) -> None:
     """Answer over HTTP: POST /predict, WebSocket /frames, a page with the camera, /metrics, /healthz.
 
@@ -69,7 +70,7 @@ def serve(
     except ValueError as error:
         raise UsageError(str(error)) from None
     access = Access(token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()))
-    estimator = load_estimator(model, detector, backend, threads)
+    estimator = load_estimator(model, detector, backend, threads, min_score=min_score)
     answer(estimator, limits, access, host=host, port=port, as_json=as_json)
 
 

@@ -62,6 +62,11 @@ def train(
     out=FOLDER  checkpoint, log.jsonl (runs/RECIPE if not said); a run found there goes on. It is saved every 300
     seconds (save_every=), and before Ctrl-C or SIGTERM stop it
 
+    batch=N lr=RATE  of a recipe's own the batch is halved until an epoch has 20 steps (down to 16) and lr follows, said
+    in the first line; not where one of them is stated. Below 1,000 steps in all the run says what to set
+
+    epochs=N  may be raised, also of a finished run, which then goes on at the learning rates of the longer one
+
     memory=GB  for decoded pictures, of all sets and processes together; a quarter of what is free if not said
 
     device=cpu|cuda, tensorboard=1, and every field of the recipe: epochs=10 lr=1e-3 input_size=192x256
@@ -69,10 +74,12 @@ def train(
 
     Under `torchrun` the processes share every batch.
     """
+    from edgepose.train.families import recipe_of
     from edgepose.train.progress import Progress
     from edgepose.train.run import train_model
     from edgepose.train.words import planned
 
+    recipe_of(recipe)  # an unknown name is no wrong use: status 1, as of an unknown model
     try:
         chosen, own = planned(recipe, settings or [])
     except ValueError as error:

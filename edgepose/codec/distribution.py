@@ -16,7 +16,9 @@ from edgepose.codec.comparison import people_apart
 from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, Skeleton
 
-REACH = 2  # cells on each side of the peak whose probability is the score
+# Cells on each side of the peak whose probability is the score. On the choosing half of 400 COCO pictures (611 people,
+# true boxes) AP was .474 with 1 and .471 with 2.
+REACH = 1
 # The place is the peak of the map under a Gaussian of this many cells. On the choosing half of 400 COCO pictures
 # (611 people) AP was .443 with .7, .442 with 1, and .436 with the mean over the 5x5 window of most probability.
 SPREAD = 0.7
@@ -70,7 +72,8 @@ class Distribution:
         """Logits (B, K, h, w) -> B people in input pixels.
 
         The place is the peak of the probabilities under a narrow Gaussian, between cells that of a parabola through its
-        logarithm. The score is the probability within two cells of the peak's cell.
+        logarithm. The score is the probability within a cell of the
+        peak's cell, as a part of what the training's target has there.
         """
         return self.decode_near(outputs, None)
 
@@ -100,7 +103,7 @@ class Distribution:
             favored = spread * (1 + FAVOR * gy.astype(np.float32)[..., None] * gx.astype(np.float32)[..., None, :])
         peaks = favored.reshape(people, k, width * height).argmax(-1)
         y, x = peaks // width, peaks % width  # (B, K)
-        scores = _around(mass, x, y, REACH).sum(axis=(2, 3))
+        scores = _around(mass, x, y, REACH).sum(axis=(2, 3)) / _within(self.sigma)
         near = np.log(np.maximum(_around(spread, x, y, 1), 1e-12))  # (B, K, 3, 3)
         cells = np.stack([x + _step(near[:, :, 1, :]), y + _step(near[:, :, :, 1])], axis=-1)
         keypoints = (cells + 0.5) * self.stride - 0.5
@@ -114,6 +117,12 @@ class Distribution:
     def merge_flipped(self, outputs: list[np.ndarray], flipped: list[np.ndarray]) -> list[np.ndarray]:
         """Mean of the logits of an input and of its mirror image (flip test)."""
         return [(outputs[0] + flipped[0][:, self.skeleton.flip, :, ::-1]) / 2]
+
+
+@cache
+def _within(sigma: float) -> float:
+    """Part of a target of this sigma, in cells, that is within REACH of its cell."""
+    return math.erf((REACH + 0.5) / (sigma * math.sqrt(2))) ** 2
 
 
 @cache

@@ -81,7 +81,7 @@ def _fitted(found: Poses, boxes: np.ndarray) -> Poses:
         keypoints[row], scores[row] = found.keypoints[person], found.scores[person]
         sure[row] = found.person_scores[person]
         fit[row], fit[:, person] = 0, 0
-    return Poses(keypoints, scores, boxes, sure, found.skeleton)
+    return Poses(keypoints, scores, boxes, sure, found.skeleton, calibrated=found.calibrated)
 
 
 def _merged(places: np.ndarray, scores: np.ndarray, boxes: np.ndarray) -> Consensus:

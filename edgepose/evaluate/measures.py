@@ -126,8 +126,9 @@ def prepared(
     flip_shift: bool | None = None,
 ) -> Estimates:
     """The estimator as papers evaluate: detectors' boxes from a score of 0.05, one-stage people from that of their
-    codec; mirrored pictures and scales where asked for. Everything else is as deployed, but for the suppression of
-    duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published, and not of labelled boxes.
+    codec, and everybody whatever they score; mirrored pictures and scales where asked for. Everything else is as
+    deployed, but for the suppression of duplicates, which is left to `evaluate.run`: at an OKS of 0.9, as published,
+    and not of labelled boxes.
 
     network_at: the model for another input size, which a bottom-up one needs for scales: `network_of_sizes`.
     flip_shift: whether the flip test moves mirrored heat-maps by one cell, in place of what the model's spec says.
@@ -139,17 +140,17 @@ def prepared(
                 "leave flip_shift out"
             )
         arguments = {**estimator.spec.codec_args, "flip_shift": flip_shift}
-        network = _Described(estimator.network, dataclasses.replace(estimator.spec, codec_args=arguments))
+        network = Described(estimator.network, dataclasses.replace(estimator.spec, codec_args=arguments))
         estimator = Estimator(network, estimator.detector)
     if network_at is not None and tuple(scales) != (1.0,) and isinstance(estimator.codec, Associative):
         return MultiScale(estimator.spec, network_at, scales, flip_test)
     detects = estimator.detector is not None or len(estimator.spec.keypoints) == 0
     least = MIN_BOX_SCORE if detects else 0.0
-    return estimator.replace(min_box_score=least, flip_test=flip_test, scales=scales, duplicate_oks=None)
+    return estimator.replace(min_box_score=least, flip_test=flip_test, scales=scales, duplicate_oks=None, min_score=0.0)
 
 
 @dataclass(frozen=True)
-class _Described:
+class Described:
     """A network under another spec than its own."""
 
     network: Network

@@ -50,7 +50,9 @@ class MultiScale:
         self._codec = codec
         self._at = lru_cache(KEPT)(network_at)
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+    ) -> Poses:
         """People of a picture (H, W, 3), best first."""
         if boxes is not None:
             raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")

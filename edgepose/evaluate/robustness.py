@@ -117,13 +117,16 @@ class Spoiled:
         """The estimator's."""
         return self.estimator.spec
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+    ) -> Poses:
         """As the estimator."""
         worse, matrix = spoiled(image, self.kind, self.strength, self.seed)
         if boxes is None:
             poses = self.estimator(worse)
         else:
-            poses = self.estimator(worse, turned(boxes, matrix).astype(np.float32))
+            moved = turned(boxes, matrix).astype(np.float32)
+            poses = self.estimator(worse, moved) if box_scores is None else self.estimator(worse, moved, box_scores)
         if matrix is IDENTITY:
             return poses
         back = invert(matrix)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,8 +39,12 @@ class Estimates(Protocol):
     def spec(self) -> ModelSpec:
         """The pose model's."""
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:
-        """People of a picture; given boxes (N, 4), one person per box in their order."""
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+    ) -> Poses:
+        """People of a picture; given boxes (N, 4), one person per box in their order. A box without a score (N,) is
+        sure.
+        """
 
 
 @dataclass
@@ -75,7 +79,7 @@ def run(
 ) -> Run:
     """Every picture of the annotations through the estimator.
 
-    A per-person model gets its boxes as `boxes` says; its people are scored box score x mean keypoint score above 0.2,
+    A per-person model gets its boxes as `boxes` says; its people are scored with the boxes' scores (`Poses`),
     and of those with an OKS above `suppression` the best stays, as published; labelled boxes are one person each, and
     all stay. Any other model finds its people itself and `boxes` is not looked at. Pictures that cannot be read are
     named in the outcome; they count as without result.
@@ -220,11 +224,11 @@ def _detections(path: str | Path, labels: Labels, notes: list[str]) -> list[dict
 
 def _in_boxes(estimator: Estimates, image: np.ndarray, given: _Given) -> Poses:
     """One person per box, scored with the box's score."""
-    poses = estimator(image, given.boxes.astype(np.float32))
+    boxes = given.boxes.astype(np.float32)
+    poses = estimator(image, boxes) if (given.scores == 1).all() else estimator(image, boxes, given.scores)
     if len(poses) != len(given):
         raise ValueError(f"the estimator gave {len(poses)} people for {len(given)} boxes: build it without suppression")
-    scores = poses.person_scores * given.scores
-    return Poses(poses.keypoints, poses.scores, given.boxes, scores, poses.skeleton)
+    return replace(poses, boxes=given.boxes)
 
 
 def _crop_areas(boxes: np.ndarray, spec: ModelSpec) -> np.ndarray:

@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgepose.media.files import atomic_path, fitting_stem, hidden_folder_prefix, make_folder, unique_name
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class DeepLabCut:
     The header has a row each for scorer, individuals (left out where no frame shows two people), bodyparts and coords
     (x, y, likelihood). The first column is the number of a video's frame, or the path of a picture. Individuals are
     the identities of a tracker; without one they are the people of each frame in their order, and not the same from
-    frame to frame. Who was not seen in a frame has empty cells.
+    frame to frame. Who was not seen in a frame has empty cells; points that were filled in have likelihood 0.
 
     How many people a video shows is known at its end only, so until then rows wait in a file beside the result.
     """
@@ -57,7 +59,10 @@ class DeepLabCut:
         parts = tuple(result.poses.skeleton.names)
         if self._tables.setdefault(table, parts) != parts:
             raise ValueError(f"{table}.csv has columns for other keypoints: use one file per skeleton")
-        people = enumerate(result.poses.to_dict()["people"])
+        people = list(enumerate(result.poses.to_dict()["people"]))
+        if result.filled_keypoints is not None:
+            for i, k in np.argwhere(result.filled_keypoints).tolist():
+                people[i][1]["keypoints"][k][2] = 0.0
         seen = [(i, one) for i, one in people if result.guessed is None or not result.guessed[i]]
         named = {str(i if one["id"] is None else one["id"]): one["keypoints"] for i, one in seen}
         with (Path(self._waiting.name) / table).open("a", encoding="utf-8") as file:

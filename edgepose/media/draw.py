@@ -24,7 +24,7 @@ def draw(
     image: np.ndarray,
     poses: Poses,
     *,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     boxes: bool | None = None,
     thickness: float | None = None,
     radius: float | None = None,
@@ -38,8 +38,9 @@ def draw(
     Points of a face or hand that would run into one another, on small people, are left out.
 
     Args:
-        threshold: only keypoints with a score above it are drawn, and limbs between two such keypoints. 0.3 suits
-            SimCC and heat-map networks, whose scores of visible keypoints lie around 0.4 to 1.
+        threshold: only keypoints with a score above it are drawn, and limbs between two such keypoints. None: .5
+            where scores are calibrated (`Poses.calibrated`), which hides what is guessed, else .3, which suits SimCC
+            and heat-map networks, whose scores of visible keypoints lie around 0.4 to 1.
         boxes: True draws every person's box, False none; by default only people without keypoints (a detector's)
             get one.
         thickness: of limbs in pixels; by default it follows the size of each person, within limits set by the picture.
@@ -60,6 +61,7 @@ def draw(
     painted = _colors(colors, poses)
     texts = _texts(labels, names, poses, boxed)
     limit = 8.0 * max(canvas.shape[:2])  # OpenCV's fixed-point coordinates overflow far outside
+    threshold = poses.thresholds.drawn if threshold is None else threshold
     seen = (poses.scores > threshold) & np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
     points = np.clip(np.nan_to_num(poses.keypoints), -limit, limit)  # (N, K, 2)
     frames = np.clip(np.nan_to_num(poses.boxes), -limit, limit)  # (N, 4)

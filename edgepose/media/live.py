@@ -17,8 +17,9 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from edgepose.media.images import MAX_PIXELS
+from edgepose.media.part import Part
 from edgepose.media.sources import Source, frames
-from edgepose.media.video import Frame, read_video, without_password
+from edgepose.media.video import Frame, read_part, without_password
 
 # Seconds before the first and between the last attempts to join again. A factor of 1.25 waits about a fifth of the
 # time that a source has been away, so one that comes back within 15 s is seen again within 4.
@@ -58,28 +59,40 @@ Report = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Feed:
-    """Where the frames of one source come from: `open` starts from its beginning, or joins it where it is now."""
+    """Where the frames of one source come from: `open` starts from its beginning, or joins it where it is now.
+
+    spread: of a recorded one some frames are left out on purpose; the numbers of the others say how many.
+    """
 
     name: str
     open: Callable[[], Iterator[Frame]]
     live: bool = False
     patient: bool = True  # a live source may not be there yet at the start
+    spread: bool = False
 
 
 def feed_of(
-    source: Source, live: bool | None = None, timeout: float = READ_TIMEOUT, max_pixels: int = MAX_PIXELS
+    source: Source,
+    live: bool | None = None,
+    timeout: float = READ_TIMEOUT,
+    max_pixels: int = MAX_PIXELS,
+    part: Part | None = None,
 ) -> Feed:
     """The feed of a picture, video, camera or stream.
 
     live: whether only its newest frame counts; by default of cameras and of URLs that do not end like a video file
     timeout: seconds after which a silent network source counts as broken
+    part: of its frames; a live source has neither a beginning nor an end to count from
     """
     name = without_password(source.name)
     live = is_live(source) if live is None else live
+    if live and part is not None and (part.start is not None or part.end is not None):
+        raise ValueError(f"{name} is live and has no beginning: start and end are for files; leave them out")
+    spread = part is not None and part.every is not None and not live
     if source.kind == "stream":
-        return Feed(name, lambda: read_video(source.location, max_pixels, timeout), live)
+        return Feed(name, lambda: read_part(source.location, part, max_pixels, timeout), live, spread=spread)
     # A server comes back by itself; a camera number without a camera is most often a mistake.
-    return Feed(name, lambda: frames(source, max_pixels), live, patient=False)
+    return Feed(name, lambda: frames(source, max_pixels, part), live, patient=False, spread=spread)
 
 
 def is_live(source: Source) -> bool:

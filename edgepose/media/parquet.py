@@ -2,8 +2,10 @@
 
 source string, frame int64, time double (null of a picture), width and height int32, person int32 (its place in the
 frame), id int64 (null of who is not tracked), score, x1, y1, x2, y2 and, for each keypoint of the skeleton, NAME_x,
-NAME_y, NAME_score, all float32, then guessed bool. A row per person per frame; a frame without people has none. The
-file's metadata has `edgepose`, JSON with the version and the skeleton: its name, names and limbs.
+NAME_y, NAME_score, all float32; NAME_angle of the angles that were asked for, float32, null where it is not known; of
+offline results filled bool and filled_keypoints list of string; then guessed bool. A row per person per frame; a frame
+without people has none. The file's metadata has `edgepose`, JSON with the version and the skeleton's name, names and
+limbs.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ class Parquet:
         self.path, self._most = Path(path), rows
         self._stack = ExitStack()
         self._skeleton: Skeleton | None = None
+        self._angles: tuple[str, ...] = ()
+        self._fills = False
         self._waiting: list[Result] = []  # with people
         self._count = 0  # of their people
         self._frames = 0
@@ -62,6 +66,7 @@ class Parquet:
         skeleton = result.poses.skeleton
         if self._skeleton is None:
             self._skeleton = skeleton
+            self._angles, self._fills = tuple(result.angles or ()), result.filled is not None
         if skeleton != self._skeleton:
             raise ValueError(
                 f"{self.path} has columns for {self._skeleton.name}, got people of {skeleton.name}: use one file per "
@@ -82,27 +87,29 @@ class Parquet:
         from edgepose.skeleton import BOX
 
         skeleton = BOX if self._skeleton is None else self._skeleton
-        schema = _schema(skeleton)
+        schema = _schema(skeleton, self._angles, self._fills)
         if self._writer is None:
             self._writer = ParquetWriter(str(self._temporary), schema, compression="zstd")
         if self._waiting:
-            arrays = _columns(self._waiting, skeleton)
+            arrays = _columns(self._waiting, skeleton, self._angles)
             table = arrow.table({name: arrow.array(arrays[name], schema.field(name).type) for name in schema.names})
             self._writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=self._count)
         self._waiting, self._count = [], 0
 
 
-def _schema(skeleton: Skeleton) -> Any:
+def _schema(skeleton: Skeleton, angles: tuple[str, ...], fills: bool) -> Any:
     import pyarrow as arrow
 
     from edgepose import __version__
 
     small = arrow.float32()
     points = [(f"{name}_{part}", small) for name in skeleton.names for part in ("x", "y", "score")]
+    degrees = [(f"{name}_angle", small) for name in angles]
+    filled = [("filled", arrow.bool_()), ("filled_keypoints", arrow.list_(arrow.string()))] if fills else []
     fields = [
         ("source", arrow.string()), ("frame", arrow.int64()), ("time", arrow.float64()), ("width", arrow.int32()),
         ("height", arrow.int32()), ("person", arrow.int32()), ("id", arrow.int64()), ("score", small), ("x1", small),
-        ("y1", small), ("x2", small), ("y2", small), *points, ("guessed", arrow.bool_()),
+        ("y1", small), ("x2", small), ("y2", small), *points, *degrees, *filled, ("guessed", arrow.bool_()),
     ]  # fmt: skip
     facts = {
         "version": __version__,
@@ -111,8 +118,11 @@ def _schema(skeleton: Skeleton) -> Any:
     return arrow.schema(fields, metadata={"edgepose": json.dumps(facts)})
 
 
-def _columns(results: list[Result], skeleton: Skeleton) -> dict[str, Any]:
+def _columns(results: list[Result], skeleton: Skeleton, angles: tuple[str, ...]) -> dict[str, Any]:
     """Values of the rows by column, rounded as in every other format."""
+    from edgepose.media.results import marks
+
+    said = [mark for result in results for mark in marks(result)]  # what was not seen, by person
     counts = [len(result.poses) for result in results]
 
     def repeated(values: list[Any]) -> list[Any]:
@@ -132,9 +142,14 @@ def _columns(results: list[Result], skeleton: Skeleton) -> dict[str, Any]:
         "person": [i for count in counts for i in range(count)],
         "id": [i for result in results for i in _ids(result)],
         "score": _rounded(np.concatenate([result.poses.person_scores for result in results]), 4),
-        "guessed": [mark for result in results for mark in _marks(result)],
+        "guessed": ["guessed" in mark for mark in said],
+        "filled": ["filled" in mark for mark in said],
+        "filled_keypoints": [mark.get("filled_keypoints", []) for mark in said],
     }
     columns |= {name: _rounded(boxes[:, i], 2) for i, name in enumerate(("x1", "y1", "x2", "y2"))}
+    for name in angles:
+        values = np.concatenate([np.asarray((result.angles or {})[name], float) for result in results]).round(2)
+        columns[f"{name}_angle"] = [value if np.isfinite(value) else None for value in values.tolist()]
     for k, name in enumerate(skeleton.names):
         columns |= {f"{name}_x": _rounded(points[:, k, 0], 2), f"{name}_y": _rounded(points[:, k, 1], 2)}
         columns[f"{name}_score"] = _rounded(scores[:, k], 4)
@@ -143,10 +158,6 @@ def _columns(results: list[Result], skeleton: Skeleton) -> dict[str, Any]:
 
 def _ids(result: Result) -> list[int | None]:
     return [None] * len(result.poses) if result.poses.ids is None else result.poses.ids.tolist()
-
-
-def _marks(result: Result) -> list[bool]:
-    return [False] * len(result.poses) if result.guessed is None else result.guessed.tolist()
 
 
 def _rounded(values: np.ndarray, digits: int) -> np.ndarray:

@@ -15,16 +15,18 @@ from edgepose.skeleton_file import category_fields
 if TYPE_CHECKING:
     from edgepose.media.results import Result
 
-SEEN = 0.3  # least score of a keypoint that is written as seen (v 2)
-HIDDEN = 0.1  # likewise as hidden (v 1); what is less sure is not labelled
+# Least score of a keypoint that is written as hidden (v 1), what is less sure is not labelled; as seen (v 2) is written
+# what is drawn.
+HIDDEN = 0.1
 
 
 class CocoLabels:
     """An annotation file with `images`, `annotations` and `categories`, for labelling tools and `edgepose train`.
 
     Pictures are named by their paths below the folder that they have in common, frames of a video as `edgepose data
-    frames` names them. `kp_scores` say how sure the model was. Who was not seen in a frame has no label. The file
-    appears when the block ends, and holds what was written until then, whatever ended it.
+    frames` names them. `kp_scores` say how sure the model was. Who was not seen in a frame has no label, nor has a
+    point that was filled in. The file appears when the block ends, and holds what was written until then, whatever
+    ended it.
 
     subject: what the labels are of, the name of their category
     """
@@ -61,14 +63,16 @@ class CocoLabels:
         size = {"width": result.width, "height": result.height}
         self._images.append({"id": identity, "file_name": _name(result)} | size)
         for i, person in enumerate(poses.to_dict()["people"]):
-            if result.guessed is not None and result.guessed[i]:
+            if any(mark is not None and mark[i] for mark in (result.guessed, result.filled)):
                 continue
             x1, y1, x2, y2 = person["box"]
             w, h = round(x2 - x1, 2), round(y2 - y1, 2)
             row: dict[str, Any] = {"id": len(self._annotations) + 1, "image_id": identity, "category_id": 1}
             row |= {"iscrowd": 0, "bbox": [x1, y1, w, h], "area": round(w * h, 2), "segmentation": []}
             row["score"] = person["score"]
-            points = [_labelled(*point) for point in person["keypoints"]]
+            points = [_labelled(point, poses.thresholds.drawn) for point in person["keypoints"]]
+            if result.filled_keypoints is not None:
+                points = [(0, 0, 0) if result.filled_keypoints[i, k] else point for k, point in enumerate(points)]
             if points:
                 row["keypoints"] = [value for point in points for value in point]
                 row["num_keypoints"] = sum(v > 0 for _, _, v in points)
@@ -83,6 +87,7 @@ def _name(result: Result) -> str:
     return str(path.with_name(frame_name(path.stem, result.frame, result.time)))
 
 
-def _labelled(x: float, y: float, score: float) -> tuple[float, float, int]:
-    v = 2 if score >= SEEN else 1 if score >= HIDDEN else 0
+def _labelled(point: list[float], seen: float) -> tuple[float, float, int]:
+    x, y, score = point
+    v = 2 if score >= seen else 1 if score >= HIDDEN else 0
     return (x, y, v) if v else (0, 0, 0)

@@ -4,7 +4,9 @@ What is finished is kept: a file whose block ends early, by an error or by Ctrl-
 
 Times are rounded to 1 microsecond, the people's numbers as `Poses.to_dict` does it. Who was not seen in a frame, but is
 where a tracker expects them, is marked: `"guessed": true` in the person's JSON object, 1 in the last column of a CSV
-file.
+file. What `track --offline` filled in is marked too: `"filled": true` of a person who was not seen in a frame at all,
+`"filled_keypoints": [names]` of others, and the same as columns. Formats without a place for it say it by the score:
+DeepLabCut's likelihood of such points and a MOT row's confidence are 0, labels leave them out.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ class Result:
     """The people of one frame of a source; `time` is None for a picture.
 
     guessed: (N,) bool, who was not seen in this frame (`edgepose.track`); None: everybody was
+    filled, filled_keypoints: (N,) and (N, K) bool, people and points that lie between frames that show them
+        (`edgepose.track_offline`); None: nobody filled anything
+    angles: name -> (N,) degrees, NaN where they are not known
     """
 
     source: str
@@ -48,6 +53,9 @@ class Result:
     height: int
     poses: Poses
     guessed: np.ndarray | None = None
+    filled: np.ndarray | None = None
+    filled_keypoints: np.ndarray | None = None
+    angles: Mapping[str, np.ndarray] | None = None
 
 
 class Writer(Protocol):
@@ -295,11 +303,14 @@ class Csv(TextFile):
     """
 
     HEADER = ("source", "frame", "time", "width", "height", "person", "id", "score", "x1", "y1", "x2", "y2")
+    FILLED = ("filled", "filled_keypoints")  # of offline results; the second has names with semicolons between them
     LAST = "guessed"
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self._skeleton: Skeleton | None = None
+        self._angles: tuple[str, ...] = ()
+        self._fills = False
 
     def _end(self) -> str:
         return "" if self._whole else _rows([(*self.HEADER, self.LAST)])
@@ -308,8 +319,10 @@ class Csv(TextFile):
         rows: list[tuple[Any, ...]] = []
         if self._skeleton is None:
             self._skeleton = result.poses.skeleton
+            self._angles, self._fills = tuple(result.angles or ()), result.filled is not None
             points = [f"{name}_{part}" for name in self._skeleton.names for part in ("x", "y", "score")]
-            rows.append((*self.HEADER, *points, self.LAST))
+            angles = [f"{name}_angle" for name in self._angles]
+            rows.append((*self.HEADER, *points, *angles, *(self.FILLED if self._fills else ()), self.LAST))
         if result.poses.skeleton != self._skeleton:
             expected, found = self._skeleton.name, result.poses.skeleton.name
             raise ValueError(
@@ -320,7 +333,12 @@ class Csv(TextFile):
         for i, person in enumerate(_people(result)):
             identity = "" if person["id"] is None else person["id"]
             numbers = chain(person["box"], *person["keypoints"])
-            rows.append((*frame, i, identity, person["score"], *numbers, int(self.LAST in person)))
+            angles = [person["angles"][name] for name in self._angles]
+            marks = [int("filled" in person), ";".join(person.get("filled_keypoints", ()))] if self._fills else []
+            rows.append(
+                (*frame, i, identity, person["score"], *numbers, *("" if a is None else a for a in angles), *marks,
+                 int(self.LAST in person))
+            )  # fmt: skip
         return _rows(rows)
 
 
@@ -408,15 +426,36 @@ def writer(
 
 
 def _people(result: Result) -> list[dict[str, Any]]:
-    """Each person as plain finite numbers (`Poses.to_dict`), with a mark on who is guessed."""
+    """Each person as plain finite numbers (`Poses.to_dict`), with marks on who or what was not seen, and angles."""
     people = result.poses.to_dict()["people"]
-    guessed = [False] * len(people) if result.guessed is None else result.guessed.tolist()
-    return [person | ({"guessed": True} if mark else {}) for person, mark in zip(people, guessed, strict=True)]
+    for i, (person, mark) in enumerate(zip(people, marks(result), strict=True)):
+        person |= mark
+        if result.angles is not None:
+            person["angles"] = {name: _degrees(values[i]) for name, values in result.angles.items()}
+    return people
 
 
-def _mark(person: dict[str, Any]) -> dict[str, bool]:
-    """The mark alone, for formats that say the rest their own way."""
-    return {"guessed": True} if "guessed" in person else {}
+def marks(result: Result) -> list[dict[str, Any]]:
+    """For each person what says that they, or points of theirs, were not seen in the frame; mostly nothing."""
+    found: list[dict[str, Any]] = [{} for _ in range(len(result.poses))]
+    names = result.poses.skeleton.names
+    for i, mark in enumerate(found):
+        if result.guessed is not None and result.guessed[i]:
+            mark["guessed"] = True
+        if result.filled is not None and result.filled[i]:
+            mark["filled"] = True
+        elif result.filled_keypoints is not None and result.filled_keypoints[i].any():
+            mark["filled_keypoints"] = [names[k] for k in np.flatnonzero(result.filled_keypoints[i])]
+    return found
+
+
+def _degrees(value: float) -> float | None:
+    return round(float(value), 2) if np.isfinite(value) else None
+
+
+def _mark(person: dict[str, Any]) -> dict[str, Any]:
+    """The marks alone, for formats that say the rest their own way."""
+    return {name: person[name] for name in ("guessed", "filled", "filled_keypoints") if name in person}
 
 
 # OpenPose's BODY_25 in our names; a pair is the middle of two keypoints.

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from edgepose.media.animation import is_animated, read_animation
 from edgepose.media.images import MAX_PIXELS, largest_file, picture_format, read_image
 from edgepose.media.marks import is_overlay
-from edgepose.media.video import URL, Frame, read_camera, read_video, without_password
+from edgepose.media.part import Part
+from edgepose.media.video import URL, Frame, read_camera, read_part, without_password
 
 Kind = Literal["picture", "video", "camera", "stream"]
 
@@ -111,10 +112,13 @@ def sound_of(source: str) -> Path | None:
     return path if moving and not _picture_in(path) else None
 
 
-def frames(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
-    """The frames of one source; a picture is one frame without a time."""
+def frames(source: Source, max_pixels: int = MAX_PIXELS, part: Part | None = None) -> Iterator[Frame]:
+    """The frames of one source, or of a part of a video; a picture is one frame without a time."""
+    if source.kind == "picture" and part is not None:
+        raise ValueError(f"{source.name} is a picture: start, end and every are for videos; leave them out")
     if source.kind == "camera":
-        return read_camera(int(source.location))
+        camera = read_camera(int(source.location))
+        return camera if part is None else part.of(camera, source.name)
     if source.member is not None and SUFFIXES.get(Path(source.member).suffix.lower()) != "picture":
         raise ValueError(f"{source.name} is a video: expected pictures in a zip; unpack it and name the file")
     if source.kind == "picture" and Path(source.name).suffix.lower() in _RAW:  # a reader of TIFF finds its thumbnail
@@ -122,8 +126,9 @@ def frames(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
     if source.kind == "picture":
         return _one_frame(source, max_pixels)
     if source.kind == "video" and (source.member is not None or _picture_in(Path(source.location))):
-        return read_animation(_content(source, max_pixels), source.name, max_pixels)
-    return read_video(source.location, max_pixels)
+        animation = read_animation(_content(source, max_pixels), source.name, max_pixels)
+        return animation if part is None else part.of(animation, source.name)
+    return read_part(source.location, part, max_pixels)
 
 
 def _one_frame(source: Source, max_pixels: int) -> Iterator[Frame]:

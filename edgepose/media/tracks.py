@@ -1,4 +1,4 @@
-"""Results of tracking as other tools measure and read them: MOT challenge files and PoseTrack18's JSON."""
+"""Results of tracking as other tools measure and read them: MOT challenge files, PoseTrack18's JSON, OpenSim's TRC."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from edgepose.media.files import fitting_stem, make_folder, unique_name
-from edgepose.media.results import FORMATS, Result, TextFile, Writer, writer
+from edgepose.media.results import FORMATS, Result, TextFile, Writer, marks, writer
+from edgepose.media.trc import SCORE, Trc
 from edgepose.names import expected
 from edgepose.skeleton import POSETRACK18, Skeleton, shared
 
 
 class MotText(TextFile):
-    """`frame,id,left,top,width,height,score,-1,-1,-1`; frames count from 1."""
+    """`frame,id,left,top,width,height,score,-1,-1,-1`; frames count from 1, and who was filled in has score 0."""
 
     def _text(self, result: Result) -> str:
         rows = []
-        for person in result.poses.to_dict()["people"]:
+        for person, mark in zip(result.poses.to_dict()["people"], marks(result), strict=True):
             x1, y1, x2, y2 = person["box"]
+            score = 0.0 if "filled" in mark else person["score"]
             size = f"{round(x2 - x1, 2)},{round(y2 - y1, 2)}"
             identity = -1 if person["id"] is None else person["id"]
-            rows.append(f"{result.frame + 1},{identity},{x1},{y1},{size},{person['score']},-1,-1,-1\n")
+            rows.append(f"{result.frame + 1},{identity},{x1},{y1},{size},{score},-1,-1,-1\n")
         return "".join(rows)
 
 
@@ -50,8 +52,9 @@ class PoseTrackJson(TextFile):
         image |= {} if result.time is None else {"time": round(result.time, 6)}
         self._images.append(json.dumps(image, allow_nan=False))
         text = "" if self._whole else '{"annotations": ['
-        for person in result.poses.to_dict()["people"]:
-            text += ("," if self._people else "") + "\n" + json.dumps(self._row(person, number, own), allow_nan=False)
+        for person, mark in zip(result.poses.to_dict()["people"], marks(result), strict=True):
+            row = self._row(person, number, own) | mark
+            text += ("," if self._people else "") + "\n" + json.dumps(row, allow_nan=False)
             self._people += 1
         return text
 
@@ -105,7 +108,7 @@ class Sequences:
         self._files[result.source].write(result)
 
 
-TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet", "mot", "posetrack"]
+TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet", "mot", "posetrack", "trc"]
 # Those with identities -> (what makes a file, its suffix).
 SEQUENCES: dict[str, tuple[type[MotText] | type[PoseTrackJson], str]] = {
     "mot": (MotText, ".txt"),
@@ -114,9 +117,14 @@ SEQUENCES: dict[str, tuple[type[MotText] | type[PoseTrackJson], str]] = {
 
 
 def track_writer(
-    kind: TrackFormat, folder: str | Path, apart: bool = False, subject: str = "person"
+    kind: TrackFormat, folder: str | Path, apart: bool = False, subject: str = "person", threshold: float = SCORE
 ) -> tuple[Writer, Path]:
-    """`results.writer` with the formats for identities too, whose path is a folder with a file per source."""
+    """`results.writer` with the formats for identities too, whose path is a folder with a file per source.
+
+    threshold: least score of a keypoint in TRC files
+    """
+    if kind == "trc":
+        return Trc(Path(folder) / kind, threshold=threshold), Path(folder) / kind
     if kind == "mot" or kind == "posetrack":
         path = Path(folder) / kind
         return Sequences(path, *SEQUENCES[kind]), path

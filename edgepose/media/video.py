@@ -9,6 +9,7 @@ import re
 import struct
 import sys
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -28,6 +29,7 @@ from av.video.stream import VideoStream
 
 from edgepose.media.files import atomic_path
 from edgepose.media.images import MAX_PIXELS, Image, check_image, quiet_opencv, upright
+from edgepose.media.part import Chooser, Moment, MomentLike, Part, part_of
 from edgepose.names import expected
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ _LIVE = _FILES + ",hls,rtsp,sdp,mpjpeg"  # not for files: a playlist in a file c
 _PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tcp,udp,tls,rtp,crypto"
 _BT709 = 1  # the number of these colors in H.264, for the matrix, the primaries and the curve
 _JOINED_MIDWAY = {"mpegts", "mpeg", "hls", "rtsp"}
+# Files of which a packet is a frame that is shown, so that the number of a frame can be had without decoding.
+_COUNTED, _COUNTED_CODECS = {"mov", "matroska"}, {"h264", "hevc", "av1", "vp9", "mjpeg"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,15 @@ class Frame:
     time_base: Fraction | None = None
 
 
-def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float = 5.0) -> Iterator[Frame]:
+def read_video(
+    source: str | Path,
+    max_pixels: int = MAX_PIXELS,
+    timeout: float = 5.0,
+    *,
+    start: MomentLike | None = None,
+    end: MomentLike | None = None,
+    every: MomentLike | None = None,
+) -> Iterator[Frame]:
     """The frames of a file or a URL (rtsp, rtsps, http, https, tcp, udp), upright, decoded as they are asked for.
 
     Rotation and mirroring from the display matrix are applied, the color matrix and range of the stream too. Where
@@ -81,20 +93,49 @@ def read_video(source: str | Path, max_pixels: int = MAX_PIXELS, timeout: float 
     up; then comes one ValueError that says what is missing, so that the caller can keep the results and still fail. A
     live source goes on after damage; it raises TimeoutError when nothing comes for `timeout` seconds, and
     ConnectionError when the connection breaks.
+
+    Args:
+        start, end: from the first frame at or after `start`, which is decoded from the key frame before it, until the
+            last before `end`: 12.5, "12.5s" or "0:01:30" are seconds by the file's clock, 300 or "300" is the number of
+            a frame. Frames keep their times and numbers. Files other than MP4, MOV and Matroska, and older codecs, are
+            decoded from their beginning.
+        every: of those the first, and then one in so many frames or seconds.
     """
+    given = (start, end, every) != (None, None, None)
+    return read_part(source, part_of(start, end, every) if given else None, max_pixels, timeout)
+
+
+def read_part(
+    source: str | Path, part: Part | None, max_pixels: int = MAX_PIXELS, timeout: float = 5.0
+) -> Iterator[Frame]:
+    """As `read_video`, of a part that was parsed before, or of the whole."""
+    frames = _read(source, part, max_pixels, timeout)
+    return frames if part is None else part.of(frames, without_password(str(source)))
+
+
+def _read(source: str | Path, part: Part | None, max_pixels: int, timeout: float) -> Iterator[Frame]:
+    """The frames of a source that are at or behind the start of a part and due."""
     live = URL.match(str(source)) is not None
     shown = without_password(str(source))
     cut = "" if live else _cut_short(Path(source))
     count = _Count()
     try:
-        with _open(str(source), live, timeout) as container:
-            yield from _frames(container, _video_stream(container, shown, max_pixels), count, shown, max_pixels)
+        with ExitStack() as stack:
+            container = stack.enter_context(_open(str(source), live, timeout))
+            stream = _video_stream(container, shown, max_pixels)
+            start = None if part is None else part.start
+            if start is not None and not live and not _jump(container, stream, start, count):
+                container = stack.enter_context(_open(str(source), live, timeout))  # from the beginning
+                stream = _video_stream(container, shown, max_pixels)
+            yield from _frames(container, stream, count, shown, max_pixels, None if part is None else Chooser(part))
     except av.FFmpegError as error:
         if live:
             raise _network_error(error, shown, timeout, count.silence()) from None
         count.lose(error.strerror)
     if not live and (cut or count.lost or not count.good):
         raise ValueError(f"{shown} is {cut or count.damage()}; {count.good} frames were read{count.until()}")
+    if part is not None and not count.chosen:
+        raise ValueError(part.too_late(shown, count.before + count.good + count.lost - 1, count.time))
 
 
 def stream_facts(path: str | Path) -> tuple[Fraction, int | None]:
@@ -336,12 +377,15 @@ class VideoWriter:
 class _Count:
     good: int = 0
     lost: int = 0
+    before: int = 0  # frames that were jumped over
+    floor: int | None = None  # pts of the key frame that was jumped to; what is before it cannot be decoded
+    chosen: int = 0  # frames that were given to the caller
     first: str = ""
     time: float | None = None  # of the last good frame
     clock: float = field(default_factory=lambda: time.monotonic())  # when the next frame was asked for
 
     def lose(self, reason: str | None) -> None:
-        self.first = self.first or f"frame {self.good}{self.until()}, {reason}"
+        self.first = self.first or f"frame {self.before + self.good}{self.until()}, {reason}"
         self.lost += 1
 
     def silence(self) -> float:
@@ -392,8 +436,49 @@ def _video_stream(container: InputContainer, shown: str, max_pixels: int) -> Vid
     return stream
 
 
+def _jump(container: InputContainer, stream: VideoStream, start: Moment, count: _Count) -> bool:
+    """Go to the last key frame at or before `start`, and count what is before it, without decoding.
+
+    False where that cannot be done exactly; the container is of no use then.
+    """
+    base = stream.time_base
+    named = set(container.format.name.split(","))
+    if base is None or not named & _COUNTED or stream.codec_context.name not in _COUNTED_CODECS:
+        return False
+    known, keys = array("q"), list[int]()  # presentation times of all frames until then, and of key frames
+    for packet in _packets(container, stream):
+        if packet.pts is None:
+            if packet.size:
+                return False
+            continue
+        if packet.is_discard:
+            continue
+        if packet.is_keyframe:
+            if keys and _behind(start, len(known), packet.pts * base):
+                break
+            keys.append(packet.pts)
+        known.append(packet.pts)
+    times = np.frombuffer(known, np.int64) if known else np.zeros(0, np.int64)
+    numbers = {key: int((times < key).sum()) for key in keys[-3:]}  # of those before, nobody asks
+    target = max((key for key, number in numbers.items() if not _behind(start, number, key * base)), default=None)
+    if target is None or len(np.unique(times)) != len(times):
+        return False
+    container.seek(target, stream=stream)
+    first = next(iter(_packets(container, stream)), None)
+    if first is None or first.pts not in numbers or not first.is_keyframe or first.pts > target:
+        return False
+    container.seek(target, stream=stream)
+    count.before, count.floor = numbers[first.pts], first.pts
+    return True
+
+
+def _behind(start: Moment, index: int, time: Fraction) -> bool:
+    """Whether a frame, by its number and time, comes after the first of a part."""
+    return index > start.frames if start.frames is not None else time > (start.seconds or 0.0)
+
+
 def _frames(
-    container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int
+    container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int, choose: Chooser | None
 ) -> Iterator[Frame]:
     reformatter = VideoReformatter()  # one for all frames, with one thread: 15 times faster than frame.to_ndarray
     joined = joined_midway(container)
@@ -406,13 +491,6 @@ def _frames(
             count.lost, count.first = 0, ""
         if frame.rotation != turn:  # not read from every frame: in PyAV 18 a look at its side data keeps a frame alive
             turn, orientation = frame.rotation, _orientation(frame)
-        width = _shown_width(frame, stream)
-        if width > frame.width and width * frame.height > max_pixels:
-            raise ValueError(
-                f"{shown} is too large: expected at most {max_pixels} pixels a frame, shown with square ones it has "
-                f"{width} x {frame.height}; shrink it or raise max_pixels (--max-pixels)"
-            )
-        image = reformatter.reformat(frame, width=width, format="bgr24", threads=1).to_ndarray()
         pts, time_base = frame.pts, frame.time_base
         seconds = None
         if pts is not None and time_base is not None:
@@ -422,8 +500,19 @@ def _frames(
             pts -= origin
             step, last = (step if last is None else pts - last), pts
             seconds = float(pts * time_base)
-        index = count.good + count.lost
+        index = count.before + count.good + count.lost
         count.good, count.time = count.good + 1, seconds
+        if choose is not None and not choose(index, seconds):
+            count.clock = time.monotonic()
+            continue
+        width = _shown_width(frame, stream)
+        if width > frame.width and width * frame.height > max_pixels:
+            raise ValueError(
+                f"{shown} is too large: expected at most {max_pixels} pixels a frame, shown with square ones it has "
+                f"{width} x {frame.height}; shrink it or raise max_pixels (--max-pixels)"
+            )
+        image = reformatter.reformat(frame, width=width, format="bgr24", threads=1).to_ndarray()
+        count.chosen += 1
         image = upright(np.asarray(image, np.uint8), orientation)
         yield Frame(image=image, time=seconds, index=index, pts=pts, time_base=time_base)
         count.clock = time.monotonic()
@@ -445,6 +534,7 @@ def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> I
     """Whole frames only; what is broken is counted."""
     motion_jpeg, ends = stream.codec_context.name == "mjpeg", False
     for packet in _packets(container, stream):
+        early = packet.pts is not None and count.floor is not None and packet.pts < count.floor
         if motion_jpeg and packet.size:  # the decoder fills the rest of a cut picture with the one before
             ends, ended = ends or _ends(packet), _ends(packet)
             if ends and not ended:  # some cameras never write the end
@@ -453,9 +543,12 @@ def _decoded(container: InputContainer, stream: VideoStream, count: _Count) -> I
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            count.lose(error.strerror)
+            if not early:
+                count.lose(error.strerror)
             continue
         for frame in frames:
+            if count.floor is not None and frame.pts is not None and frame.pts < count.floor:
+                continue
             if frame.is_corrupt:
                 count.lose("its data is incomplete")
             else:

@@ -56,7 +56,8 @@ class Guard:
     ) -> None:
         self._held, self._images, self._max_drop = calibration.held, images, max_drop
         detector = None if estimator.detector is None else _remembered(estimator.detector)
-        self._estimator = estimator.replace(detector=detector)
+        # everybody: a small change of a score near the least one is no other person
+        self._estimator = estimator.replace(detector=detector, min_score=0.0)
         self.reference = [self._estimator(picture) for picture in self._held]
         if not any(map(len, self.reference)):
             raise ValueError(

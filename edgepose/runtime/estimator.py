@@ -17,6 +17,8 @@ from edgepose.media.images import ImageLike, as_image
 from edgepose.oks import oks_nms
 from edgepose.poses import Poses
 from edgepose.runtime.network import Network
+from edgepose.runtime.region import Region, region_of, regions_of
+from edgepose.runtime.tiles import Grid, grid_for, look, tiles_of
 from edgepose.runtime.views import Views, back, forth
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
@@ -36,6 +38,8 @@ class Options:
     min_box_score: people that a whole-picture network scores lower are dropped. It goes to the detector where that is
         an Estimator too. None: 0.3 for detectors and one-stage networks, whose published evaluations take 0.05 and
         0.001, and 0 for others (0 means: all that the codec decodes).
+    min_score: people who are found and score lower in the end are left out; None: .5 where the model's scores are
+        calibrated, else 0. People in boxes given by the caller all stay.
     max_people: keep at most this many people, best first.
     flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
     scales: multi-scale test: look at each box at these multiples of its size, and average the keypoints, each weighed
@@ -43,6 +47,12 @@ class Options:
     duplicate_oks: of two detected people more alike than this OKS the one scored lower goes (papers take 0.9). People
         in boxes given by the caller all stay.
     chunk: crops per run of the network; None: what its session is fastest with.
+    tiles: also look for people in so many rows and columns of overlapping tiles, (2, 3) or "2x3", or "auto": as many as
+        the picture's size asks for. Finds small people; the search costs one run more for every tile.
+    region: where people are looked for: "x,y,w,h", or the corners of a polygon, "x,y x,y x,y", in pixels of the whole
+        picture, or with % after every number; numbers and pairs of them too. The network is shown the rectangle around
+        it. Results stay in pixels of the whole picture.
+    ignore: regions whose people are left out: one, or several of them.
     """
 
     min_box_score: float | None = None
@@ -51,9 +61,20 @@ class Options:
     scales: tuple[float, ...] = (1.0,)
     duplicate_oks: float | None = None
     chunk: int | None = None
+    tiles: Grid | str | None = None
+    region: Any = None
+    ignore: Any = ()
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tiles", tiles_of(self.tiles))
+        object.__setattr__(self, "region", None if self.region is None else region_of(self.region))
+        object.__setattr__(self, "ignore", regions_of(self.ignore))
         object.__setattr__(self, "scales", tuple(self.scales))
+        if self.min_score is not None and not 0 <= self.min_score < np.inf:
+            raise ValueError(
+                f"min_score is {self.min_score}, expected a person's least score such as 0.5, or 0 for all"
+            )
         if not self.scales or not all(0 < scale < np.inf for scale in self.scales):
             raise ValueError(f"scales are {list(self.scales)}, expected positive factors such as 0.75, 1, 1.25")
         if (self.chunk is not None and self.chunk < 1) or (self.max_people is not None and self.max_people < 0):
@@ -70,7 +91,9 @@ class Estimator:
         network: of a detector, of a whole-picture pose family, or of a per-person family.
         detector: for per-person networks that are called without boxes: an Estimator of a detector's network, or any
             function that makes Poses of a picture. None: the whole picture is the box of one person.
-        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk: see `Options`, where they are kept.
+        min_box_score, max_people, flip_test, scales, duplicate_oks, chunk, tiles, region, ignore, min_score: kept in
+            `Options`, which see. Of these `tiles`, `region` and `ignore` are for the search for people: who is in boxes
+            that the caller gives is looked at wherever they are.
     """
 
     def __init__(
@@ -84,17 +107,28 @@ class Estimator:
         scales: Sequence[float] = (1.0,),
         duplicate_oks: float | None = None,
         chunk: int | None = None,
+        tiles: Grid | str | None = None,
+        region: Any = None,
+        ignore: Any = (),
+        min_score: float | None = None,
     ) -> None:
-        self.options = Options(min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk)
+        self.options = Options(
+            min_box_score, max_people, flip_test, tuple(scales), duplicate_oks, chunk, tiles, region, ignore, min_score
+        )
         if isinstance(network, Estimator) or not isinstance(getattr(network, "spec", None), ModelSpec):
             raise TypeError(
                 f"expected a network, a function of a batch with a spec, got {type(network).__name__}; edgepose.load "
                 "gives an estimator of a name or file, and its network is load(...).network"
             )
         self.network = network
+        # In force; by default not where nobody is looked for, since then the caller knows that there is somebody.
+        looked = detector is not None or not network.spec.per_person
+        usual = network.spec.thresholds.person if looked else 0.0
+        self.min_score: float = usual if min_score is None else min_score
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
         self.detector = _detector(detector, network.spec, min_box_score)
+        self._check_tiles()
         self.chunk: int = getattr(network, "chunk", CHUNK) if chunk is None else chunk  # crops per run, in force
         self._least = min_box_score or 0.0  # person score in a whole picture
         self._merge = self.codec if flip_test and isinstance(self.codec, FlipMerge) else None
@@ -110,7 +144,9 @@ class Estimator:
 
     def __repr__(self) -> str:
         detector = "" if self.detector is None else f", detector={self.detector!r}"
-        return f"<Estimator of {self.spec.name!r}, {self.skeleton.name}{detector}>"
+        scores = ", calibrated scores" if self.spec.calibration is not None else ", uncalibrated scores"
+        scores = scores if len(self.skeleton) else ""  # of boxes nobody expects it
+        return f"<Estimator of {self.spec.name!r}, {self.skeleton.name}{scores}{detector}>"
 
     @property
     def spec(self) -> ModelSpec:
@@ -160,6 +196,9 @@ class Estimator:
 
     def detect(self, image: np.ndarray) -> Poses:
         """Where the people of a picture are, for networks that look at one person at a time: boxes, no keypoints."""
+        return self._limited(self._searched(image, self._detected))
+
+    def _detected(self, image: np.ndarray) -> Poses:
         if self.detector is None:
             return Poses.of_boxes(np.array([[0, 0, image.shape[1], image.shape[0]]]), np.ones(1))
         found = self.detector(image)
@@ -167,7 +206,53 @@ class Estimator:
             raise TypeError(
                 f"the detector returned {type(found).__name__}, expected Poses: wrap a network as Estimator(network)"
             )
-        return self._limited(found)
+        return found
+
+    def wanted(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """(N,) bool: the people in boxes (N, 4) of a picture of `size` (w, h) whom `region` and `ignore` leave.
+
+        The center counts: for `region` that of the part of the box inside the rectangle around it, which is all that
+        the network is shown, for `ignore` that of the box.
+        """
+        keep, region = np.ones(len(boxes), bool), self.options.region
+        if isinstance(region, Region):
+            bounds = np.array(region.bounds(size))
+            cut = np.clip(boxes, np.tile(bounds[:2], 2), np.tile(bounds[2:], 2))
+            keep = region.holds(cut, size) & (area(cut) > 0)
+        for ignored in self.options.ignore:
+            keep &= ~ignored.holds(boxes, size)
+        return keep
+
+    def _searched(self, image: np.ndarray, find: Callable[[np.ndarray], Poses]) -> Poses:
+        """The people that `find` sees in what the options say of a picture, in pixels of the whole."""
+        options, size = self.options, (image.shape[1], image.shape[0])
+        if options.tiles is None and options.region is None and not options.ignore:
+            return find(image)
+        x1, y1, x2, y2 = (0, 0, *size) if options.region is None else options.region.bounds(size)
+        part = image[y1:y2, x1:x2]
+        grid = options.tiles if isinstance(options.tiles, tuple) else None
+        if options.tiles == "auto":
+            grid = grid_for((x2 - x1, y2 - y1), self._shown())
+        found = find(part) if grid is None else look(part, find, grid)
+        found = found.mapped(np.array([[1.0, 0, x1], [0, 1.0, y1]]))
+        return found[self.wanted(found.boxes, size)]
+
+    def _shown(self) -> tuple[int, int]:
+        """(w, h) at which the network that finds people sees a picture."""
+        finder = self.detector if self.spec.per_person else self
+        assert isinstance(finder, Estimator)
+        return finder.spec.input_size
+
+    def _check_tiles(self) -> None:
+        if self.options.tiles is None or not self.spec.per_person:
+            return
+        if self.detector is None:
+            raise ValueError(f"{self.spec.name} has no detector, so there is nothing to find in tiles: leave tiles out")
+        if self.options.tiles == "auto" and not isinstance(self.detector, Estimator):
+            raise ValueError(
+                'tiles are "auto" and the detector is a function of your own, whose input size nobody knows: expected '
+                "rows and columns, such as 2x3"
+            )
 
     def replace(self, **changes: Any) -> Estimator:
         """The same with other `Options`, `network` or `detector`; TypeError for what is none of them."""
@@ -181,13 +266,15 @@ class Estimator:
         if not self.spec.per_person:
             if given is not None:
                 raise ValueError(f"{self.spec.name} finds people by itself, expected no boxes but the picture alone")
-            return [self._limited(self._whole(image)) for image in images]
+            return [self._good(self._limited(self._searched(image, self._whole))) for image in images]
         found = given if given is not None else [self.detect(image) for image in images]
         people = list(self._persons(images, found, expected))
         alike = self.options.duplicate_oks
-        if given is not None or alike is None:
+        if given is not None:
             return people
-        return [poses[distinct(poses, self.spec, alike)] for poses in people]
+        if alike is not None:
+            people = [poses[distinct(poses, self.spec, alike)] for poses in people]
+        return [self._good(poses) for poses in people]
 
     def _persons(self, images: list[np.ndarray], found: list[Poses], expected: np.ndarray | None) -> Iterator[Poses]:
         """One person per box of `found` for each picture, from as few runs as there are chunks of crops."""
@@ -204,7 +291,8 @@ class Estimator:
         for poses in found:
             rows = slice(start, start + len(poses))
             start = rows.stop
-            yield Poses(keypoints[rows], scores[rows], poses.boxes, poses.person_scores * sure[rows], self.skeleton)
+            raw = poses.person_scores**self.spec.box_exponent * sure[rows]
+            yield self._calibrated(Poses(keypoints[rows], scores[rows], poses.boxes, raw, self.skeleton))
 
     def _seen(
         self, sources: list[np.ndarray], matrices: np.ndarray, expected: np.ndarray | None
@@ -231,7 +319,20 @@ class Estimator:
         boxes = clip_boxes(back(poses.boxes.reshape(-1, 2, 2), edges).reshape(-1, 4), size)
         kept = (poses.person_scores >= self._least) & (area(boxes) > 0)
         keypoints = back(poses.keypoints[kept], matrix)
-        return Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
+        raw = Poses(keypoints, poses.scores[kept], boxes[kept], poses.person_scores[kept], self.skeleton)
+        return self._calibrated(raw)
+
+    def _calibrated(self, poses: Poses) -> Poses:
+        """The same people with probabilities for scores, where the spec knows them."""
+        known = self.spec.calibration
+        if known is None:
+            return poses
+        scores, sure = known.of_keypoints(poses.scores), known.of_people(poses.person_scores)
+        return dataclasses.replace(poses, scores=scores, person_scores=sure, calibrated=True)
+
+    def _good(self, poses: Poses) -> Poses:
+        """Those who score high enough."""
+        return poses if self.min_score <= 0 else poses[poses.person_scores >= self.min_score]
 
     def _outputs(self, batch: np.ndarray) -> list[np.ndarray]:
         outputs = self.network(batch)

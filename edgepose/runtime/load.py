@@ -12,7 +12,9 @@ from edgepose.names import expected
 from edgepose.runtime.cores import VARIABLE as THREADS
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.network import Network
+from edgepose.runtime.resize import Size, size_of
 from edgepose.runtime.store.fetch import PUBLISHED, cached
+from edgepose.runtime.tiles import Grid
 from edgepose.runtime.tune.kept import Backend as Backend
 from edgepose.runtime.tune.kept import Choice, chosen, ruled
 from edgepose.spec import ModelSpec
@@ -47,6 +49,11 @@ def load(
     min_box_score: float | None = None,
     max_people: int | None = None,
     flip_test: bool = False,
+    detector_size: int | str | Size | None = None,
+    tiles: Grid | str | None = None,
+    region: Any = None,
+    ignore: Any = (),
+    min_score: float | None = None,
 ) -> Estimator:
     """An estimator of a model; nothing is downloaded.
 
@@ -68,25 +75,44 @@ def load(
             default 0.3 for detectors and one-stage networks.
         max_people: keep at most this many people, best first.
         flip_test: also look at the mirror image, and average: twice the time, about 1 AP.
+        detector_size: of the detector's input, where it is not to be the file's own: 640, or (640, 384) for width and
+            height, multiples of 32. Larger finds smaller people, and takes as much more time as it has more pixels.
+        tiles: (rows, columns) of overlapping tiles in which people are looked for besides the whole picture, "2x3", or
+            "auto" for as many as the picture's size asks for: finds people too small for the detector in the whole, and
+            costs one run of it more for every tile.
+        region: where to look: "x,y,w,h", or corners of a polygon, "x,y x,y x,y", in pixels of the whole picture, or
+            with % after every number; also (x, y, w, h) or [(x, y), ...]. See `Estimator.wanted` for who is inside.
+        ignore: one such region or several whose people are left out.
+        min_score: people who score lower are left out of what is found in a picture; by default .5 where the model's
+            scores are calibrated (`edgepose models NAME`), which is even odds, else 0. 0 keeps everybody.
 
     Raises FileNotFoundError for a file that is not there, ValueError for an unknown name or a file that does not fit,
     TypeError for what is neither.
     """
     check_device(device)
     return _loaded(
-        model, detector, spec, backend, threads, 1,
-        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test,
+        model, detector, spec, backend, threads, 1, size_of(detector_size),
+        min_box_score=min_box_score, max_people=max_people, flip_test=flip_test, min_score=min_score,
+        tiles=tiles, region=region, ignore=ignore,
     )  # fmt: skip
 
 
 def load_for_many(
-    model: str | Path | None, detector: str, backend: Runner | None, threads: int | None, max_people: int | None = None
+    model: str | Path | None,
+    detector: str,
+    backend: Runner | None,
+    threads: int | None,
+    max_people: int | None = None,
+    detector_size: int | str | Size | None = None,
+    **where: Any,
 ) -> tuple[Estimator, int]:
     """As `load`, for frames that do not depend on each other, and how many of them to look at side by side.
 
     It is one, unless `edgepose tune` found that a thread for each of several frames is quicker than all for one.
+    `where` are tiles, region, ignore and min_score.
     """
-    estimator = _loaded(model, detector, None, backend, threads, None, max_people=max_people)
+    size = size_of(detector_size)
+    estimator = _loaded(model, detector, None, backend, threads, None, size, max_people=max_people, **where)
     return estimator, getattr(estimator.network, "workers", 1)
 
 
@@ -97,9 +123,9 @@ def _loaded(
     backend: Runner | None,
     threads: int | None,
     workers: int | None,
+    size: Size | None = None,
     min_box_score: float | None = None,
-    max_people: int | None = None,
-    flip_test: bool = False,
+    **options: Any,
 ) -> Estimator:
     network = open_model(model, spec, backend, threads, workers=workers)
     detector = None if detector == "none" else detector
@@ -108,10 +134,15 @@ def _loaded(
     if not network.spec.per_person:
         if detector is not None and detector != "default":
             raise ValueError(f"{network.spec.name} finds people by itself: expected detector to be left out")
-        return Estimator(network, min_box_score=min_box_score, max_people=max_people, flip_test=flip_test)
+        if size is not None:
+            raise ValueError(f"{network.spec.name} finds people by itself: expected detector_size to be left out")
+        return Estimator(network, min_box_score=min_box_score, **options)
     if isinstance(detector, (str, Path)):
         workers = getattr(network, "workers", 1)
-        detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR, workers))
+        detector = Estimator(open_model(detector, None, backend, threads, DEFAULT_DETECTOR, workers, size))
+    elif size is not None:
+        what = "no detector" if detector is None else "one that is made already"
+        raise ValueError(f"detector_size is for a detector that is named or a file, got {what}: leave it out")
     if min_box_score is not None and not isinstance(detector, Estimator):
         what = "no detector" if detector is None else "a detector of your own"
         raise ValueError(f"min_box_score is for a detector that is a model, got {what}: leave min_box_score out")
@@ -119,9 +150,8 @@ def _loaded(
         network,
         detector,
         min_box_score=min_box_score,
-        max_people=max_people,
-        flip_test=flip_test,
         duplicate_oks=DUPLICATE_OKS,
+        **options,
     )
 
 
@@ -138,27 +168,36 @@ def open_model(
     threads: int | None = None,
     default: str = DEFAULT_POSE,
     workers: int | None = 1,
+    size: Size | None = None,
 ) -> Network:
     """The network of a name (see `find`), a file or its bytes, as a session of `backend`, by default the file's own.
 
     Its `why` says who chose the backend. workers: so many threads will run it at the same time, with one of its own
-    each; None: as many as "auto" finds quickest, and its `workers` says how many.
+    each; None: as many as "auto" finds quickest, and its `workers` says how many. size: (w, h) of the input, of
+    detectors, where it is not to be the file's own.
     """
     if not isinstance(model, (str, Path, bytes, type(None))):
         raise TypeError(f"expected the name of a model, its file or its bytes, got {type(model).__name__}")
     if isinstance(model, bytes):
         own = backend_of(model, None if backend == "auto" else backend)
-        return open_choice(model, spec, Choice(own, threads=threads))
+        return open_choice(model, spec, Choice(own, threads=threads), size)
     if backend != "auto":
         backend = backend_of(model, backend)
     source, known = find(model, default)
     spec = spec or known
     if backend == "auto":
-        return _auto(source, spec, threads, default == DEFAULT_DETECTOR, workers)
-    return open_choice(source, spec, Choice(backend, threads=threads))
+        return _auto(source, spec, threads, default == DEFAULT_DETECTOR, workers, size)
+    return open_choice(source, spec, Choice(backend, threads=threads), size)
 
 
-def _auto(source: Path, spec: ModelSpec | None, threads: int | None, finds: bool, workers: int | None) -> Network:
+def _auto(
+    source: Path,
+    spec: ModelSpec | None,
+    threads: int | None,
+    finds: bool,
+    workers: int | None,
+    size: Size | None = None,
+) -> Network:
     """As it was tuned, else by the rule. finds: it is to find people, which the rule leaves in float32."""
     own = SUFFIXES.get(source.suffix, "onnxruntime")
     choice, why = chosen(source, own)
@@ -168,7 +207,7 @@ def _auto(source: Path, spec: ModelSpec | None, threads: int | None, finds: bool
     def opened(wanted: Choice) -> Network:
         if stated:  # the user's word counts, and means one session of so many threads
             wanted = replace(wanted, threads=threads)
-        return open_choice(source, spec, replace(wanted, workers=1 if stated else several))
+        return open_choice(source, spec, replace(wanted, workers=1 if stated else several), size)
 
     if choice is not None:
         return opened(choice)
@@ -182,8 +221,11 @@ def _auto(source: Path, spec: ModelSpec | None, threads: int | None, finds: bool
     return network if network.spec.per_person else opened(plain)
 
 
-def open_choice(model: Path | bytes, spec: ModelSpec | None, choice: Choice) -> Network:
-    """A model run as a choice says; of several workers each thread that calls it has a thread of the session."""
+def open_choice(model: Path | bytes, spec: ModelSpec | None, choice: Choice, size: Size | None = None) -> Network:
+    """A model run as a choice says, at its own input size or, of detectors, at `size`.
+
+    Of several workers each thread that calls it has a thread of the session.
+    """
     backend = choice.backend
     source = model if choice.file is None else Path(choice.file)
     suffix = source.suffix if isinstance(source, Path) else ""
@@ -203,6 +245,13 @@ def open_choice(model: Path | bytes, spec: ModelSpec | None, choice: Choice) -> 
     settings: dict[str, Any] = {"threads": choice.threads}
     if choice.precision in ("bf16", "f16", "f32") and backend != "onnxruntime":
         settings["precision"] = choice.precision
+    if size is not None:
+        if backend == "ncnn":
+            raise ValueError(
+                f"{source!s} runs in ncnn at the size it was exported with: leave the detector size out, or use the "
+                "detector's ONNX file, whose size can be chosen"
+            )
+        settings["size"] = size
     if choice.workers > 1:
         several = {"threads": choice.workers, "streams": choice.workers}
         settings |= several if backend == "openvino" else {"threads": 1}

@@ -129,8 +129,11 @@ def as_arrays(outputs: list[Any], source: str) -> list[np.ndarray]:
     return [output.astype(np.float32) if output.dtype == np.float16 else output for output in outputs]
 
 
-def try_out(network: Network, source: str) -> None:
-    """Run one black picture and decode it, so that a wrong spec is found here; it is also the warm-up."""
+def try_out(network: Network, source: str) -> list[np.ndarray]:
+    """Run one black picture and decode it, so that a wrong spec is found here; it is also the warm-up.
+
+    Returns the outputs.
+    """
     spec = network.spec
     codec = codec_of(spec)
     width, height = spec.input_size
@@ -141,3 +144,4 @@ def try_out(network: Network, source: str) -> None:
     except (ValueError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
         shapes = [output.shape for output in outputs]
         raise ValueError(f"{source} does not fit its spec, codec {spec.codec}, outputs {shapes}: {error}") from error
+    return outputs

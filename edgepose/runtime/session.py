@@ -13,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from edgepose.runtime.cores import thread_count
 from edgepose.runtime.network import Port, any_batch, as_arrays, fixed_batch, label, require_file, spec_for, try_out
+from edgepose.runtime.resize import Size, check_fits, resized, resized_spec
 from edgepose.spec import ModelSpec
 
 # What onnxruntime raises about a file: its own kinds derive from Exception alone, and bindings add Python's.
@@ -46,11 +47,19 @@ class Session:
         model: a file, or its bytes.
         spec: what the file is, where it does not say so itself; a stated one counts before the file's own.
         threads: of this network; by default EDGEPOSE_THREADS, or the cores that the process may use.
+        size: (w, h) of the input, of detectors, where it is not to be the file's own.
 
     Raises FileNotFoundError for no such file, ValueError for everything that is not such a model.
     """
 
-    def __init__(self, model: str | Path | bytes, spec: ModelSpec | None = None, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        spec: ModelSpec | None = None,
+        *,
+        threads: int | None = None,
+        size: Size | None = None,
+    ) -> None:
         require_file(model)
         self._source = label(model)
         self.backend, self.precision, self.threads = "onnxruntime", "f32", thread_count(threads)
@@ -63,9 +72,16 @@ class Session:
         self.why, self.workers = "", 1
         self.spec = spec_for(model, spec, inside)
         self.chunk = CHUNK
+        if size is not None:
+            self.spec = resized_spec(self.spec, size)
+            content = model if isinstance(model, bytes) else Path(model).read_bytes()
+            self._session = _open(resized(content, self.spec), self._source, self.threads)
+            inputs = [_port(value) for value in self._session.get_inputs()]
         self._fixed = fixed_batch(inputs, self.spec, self._source)
         self._input = inputs[0].name
-        try_out(self, self._source)
+        outputs = try_out(self, self._source)
+        if size is not None:
+            check_fits(self.spec, outputs, self._source)
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """(B, h, w, 3) uint8, or (B, 3, h, w) float32 where the spec says nchw -> raw outputs, in the graph's order."""

@@ -11,6 +11,7 @@ import openvino
 
 from edgepose.runtime.cores import thread_count
 from edgepose.runtime.network import Port, any_batch, as_arrays, fixed_batch, label, require_file, spec_for, try_out
+from edgepose.runtime.resize import Size, check_fits, resized_spec
 from edgepose.runtime.signal_stack import kept_signal_stack
 from edgepose.spec import ModelSpec
 
@@ -34,6 +35,7 @@ class OpenVinoSession:
     Args:
         precision: "bf16" or "f32"; by default what the processor is best at.
         streams: as many threads of the caller can run it at the same time, and share its own threads.
+        size: (w, h) of the input, of detectors, where it is not to be the file's own.
 
     Raises FileNotFoundError for no such file, ValueError for everything that is not such a model.
     """
@@ -46,6 +48,7 @@ class OpenVinoSession:
         threads: int | None = None,
         precision: Precision | None = None,
         streams: int = 1,
+        size: Size | None = None,
     ) -> None:
         require_file(model)
         self._source = label(model)
@@ -55,18 +58,24 @@ class OpenVinoSession:
             )
         self.backend, self.threads = "openvino", thread_count(threads)
         with kept_signal_stack():
-            inside, inputs = self._compile(model, precision, streams)
+            inputs = self._compile(model, spec, precision, streams, size)
         self.why, self.workers = "", 1
-        self.spec = spec_for(model, spec, inside)
         self.chunk = CHUNK
         self._fixed = fixed_batch(inputs, self.spec, self._source)
         self._requests = threading.local()  # a request holds one run's tensors
-        try_out(self, self._source)
+        outputs = try_out(self, self._source)
+        if size is not None:
+            check_fits(self.spec, outputs, self._source)
 
     def _compile(
-        self, model: str | Path | bytes, precision: Precision | None, streams: int
-    ) -> tuple[str | None, list[Port]]:
-        """Make the network ready to run; returns the spec inside the file, where there is one, and its inputs."""
+        self,
+        model: str | Path | bytes,
+        spec: ModelSpec | None,
+        precision: Precision | None,
+        streams: int,
+        size: Size | None,
+    ) -> list[Port]:
+        """Find the spec and make the network ready to run; returns its inputs."""
         core = openvino.Core()
         self.precision = precision or precisions(core)[0]
         options = {
@@ -74,13 +83,24 @@ class OpenVinoSession:
         }  # fmt: skip
         try:
             graph = core.read_model(model if isinstance(model, bytes) else str(model))
-            inside, inputs = _metadata(graph), [_port(value) for value in graph.inputs]
-            self._compiled = core.compile_model(graph, "CPU", options)
+            inside = _metadata(graph)
         except ERRORS as error:
             raise ValueError(
                 f"{self._source} is no model that OpenVINO can run: expected an ONNX or .xml file, but {_detail(error)}"
             ) from error
-        return inside, inputs
+        self.spec = spec_for(model, spec, inside)
+        if size is not None:
+            self.spec = resized_spec(self.spec, size)
+        try:
+            if size is not None:
+                dims = (size[1], size[0], 3) if self.spec.layout == "nhwc" else (3, size[1], size[0])
+                graph.reshape([graph.inputs[0].partial_shape[0], *dims])
+            self._compiled = core.compile_model(graph, "CPU", options)
+            return [_port(value) for value in graph.inputs]
+        except ERRORS as error:
+            raise ValueError(
+                f"{self._source} is no model that OpenVINO can run: expected an ONNX or .xml file, but {_detail(error)}"
+            ) from error
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """(B, h, w, 3) uint8, or (B, 3, h, w) float32 where the spec says nchw -> raw outputs, in the graph's order."""

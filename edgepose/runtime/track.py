@@ -31,6 +31,7 @@ from edgepose.media.live import (
     read_live,
     read_recorded,
 )
+from edgepose.media.part import MomentLike, Part, part_of
 from edgepose.media.sources import Source, expand, frames
 from edgepose.media.video import Frame
 from edgepose.poses import Poses
@@ -38,6 +39,8 @@ from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.follow import Follower
 from edgepose.runtime.follow.timing import BudgetReport, Every, Schedule
 from edgepose.runtime.load import Device, Runner, load
+from edgepose.runtime.resize import Size
+from edgepose.runtime.tiles import Grid
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import PresetName, Smoother
 
@@ -77,6 +80,7 @@ def track(
     smooth: PresetName | None = "default",
     follow: int | None = None,
     hold: float = 0.0,
+    keep_sides: bool = True,
     max_latency: float | None = None,
     fps: float | None = None,
     live: bool | None = None,
@@ -92,6 +96,14 @@ def track(
     min_box_score: float | None = None,
     max_people: int | None = None,
     flip_test: bool = False,
+    detector_size: int | str | Size | None = None,
+    tiles: Grid | str | None = None,
+    region: Any = None,
+    ignore: Any = (),
+    start: MomentLike | None = None,
+    end: MomentLike | None = None,
+    every: MomentLike | None = None,
+    min_score: float | None = None,
 ) -> Iterator[Tracked]:
     """The frames of a source with identities: `.image`, `.time`, `.poses`, `.index` ...
 
@@ -104,6 +116,8 @@ def track(
         follow: identity of the one person to return.
         hold: seconds for which people who are not seen any more are returned all the same, where they are expected
             (`guessed`).
+        keep_sides: whether left and right of a person stay what they were in the frames before where the network
+            exchanges them for a few; see `Tracker`.
         max_latency: seconds that the work on a frame may take; when there are too many people, detections become rarer,
             then each frame looks at some of them (`guessed`).
         fps: frames per second of each source to reach by the same means.
@@ -112,8 +126,13 @@ def track(
         timeout: seconds of silence of a network source that count as a break.
         on_event: called, in the caller's thread, with connections, drops and lack of time (`live.Event`).
         stop: ends the iteration when it is set, within a fifth of a second.
-        detector, backend, threads, device, min_box_score, max_people, flip_test: as of `edgepose.load`, for a model
-            that is not an Estimator yet.
+        detector, backend, threads, device, min_box_score, max_people, flip_test, detector_size, tiles, region, ignore:
+            as of `edgepose.load`, for a model that is not an Estimator yet.
+        start, end, every: which frames, as of `edgepose.read_video`; their times and numbers are those of the source.
+            `detect_every` counts the frames that are left out by `every`, so that people are looked for as often in a
+            second as without it. Live sources have no start and end, what is given as a `Feed` none of them.
+        min_score: people are shown from when their score first reaches this, for as long as it stays above half of it;
+            by default as of `edgepose.load`. They are followed all the same, so that nobody loses the identity.
 
     Closing the iterator ends its threads. A broken file gives every frame that decodes and then raises ValueError; of
     several sources the others are finished first.
@@ -121,7 +140,10 @@ def track(
     for name, value in (("give_up", give_up), ("timeout", timeout)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}, expected a positive number of seconds")
-    feeds = feeds_of(source, live, timeout)
+    if min_score is not None and not 0 <= min_score < math.inf:
+        raise ValueError(f"min_score is {min_score}, expected a person's least score such as 0.5, or 0 for all")
+    part = None if (start, end, every) == (None, None, None) else part_of(start, end, every)
+    feeds = feeds_of(source, live, timeout, part=part)
     if not isinstance(model, Estimator):
         estimator = load(
             model,
@@ -132,24 +154,30 @@ def track(
             min_box_score=min_box_score,
             max_people=max_people,
             flip_test=flip_test,
+            detector_size=detector_size,
+            tiles=tiles,
+            region=region,
+            ignore=ignore,
         )
     elif (detector, device, flip_test) != ("default", "auto", False) or any(
-        option is not None for option in (backend, threads, min_box_score, max_people)
+        option is not None
+        for option in (backend, threads, min_box_score, max_people, detector_size, tiles, region, ignore or None)
     ):
         raise ValueError(
-            "detector, backend, threads, device, min_box_score, max_people and flip_test are for a model to be loaded, "
-            "got an Estimator: give them to edgepose.load"
+            "detector, backend, threads, device, min_box_score, max_people, flip_test, detector_size, tiles, region "
+            "and ignore are for a model to be loaded, got an Estimator: give them to edgepose.load"
         )
     else:
         estimator = model
     # refuse wrong ones here, not at the first frame
-    Schedule(detect_every), Smoother(smooth), Tracker(follow=follow, hold=hold)
+    Schedule(detect_every), Smoother(smooth), Tracker(follow=follow, hold=hold, keep_sides=keep_sides)
     run = _Run(feeds, on_event, stop or threading.Event(), reconnect, give_up)
     run.followers = [
         Follower(
             estimator,
             detect_every=detect_every,
-            tracker=Tracker(follow=follow, hold=hold),
+            min_score=min_score,
+            tracker=Tracker(follow=follow, hold=hold, keep_sides=keep_sides),
             smoother=Smoother(smooth),
             max_latency=None if max_latency is None else max_latency / len(feeds),
             fps=None if fps is None else fps * len(feeds),
@@ -161,26 +189,32 @@ def track(
 
 
 def feeds_of(
-    source: Any, live: bool | None = None, timeout: float = READ_TIMEOUT, max_pixels: int = MAX_PIXELS
+    source: Any,
+    live: bool | None = None,
+    timeout: float = READ_TIMEOUT,
+    max_pixels: int = MAX_PIXELS,
+    part: Part | None = None,
 ) -> list[Feed]:
-    """Feeds of what the caller named; pictures that were named together are one sequence."""
+    """Feeds of a part of what the caller named; pictures that were named together are one sequence."""
     named = list(source) if isinstance(source, (list, tuple)) else [source]
     feeds: list[Feed] = []
     for one in named:
         if isinstance(one, Feed):
+            if part is not None:
+                raise ValueError(f"{one.name} is a feed, which opens as it is: expected start, end and every left out")
             feeds.append(one)
             continue
         found = expand(str(one))
         pictures = [single for single in found if single.kind == "picture"]
         if pictures:
-            feeds.append(_sequence(str(one), pictures, max_pixels))
-        feeds += [feed_of(single, live, timeout, max_pixels) for single in found if single.kind != "picture"]
+            feeds.append(_sequence(str(one), pictures, max_pixels, part))
+        feeds += [feed_of(single, live, timeout, max_pixels, part) for single in found if single.kind != "picture"]
     if not feeds:
         raise ValueError("no source: expected a video, camera number, URL or folder, or a list of them")
     return feeds
 
 
-def _sequence(name: str, pictures: list[Source], max_pixels: int) -> Feed:
+def _sequence(name: str, pictures: list[Source], max_pixels: int, part: Part | None) -> Feed:
     """Pictures as the frames of one video; those that cannot be read are left out and named in the end."""
 
     def read() -> Iterator[Frame]:
@@ -198,7 +232,9 @@ def _sequence(name: str, pictures: list[Source], max_pixels: int) -> Feed:
                 f"{name}: expected {len(pictures)} frames, {len(bad)} cannot be read: {'; '.join(bad[:NAMED])}{more}"
             )
 
-    return Feed(name, read)
+    if part is None:
+        return Feed(name, read)
+    return Feed(name, lambda: part.of(read(), name), spread=part.every is not None)
 
 
 class _Run:
@@ -216,6 +252,7 @@ class _Run:
         self._tell: Callable[[Event], None] = on_event or (lambda _: None)
         self._asked_to_stop = stop
         self._reconnect, self._give_up = reconnect, give_up
+        self._number: list[int | None] = [None] * len(feeds)  # of the last frame
         self._ended = threading.Event()
         newest = [feed.live for feed in feeds]
         self._read: Lanes[Arrival] = Lanes(newest)
@@ -303,7 +340,9 @@ class _Run:
         if seconds + self._shift[lane] <= self._latest[lane]:  # some files step back in time; the tracker cannot
             self._shift[lane] = self._latest[lane] + 1 / RATE - seconds
         self._latest[lane] = seconds + self._shift[lane]
-        poses = follower(frame.image, self._latest[lane])
+        before, self._number[lane] = self._number[lane], frame.index
+        passed = max(frame.index - before, 1) if self.feeds[lane].spread and before is not None else 1
+        poses = follower(frame.image, self._latest[lane], passed)
         return Tracked(
             image=frame.image,
             time=seconds,

@@ -44,12 +44,21 @@ class Bounds(BaseModel):
     pixels: int
 
 
+class Least(BaseModel):
+    """Scores from which people are in the answer, and from which keypoints are drawn by default."""
+
+    person: float
+    keypoint: float
+
+
 class Model(BaseModel):
     """What runs here."""
 
     model: str
     version: str
     skeleton: Skeleton
+    calibrated: bool = Field(description="whether scores are probabilities, .5 as likely right as not")
+    least: Least
     limits: Bounds
 
 

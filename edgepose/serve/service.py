@@ -118,6 +118,8 @@ class Service:
             "model": self.estimator.spec.name,
             "version": edgepose.__version__,
             "skeleton": {"name": skeleton.name, "names": skeleton.names, "limbs": skeleton.limbs},
+            "calibrated": self.estimator.spec.calibration is not None,
+            "least": {"person": self.estimator.min_score, "keypoint": self.estimator.spec.thresholds.drawn},
             "limits": {"bytes": self.limits.body_bytes, "pixels": self.limits.pixels},
         }
 

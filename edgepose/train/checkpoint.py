@@ -115,7 +115,9 @@ def network_of(path: str | Path) -> tuple[ModelSpec, nn.Module]:
         raise ValueError(f"{path} is damaged: expected 1 to {MOST_CLASSES} classes, its spec says {str(classes)[:60]}")
     # Today's spec: what a codec's arguments are called may have changed since.
     spec, network = build(recipe["model"], skeleton=then.skeleton, input_size=then.input_size, classes=classes)
-    spec = dataclasses.replace(spec, categories=then.categories)
+    spec = dataclasses.replace(
+        spec, categories=then.categories, calibration=then.calibration, box_exponent=then.box_exponent
+    )
     tensors = parts.get("average") or parts.get("network", {})
     wanted = network.state_dict()
     wrong = [name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape]

@@ -7,6 +7,10 @@ statistics are those of a share, and each process draws the views of its own.
 
 A checkpoint may lie anywhere in an epoch; it has the sums of that epoch's losses too. One that has them and lies at the
 end was written before the epoch was validated and logged, which a resumed run does first.
+
+A run may go on with more epochs than it was begun with, also after its end. From there on it does what the longer run
+does at that step: the learning rate is the longer schedule's (so it rises again after a cosine that had come down), and
+the mild augmentation of the last epochs waits for the new last ones.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ from edgepose.train.recipes import Recipe, to_dict
 from edgepose.train.start import freeze, has_fresh_head, initialize
 from edgepose.train.stopping import Stop, deaf, stopped
 
+CHECKPOINT = "last.safetensors"  # in the folder of a run
 Batch = tuple[Tensor, dict[str, Any], list[str]]  # images, targets, pictures that could not be read
 Loss = Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Tensor]]
 
@@ -158,9 +163,14 @@ def train(
         else adamw(learner, recipe.lr, recipe.weight_decay)
     )
     average = _average(network, recipe)
-    path = folder / "last.safetensors"
+    path = folder / CHECKPOINT
     before = _resume(path, recipe, learner, optimizer, average) if path.is_file() else {}
     start = int(before.get("iteration", 0))
+    if before and (then := before["recipe"]["epochs"]) < recipe.epochs:
+        say(
+            f"{path}: a run of {then} epochs goes on as one of {recipe.epochs} from step {start}, at the learning rate "
+            f"that such a run has there ({_rate(plan, start):.3g})"
+        )
     if start == 0 and recipe.init:
         anew = initialize(network, recipe.init, extra, recipe.model, fresh_head=has_fresh_head(recipe))
         if anew:
@@ -370,12 +380,22 @@ def _resume(
     """Put back what a checkpoint holds; returns its facts."""
     parts, facts = checkpoint.load(path)
     now, then = to_dict(recipe), to_dict(checkpoint.recipe_of(facts, path))  # settings newer than it had no effect
+    longer = now["epochs"] > then["epochs"]
     free = ("threads", "workers", "memory", "validate_every", "save_every")  # change nothing but the speed
     changed = [name for name in now if name not in free and now[name] != then.get(name)]
+    changed = [name for name in changed if name != "epochs" or not longer]
     if changed:
-        raise ValueError(f"{path} was trained with other settings of {changed}: use another out folder, or the same")
+        more = "; epochs can only be raised" if "epochs" in changed else ""
+        raise ValueError(
+            f"{path} was trained with other settings of {changed}: use another out folder, or the same{more}"
+        )
     learner.network.load_state_dict(parts["network"])
     if learner.extra is not None:
+        if "extra" not in parts:
+            raise ValueError(
+                f"{path}: a run of {then['epochs']} epochs has nothing beside its network, which one of "
+                f"{now['epochs']} needs: start the longer run in another out folder, from this one's weights with init="
+            )
         learner.extra.load_state_dict(parts["extra"])
     checkpoint.load_optimizer_state(optimizer, parts["optimizer"])
     if average is not None:

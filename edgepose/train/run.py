@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from edgepose.data.mixes import MIXES, mixed
 from edgepose.media.files import alone_in, make_folder
 from edgepose.skeleton import Skeleton
 from edgepose.train.families import prepare
-from edgepose.train.loop import Step, processes_of_torchrun, train
+from edgepose.train.loop import CHECKPOINT, Plan, Step, processes_of_torchrun, train
 from edgepose.train.options import TopDown
 from edgepose.train.process import is_first, quicken_process, require_device, tensorboard_writer, use_threads
 from edgepose.train.recipes import Recipe
+from edgepose.train.scale import resumed, scaled, sentence, warning
 from edgepose.train.stopping import Stop
 from edgepose.train.validation import validation
 
@@ -45,6 +46,7 @@ class Settings:
     names: Sequence[str] = ()  # of the training sets, "" where one has none; for a mix
     on_bad: OnBad = "refuse"
     choice: Choice = NO_CHOICE  # which category of the labels, and a skeleton that is stated rather than found in them
+    scale: bool = False  # batch and learning rate to the size of the data, where nobody stated them (scale.py)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,22 @@ def train_model(
             stack.enter_context(alone_in(settings.out))
         memory.limit(recipe.memory, int(os.environ.get("LOCAL_WORLD_SIZE", 1)) * max(recipe.workers, 1))
         mix = recipe.options.mix if isinstance(recipe.options, TopDown) else ""
-        task = prepare(recipe, training_sets(mix, settings), settings.on_bad, settings.choice)
+        sets = training_sets(mix, settings)
+        task = prepare(recipe, sets, settings.on_bad, settings.choice)
+        if settings.scale:
+            rows = Plan(task.samples, recipe).rows
+            processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+            before = resumed(recipe, settings.out / CHECKPOINT)
+            chosen = before or scaled(recipe, rows, processes)
+            if chosen != recipe:
+                if first and before is None:
+                    say(sentence(recipe, chosen, rows))
+                recipe = chosen
+                task = prepare(recipe, sets, settings.on_bad, settings.choice)  # what counts steps counts anew
         recipe = task.recipe or recipe
         if first:
+            if short := warning(recipe, Plan(task.samples, recipe).per_epoch):
+                say(short)
             for note in task.notes:
                 say(note)
             if isinstance(recipe.skeleton, Skeleton):
@@ -112,14 +127,15 @@ def train_model(
             if log is not None:
                 record(log.record(row))
 
-        checkpoint = _until_stopped(
-            lambda stop: train(
-                recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device,
-                extra=task.extra, order=task.order, validate=validate, report=report_step, record=record_row, stop=stop,
-                say=say if first else lambda line: None,
-            ),
-            say if first else lambda line: None,
-        )  # fmt: skip
+        with batch_in_memory(recipe.batch):
+            checkpoint = _until_stopped(
+                lambda stop: train(
+                    recipe, task.spec, task.network, task.samples, task.loss_of, settings.out, device=device,
+                    extra=task.extra, order=task.order, validate=validate, report=report_step, record=record_row,
+                    stop=stop, say=say if first else lambda line: None,
+                ),
+                say if first else lambda line: None,
+            )  # fmt: skip
     return Trained(checkpoint, {} if log is None else log.last)
 
 
@@ -130,6 +146,24 @@ def described(skeleton: Skeleton) -> str:
         f"left and right: {', '.join(pairs[:4])}{' ...' if len(pairs) > 4 else ''}" if pairs else "no left and right"
     )
     return f"{len(skeleton)} keypoints of {skeleton.name}: {', '.join(skeleton.names[:30])}; {sides}"
+
+
+@contextmanager
+def batch_in_memory(batch: int) -> Iterator[None]:
+    """ValueError in place of what torch says of a batch for which there is no memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error).lower()
+        if isinstance(error, RuntimeError) and not any(words in said for words in _NO_MEMORY):
+            raise
+        raise ValueError(
+            f"a step of {batch} pictures does not fit into memory: set batch={max(batch // 2, 1)} or less, and lr with "
+            "it, or a smaller input_size"
+        ) from error
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # of torch, on a GPU and on CPUs
 
 
 def _until_stopped(run: Callable[[Stop], Path], say: Callable[[str], None]) -> Path:

@@ -19,6 +19,8 @@ from edgepose.train.run import Settings
 def planned(name: str, words: list[str], skeleton: Skeleton | None = None) -> tuple[Recipe, Settings]:
     """What the `key=value` words make of recipe `name`; ValueError where they are wrong.
 
+    Batch and learning rate are scaled to the data unless one of them is among the words, or the recipe is a file.
+
     skeleton: in place of a word for it.
     """
     chosen = recipe_of(name)
@@ -29,7 +31,8 @@ def planned(name: str, words: list[str], skeleton: Skeleton | None = None) -> tu
         raise ValueError(f"{chosen.model} finds no keypoints: leave skeleton= out")
     if settings.choice.skeleton is not None:
         chosen = replace(chosen, skeleton=_by_name(settings.choice.skeleton))
-    return override(chosen, rest), settings
+    stated = name.endswith(".json") or any(word.startswith(("batch=", "lr=")) for word in rest)
+    return override(chosen, rest), replace(settings, scale=not stated)
 
 
 def parse(name: str, words: list[str], *, folders: bool = False) -> tuple[Settings, list[str]]:

@@ -44,7 +44,7 @@ def test_where_one_place_is_likely_the_expected_one_changes_nothing() -> None:
 def test_decode_inverts_encode_away_from_the_rim(x: float, y: float) -> None:
     poses = CODEC.decode([logits(np.full((1, 17, 2), (x, y)))])
     np.testing.assert_allclose(poses.keypoints, np.full((1, 17, 2), (x, y)), atol=0.6)  # of 8 pixels a cell
-    assert poses.scores.min() > 0.9
+    assert poses.scores.min() > 0.88  # half a cell beside the middle of one
 
 
 def test_at_the_rim_the_mean_is_pulled_inwards_by_less_than_a_cell() -> None:
@@ -64,7 +64,7 @@ def test_targets_sum_to_one_and_outside_or_unlabelled_have_none() -> None:
 
 def test_the_score_is_the_share_of_probability_at_the_peak() -> None:
     flat = CODEC.decode([np.zeros((1, 17, 32, 24), np.float32)])
-    np.testing.assert_allclose(flat.scores, 25 / (32 * 24), rtol=1e-5)
+    np.testing.assert_allclose(flat.scores, 9 / (32 * 24) / 0.7507, rtol=1e-3)  # of a Gaussian within 1.5 sigma
     two = np.logaddexp(logits(np.full((1, 17, 2), (50.0, 60.0))), logits(np.full((1, 17, 2), (140.0, 200.0))))
     assert ((two_scores := CODEC.decode([two]).scores) > 0.4).all() and (two_scores < 0.6).all()
 

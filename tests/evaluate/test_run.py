@@ -34,7 +34,9 @@ class Perfect:
         self.boxes: list[np.ndarray | None] = []
         self.confidence = 0.5
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+    ) -> Poses:
         self.boxes.append(boxes)
         k = len(self.spec.keypoints)
         people = [a for a in self.people[int(image[0, 0, 0])] if any(a["keypoints"][2::3])]
@@ -45,7 +47,8 @@ class Perfect:
             apart = np.abs(boxes[:, None] - extents[None]).sum(-1)
             known, extents = known[apart.argmin(1)], boxes
         scores = np.full((len(known), k), self.confidence, np.float32)
-        return Poses(known, scores, extents, confidence(scores), self.spec.keypoints)
+        sure = confidence(scores) * (1 if box_scores is None else box_scores)
+        return Poses(known, scores, extents, sure, self.spec.keypoints)
 
 
 def write_set(folder: Path, skeleton: Any = COCO, people: tuple[int, ...] = (2, 0, 1, 3)) -> dict[str, Any]:
@@ -254,7 +257,9 @@ def test_an_estimator_that_drops_boxes_is_refused(tmp_path: Path) -> None:
     labels = write_set(tmp_path, people=(2,))
 
     class Dropping(Perfect):
-        def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> Poses:
+        def __call__(
+            self, image: np.ndarray, boxes: np.ndarray | None = None, box_scores: np.ndarray | None = None
+        ) -> Poses:
             return super().__call__(image, boxes)[:1]
 
     with pytest.raises(ValueError, match="gave 1 people for 2 boxes: build it without suppression"):

@@ -80,6 +80,25 @@ def test_the_numbers_are_those_of_csv(tmp_path: Path) -> None:
     assert facts["skeleton"]["name"] == "coco" and facts["skeleton"]["names"] == list(COCO.names)
 
 
+def test_angles_and_what_was_filled_have_columns(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    filled_keypoints = np.zeros((2, 17), bool)
+    filled_keypoints[0, [0, 9]] = True
+    offline = dataclasses.replace(
+        results()[0], filled=np.array([False, True]), filled_keypoints=filled_keypoints,
+        angles={"left_knee": np.array([90.126, np.nan])},
+    )  # fmt: skip
+    with Parquet(tmp_path / "r.parquet") as binary, Csv(tmp_path / "r.csv") as text:
+        binary.write(offline)
+        text.write(offline)
+    table = parquet.read_table(tmp_path / "r.parquet")
+    assert table.schema.names == (tmp_path / "r.csv").read_text().splitlines()[0].split(",")
+    first, second = table.to_pylist()
+    assert first["left_knee_angle"] == pytest.approx(90.13) and second["left_knee_angle"] is None
+    assert (first["filled"], second["filled"]) == (False, True)
+    assert first["filled_keypoints"] == ["nose", "left_wrist"] and second["filled_keypoints"] == []
+
+
 def test_rows_are_written_in_groups_and_not_held(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     with Parquet(tmp_path / "r.parquet", rows=10) as writer:

@@ -13,6 +13,7 @@ import pytest
 
 from edgepose.media.files import unique_name
 from edgepose.media.results import BODY_25, FORMATS, Known, Result, as_dict, images_of, writer
+from edgepose.media.tracks import track_writer
 from edgepose.poses import Poses
 from edgepose.skeleton import BOX, COCO, CROWDPOSE, WHOLEBODY, Skeleton
 
@@ -123,6 +124,66 @@ def test_who_is_guessed_is_marked_in_every_format(kind: str, tmp_path: Path) -> 
         return
     entries = content if kind == "coco" else content["people"]
     assert [entry.get("guessed") for entry in entries] == [None, True]
+
+
+def filled_result() -> Result:
+    """Of three people the second was filled in, and the left wrist (9) of the third."""
+    poses = people(count=3, ids=[4, 9, 11])
+    scores = np.full((3, 17), 0.9)
+    points = np.zeros((3, 17), bool)
+    points[1], points[2, 9] = True, True
+    return dataclasses.replace(
+        result(dataclasses.replace(poses, scores=scores), "clip.mp4", 3, 0.12),
+        guessed=np.zeros(3, bool), filled=np.array([False, True, False]), filled_keypoints=points,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "mot", "posetrack", "trc"])
+def test_what_was_filled_in_is_marked_in_every_format(kind: str, tmp_path: Path) -> None:
+    made, path = track_writer(kind, tmp_path)
+    with made:
+        made.write(filled_result())
+    if kind == "csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["filled"], row["filled_keypoints"], row["guessed"]) for row in rows] == [
+            ("0", "", "0"), ("1", "", "0"), ("0", "left_wrist", "0")
+        ]  # fmt: skip
+    elif kind == "dlc":
+        with (path / "clip.csv").open(newline="") as file:
+            _, individuals, parts, coords, row = csv.reader(file)
+        sure = {
+            (who, part): float(cell)
+            for who, part, coord, cell in zip(individuals[1:], parts[1:], coords[1:], row[1:], strict=True)
+            if coord == "likelihood"
+        }
+        zero = {(who, part) for (who, part), value in sure.items() if value == 0}
+        assert zero == {("individual9", name) for name in COCO.names} | {("individual11", "left_wrist")}
+    elif kind == "coco-labels":
+        labels = json.loads(path.read_text())["annotations"]
+        assert [label["num_keypoints"] for label in labels] == [17, 16] and labels[1]["keypoints"][27:30] == [0, 0, 0]
+    elif kind == "mot":
+        assert [line.split(",")[6] == "0.0" for line in (path / "clip.txt").read_text().splitlines()] == [
+            False, True, False
+        ]  # fmt: skip
+    elif kind == "trc":
+        lines = (path / "clip_person11_filled.csv").read_text().splitlines()
+        assert lines == ["frame,time,keypoint", "4,0.120000,left_wrist"]
+        assert len((path / "clip_person9_filled.csv").read_text().splitlines()) == 1 + 17
+        assert not (path / "clip_person4_filled.csv").exists()
+    else:
+        content = json.loads((path if path.is_file() else next(path.iterdir())).read_text())
+        entries = content if kind == "coco" else content["annotations" if kind == "posetrack" else "people"]
+        assert [entry.get("filled") for entry in entries] == [None, True, None]
+        assert [entry.get("filled_keypoints") for entry in entries] == [None, None, ["left_wrist"]]
+
+
+def test_angles_are_columns_and_fields(tmp_path: Path) -> None:
+    one = dataclasses.replace(result(people(ids=[4, 9])), angles={"left_knee": np.array([171.2345, np.nan])})
+    first, second = as_dict(one)["people"]
+    assert first["angles"] == {"left_knee": 171.23} and second["angles"] == {"left_knee": None}
+    with write("csv", tmp_path, one).open(newline="", encoding="utf-8") as file:
+        assert [row["left_knee_angle"] for row in csv.DictReader(file)] == ["171.23", ""]
 
 
 def test_csv_refuses_a_second_skeleton(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import edgepose
 from edgepose.evaluate.measures import prepared
 from edgepose.geometry import iou
 from edgepose.poses import Poses
-from edgepose.runtime.estimator import Estimator, Options, _averaged, distinct
+from edgepose.runtime.estimator import Detector, Estimator, Options, _averaged, distinct
 from edgepose.runtime.session import Session
+from edgepose.scores import Calibration
 from edgepose.skeleton import BOX, COCO
 from edgepose.spec import ModelSpec
 from tests.runtime.small import (
@@ -428,7 +429,9 @@ def test_evaluation_keeps_what_it_does_not_set(flip_test: bool) -> None:
     first = Estimator(BrightSpot(), lambda _: Poses.nobody(BOX), max_people=3, duplicate_oks=0.5, chunk=5)
     made = prepared(first, flip_test, (0.5, 1.0))
     assert isinstance(made, Estimator) and made.detector is first.detector
-    assert made.options == Options(0.05, 3, flip_test, (0.5, 1.0), None, 5), "suppression is the evaluation's own"
+    assert made.options == Options(0.05, 3, flip_test, (0.5, 1.0), None, 5, min_score=0.0), (
+        "suppression is the evaluation's own"
+    )
 
 
 def test_the_rows_of_those_who_stay() -> None:
@@ -529,6 +532,60 @@ def test_a_codec_that_reads_one_place_alone_leaves_the_expected_ones() -> None:
 
 def test_an_estimator_says_what_it_is_made_of() -> None:
     assert repr(edgepose.load("default")) == (
-        "<Estimator of 'cspnext-context-t', coco, detector=<Estimator of 'rtmdet-nano', box>>"
+        "<Estimator of 'cspnext-context-t', coco, calibrated scores, detector=<Estimator of 'rtmdet-nano', box>>"
     )
-    assert repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco>"
+    assert (
+        repr(edgepose.load("default", detector=None)) == "<Estimator of 'cspnext-context-t', coco, calibrated scores>"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- what scores mean
+
+# Keypoints of .5 are 3 of 4 right, people of .25 as likely as not.
+HALF = Calibration(person=((0.0, 0.0), (0.25, 0.5), (1.0, 0.9)), keypoint=((0.0, 0.0), (0.5, 0.75), (1.0, 0.9)))
+
+
+def found(*scores: float) -> Detector:
+    """A detector that finds a row of people with these scores."""
+    rows = np.array([(20 + 60 * i, 20, 60 + 60 * i, 180) for i in range(len(scores))], np.float32)
+    return lambda _: Poses.of_boxes(rows, np.array(scores))
+
+
+def test_scores_become_probabilities_and_who_is_rather_nobody_is_left_out() -> None:
+    network = BrightSpot(dataclasses.replace(SIMCC, calibration=HALF))
+    poses = Estimator(network, found(0.4, 0.6, 1.0))(spot(100, 70))
+    raw = np.array([0.3, 0.5])  # and .2, whom nobody would bet on
+    np.testing.assert_allclose(poses.person_scores, 0.5 + (raw - 0.25) * 0.4 / 0.75, rtol=1e-6)
+    assert poses.calibrated and np.allclose(poses.scores, 0.75)
+    everybody = Estimator(network, found(0.4, 0.6, 1.0), min_score=0.0)(spot(100, 70))
+    np.testing.assert_allclose(everybody.person_scores[0], 0.4, rtol=1e-6)
+    assert len(everybody) == 3 and len(Estimator(network, found(0.4, 0.6, 1.0), min_score=0.6)(spot(100, 70))) == 1
+
+
+def test_uncalibrated_scores_are_as_they_were() -> None:
+    poses = Estimator(BrightSpot(), found(0.01, 1.0))(spot(100, 70))
+    np.testing.assert_allclose(poses.person_scores, [0.005, 0.5])
+    assert not poses.calibrated and (poses.scores == 0.5).all()
+    assert len(Estimator(BrightSpot(), found(0.01, 1.0), min_score=0.1)(spot(100, 70))) == 1
+
+
+def test_people_in_given_boxes_and_those_of_evaluations_all_stay() -> None:
+    network = BrightSpot(dataclasses.replace(SIMCC, calibration=HALF))
+    estimator = Estimator(network, found(0.01, 0.01))
+    assert len(estimator(spot(100, 70))) == 0
+    assert len(estimator(spot(100, 70), boxes_at((20, 20, 60, 180)), np.array([0.01]))) == 1
+    assert len(Estimator(network)(np.zeros((200, 300, 3), np.uint8))) == 1, "the caller says that there is somebody"
+    made = prepared(estimator, False)
+    assert isinstance(made, Estimator) and len(made(spot(100, 70))) == 2
+
+
+def test_the_power_of_the_boxs_score() -> None:
+    network = BrightSpot(dataclasses.replace(SIMCC, box_exponent=0.5))
+    poses = Estimator(network)(spot(100, 70), boxes_at((20, 20, 120, 180)), np.array([0.25]))
+    np.testing.assert_allclose(poses.person_scores, [0.25])
+
+
+@pytest.mark.parametrize("least", [-0.1, np.inf, np.nan])
+def test_a_least_score_that_is_none_is_refused(least: float) -> None:
+    with pytest.raises(ValueError, match="expected a person's least score such as"):
+        Estimator(BrightSpot(), min_score=least)

@@ -515,3 +515,38 @@ def test_threads_account_for_every_item(newest: bool) -> None:
         thread.join(60)
     assert [a - d for a, d in zip(lanes.arrived, lanes.dropped, strict=True)] == taken
     assert lanes.arrived == [500] * 4 and (newest or taken == [500] * 4)
+
+
+# ------------------------------------------------------------------------------------------------ parts
+
+
+def test_fewer_frames_and_the_same_people(tmp_path: Path) -> None:
+    """Three frames of four are left out: the detector runs as often in a second as before, and identities hold."""
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path) as video:
+        for index in range(48):
+            video.write(Frame(scene((40 + 2 * index, 100), (280 - 2 * index, 190)), index / 24, index))
+    whole = list(track(path, estimator()[0], detect_every=8))
+    part = list(track(path, estimator()[0], detect_every=8, start="0.5s", every=4))
+    assert [frame.index for frame in part] == list(range(12, 48, 4))
+    assert [frame.time for frame in part] == [whole[frame.index].time for frame in part]
+    assert [frame.detected for frame in part] == [i % 2 == 0 for i in range(9)]
+    assert all(frame.poses.ids is not None and frame.poses.ids.tolist() == [1, 2] for frame in part)
+    for frame in part[1:]:
+        assert np.abs(frame.poses.boxes - whole[frame.index].poses.boxes).max() < 12
+
+
+def test_pictures_as_frames_have_parts_by_number(tmp_path: Path) -> None:
+    for index in range(9):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), scene((60 + index, 100)))
+    assert [frame.index for frame in track(tmp_path, estimator()[0], start=2, end=8, every=3)] == [2, 5]
+    assert [frame.index for frame in track(tmp_path, estimator()[0], every="0.1s")] == [0, 3, 6]
+
+
+def test_what_has_no_parts() -> None:
+    with pytest.raises(ValueError, match="frames is a feed, which opens as it is"):
+        track(feed(3), estimator()[0], start=1)
+    with pytest.raises(ValueError, match="7 is live and has no beginning"):
+        track(7, estimator()[0], end="3s")
+    with pytest.raises(ValueError, match="tiles, region and ignore are for a model to be loaded"):
+        track(feed(3), estimator()[0], region="0,0,10,10")

@@ -177,6 +177,25 @@ def test_other_settings_are_not_continued_but_threads_are_free(tmp_path: Path) -
     run(tmp_path / "a", recipe(threads=1))
 
 
+def test_a_finished_run_goes_on_with_more_epochs_at_the_rates_of_the_longer_one(tmp_path: Path) -> None:
+    short, long = recipe(), recipe(epochs=recipe().epochs + 2)
+    first = run(tmp_path / "a", short)
+    more = run(tmp_path / "a", long)
+    whole = run(tmp_path / "b", long)
+    assert [step.iteration for step in more] == [step.iteration for step in whole[len(first) :]]
+    assert [step.lr for step in more] == [step.lr for step in whole[len(first) :]]
+    assert run(tmp_path / "a", long) == []
+    with pytest.raises(ValueError, match=r"other settings of \['epochs'\].*only be raised"):
+        run(tmp_path / "a", short)
+
+
+def test_a_run_that_goes_on_longer_says_so(tmp_path: Path) -> None:
+    lines: list[str] = []
+    for epochs in (recipe().epochs, recipe().epochs + 1):
+        train(recipe(epochs=epochs), SPEC, Tiny(), Brightness(), loss_of, tmp_path, say=lines.append)
+    assert len(lines) == 1 and f"goes on as one of {recipe().epochs + 1} from step" in lines[0]
+
+
 def test_a_loss_that_explodes_is_told(tmp_path: Path) -> None:
     def infinite(outputs: tuple[Tensor, ...], targets: dict[str, Any]) -> dict[str, Tensor]:
         return {"square": outputs[0].sum() * float("inf")}

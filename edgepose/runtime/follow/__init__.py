@@ -23,17 +23,20 @@ from edgepose.runtime.load import DUPLICATE_OKS
 from edgepose.runtime.tracker import Tracker
 from edgepose.runtime.tracker.smoothing import Smoother
 from edgepose.runtime.tracker.tracks import joined, taken
+from edgepose.scores import Thresholds
 
-# Parts of a person's usual mean keypoint score, which is that in the detector's boxes: below the first nobody is there
-# any more, above the second they are followed for UNCONFIRMED seconds though the detector looked and did not find them.
-COLLAPSED, STEADY = 0.5, 0.9
+# A mean keypoint score of Thresholds.steady x the person's usual one, which is that in the detector's boxes, lets them
+# be followed for so many seconds though the detector looked and did not find them.
 UNCONFIRMED = 1.0
 USUAL_TIME = 0.3  # seconds over which the usual score is averaged
-# A newcomer is shown at once with such a box score or mean keypoint score, anybody else when the detector finds them
-# again so many seconds later: its slips last for a few alike frames, and a pose of nobody scores low.
-SURE_BOX, SURE_POSE = 0.5, 0.7
+# A newcomer is believed at once with such a box score or a mean keypoint score of Thresholds.pose, anybody else when
+# the detector finds them again so many seconds later: its slips last for a few alike frames, and a pose of nobody
+# scores low.
+SURE_BOX = 0.5
 DOUBTED = 0.15
-EXPECTED_SCORE = 0.2  # last score above which a keypoint's expected place counts when the next pose is read
+# Shown is who is believed and has scored `min_score`, for as long as the score stays above this part of it: what is
+# surely there in one frame does not vanish because of the next one.
+HELD_ON = 0.5
 # The extent of a person's keypoints times this is the box of somebody for whom the detector never gave one: mean IoU
 # with the labelled boxes of coco_mini train .59 at 1, .76 at 1.2, .77 at 1.25, .73 at 1.4, .64 at 1.56. The network
 # then pads it as it pads a detector's box; mmdeploy and rtmlib do the same two steps.
@@ -49,7 +52,6 @@ MARGIN_TIME, BOX_TIME = 0.4, 0.15
 # Part of the keypoints in a box, the rest being where the body has moved it: all in the box follows one keypoint that
 # strays to a neighbor, and none does not grow with raised arms.
 FOLLOWED = 0.5
-CONFIDENT = 0.3  # score of a keypoint that counts for the box; with fewer than half of them the tracker's box is taken
 SAME_BOX = 0.3  # IoU from which a detection is a known person's
 # From this IoU a detection only corrects the box in which a known person is expected; otherwise it replaces it.
 ALIKE = 0.5
@@ -70,18 +72,19 @@ class Standing:
     usual: float = 0.0  # running mean of their mean keypoint score in the detector's boxes
     sure: float = 0.0  # the last mean keypoint score
     margins: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))  # from keypoints to the detector's boxes
-    shown: bool = False  # whether they are in the results yet
+    believed: bool = False  # to be more than a slip of the detector
+    good: bool = False  # whether they have scored high enough to be shown
 
     def gain(self, time: float, memory: float) -> float:
         """Weight of a new detection against what is remembered for `memory` seconds; the first ones are averaged."""
         return float(max(1 - np.exp((self.confirmed - time) / memory), 1 / (self.times + 1)))
 
-    def patience(self) -> float:
+    def patience(self, least: Thresholds) -> float:
         """Seconds for which to follow them without the detector; with a weak pose, hardly longer than it found them."""
         if not self.usual:
             return UNCONFIRMED
-        most = UNCONFIRMED if self.sure >= SURE_POSE else min(UNCONFIRMED, self.confirmed - self.first + DOUBTED)
-        return most * min(1.0, max(0.0, (self.sure / self.usual - COLLAPSED) / (STEADY - COLLAPSED)))
+        most = UNCONFIRMED if self.sure >= least.pose else min(UNCONFIRMED, self.confirmed - self.first + DOUBTED)
+        return most * min(1.0, max(0.0, (self.sure / self.usual - least.collapsed) / (least.steady - least.collapsed)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +128,8 @@ class Follower:
 
     Args:
         detect_every: frames from one run of the detector to the next, or "adaptive" (`Schedule`).
+        min_score: people are shown from when their score first reaches this, for as long as it stays above half of it;
+            None: the estimator's own. People are followed whatever they score.
         tracker, smoother: by default `Tracker()` and `Smoother()`; `Smoother(None)` changes nothing.
         max_latency, fps: limits of time (`Budget`), off by default. People who are not looked at in a frame move on as
             the tracker expects; `guessed` says who. So it does of people whom the tracker holds (`Tracker(hold=...)`).
@@ -138,6 +143,7 @@ class Follower:
         estimator: Estimator,
         *,
         detect_every: Every = 5,
+        min_score: float | None = None,
         tracker: Tracker | None = None,
         smoother: Smoother | None = None,
         max_latency: float | None = None,
@@ -145,7 +151,9 @@ class Follower:
         report: BudgetReport | None = None,
         clock: Callable[[], float] = clocks.perf_counter,
     ) -> None:
-        self.estimator = estimator
+        self.min_score = estimator.min_score if min_score is None else min_score
+        # People are left out here and not there, so that nobody loses the identity in a weak frame.
+        self.estimator = estimator.replace(min_score=0.0) if estimator.min_score > 0 else estimator
         self.tracker = Tracker() if tracker is None else tracker
         self.smoother = Smoother() if smoother is None else smoother
         self.schedule = Schedule(detect_every)
@@ -174,11 +182,14 @@ class Follower:
         self._held: dict[int, Standing] = {}  # of people whom the last frame did not show and the tracker holds
         self._waiting = Candidates.none()
         self._lost = False
+        self._good = set[int]()  # identities in the last result of a network that finds people by itself
 
-    def __call__(self, image: np.ndarray, time: float) -> Poses:
+    def __call__(self, image: np.ndarray, time: float, passed: int = 1) -> Poses:
         """The people of the next frame (H, W, 3) uint8 BGR; a picture of another size is another scene.
 
         Raises ValueError, and changes nothing, where `time` in seconds does not rise from call to call.
+
+        passed: frames of the source since the last call, more than 1 where some are left out on purpose.
         """
         start = self._clock()
         image = check_image(image)
@@ -194,19 +205,29 @@ class Follower:
             self.schedule.restart()
             self._forget()
         if self.estimator.spec.per_person and self.estimator.detector is not None:
-            tracked, held = self._followed(image, time, start)
+            tracked, held = self._followed(image, time, start, passed)
         else:
             people = self.estimator(image)
             self.detected = True
             self.budget.spent(None, 1, self._clock() - start, 0.0)
             tracked = self.tracker.update(people, time)
+            self._good = {
+                identity
+                for identity, score in zip(_ids(tracked).tolist(), tracked.person_scores.tolist(), strict=True)
+                if self._still_good(identity in self._good, score)
+            }
             order = np.argsort(_ids(tracked))
+            order = order[[identity in self._good for identity in _ids(tracked)[order].tolist()]]
             tracked, held = tracked[order], self.tracker.rows[order] < 0
             self.guessed = held
             self.budget.tell(time, 1, 1)
         return self.smoother(tracked, time, held)
 
-    def _followed(self, image: np.ndarray, time: float, start: float) -> tuple[Poses, np.ndarray]:
+    def _still_good(self, before: bool, score: float) -> bool:
+        """Whether somebody's score is good enough to be shown."""
+        return score >= self.min_score * (HELD_ON if before else 1)
+
+    def _followed(self, image: np.ndarray, time: float, start: float, passed: int) -> tuple[Poses, np.ndarray]:
         """One frame of a network that looks at one person at a time; and (N,) bool, whom the tracker holds."""
         size = (image.shape[1], image.shape[0])
         expected = self.tracker.predicted(time)
@@ -214,7 +235,7 @@ class Follower:
         self.budget.every = self.schedule.every
         stretched = self.budget.interval(len(known.boxes)) if self.budget.limited else 1
         stretched = 1 if stretched <= self.schedule.every else stretched
-        self.detected = self.schedule.due(image, time, known.boxes, self._lost, stretched)
+        self.detected = self.schedule.due(image, time, known.boxes, self._lost, stretched, passed)
         found, detecting = Candidates.none(), None
         if self.detected:
             before = self._clock()
@@ -254,7 +275,8 @@ class Follower:
         margins = np.array([s.margins for s in standing]).reshape(-1, 4)
         boxes = clip_boxes(pose_boxes(expected, margins), size)
         scores = np.array([s.box_score for s in standing], np.float32)
-        stay = np.array([not s.missed or time - s.confirmed <= s.patience() for s in standing], bool)
+        stay = np.array([not s.missed or time - s.confirmed <= s.patience(expected.thresholds) for s in standing], bool)
+        stay &= self.estimator.wanted(boxes, size)
         return Candidates(boxes, scores, ids, np.zeros(len(ids), bool), boxes)[stay & (area(boxes) >= 16)]
 
     def _oldest_first(self, candidates: Candidates) -> np.ndarray:
@@ -265,7 +287,7 @@ class Follower:
     def _kept(self, poses: Poses, candidates: Candidates) -> tuple[Poses, Candidates]:
         """Without poses in which nobody is left, and without the second of two poses of one person."""
         usual = np.array([self._standing[i].usual if i in self._standing else 0.0 for i in candidates.owners.tolist()])
-        gone = ~candidates.confirmed & (_sure(poses) < COLLAPSED * usual)
+        gone = ~candidates.confirmed & (_sure(poses) < poses.thresholds.collapsed * usual)
         rows = np.flatnonzero(~gone)
         alike = self.estimator.options.duplicate_oks or DUPLICATE_OKS
         rows = rows[distinct(poses[rows], self.estimator.spec, alike)]
@@ -287,7 +309,8 @@ class Follower:
         rows = self.tracker.rows
         sure, margins = _sure(poses), margins_of(poses, candidates.detected)
         standing, held = dict[int, Standing](), dict[int, Standing]()
-        for row, identity in zip(rows.tolist(), _ids(tracked).tolist(), strict=True):
+        scores = tracked.person_scores.tolist()
+        for row, identity, score in zip(rows.tolist(), _ids(tracked).tolist(), scores, strict=True):
             if row < 0:
                 if identity in known:
                     held[identity] = known[identity]
@@ -303,20 +326,21 @@ class Follower:
             )
             if row < n:
                 new = replace(new, box_score=float(candidates.scores[row]), looked=time, sure=float(sure[row]))
+                new = replace(new, good=self._still_good(old.good, score))
             if row < n and seen:
                 usual = old.usual + old.gain(time, USUAL_TIME) * (sure[row] - old.usual)
-                shown = old.shown or candidates.scores[row] >= SURE_BOX or sure[row] >= SURE_POSE
-                shown = bool(shown or time - old.first >= DOUBTED)
+                believed = old.believed or candidates.scores[row] >= SURE_BOX or sure[row] >= poses.thresholds.pose
+                believed = bool(believed or time - old.first >= DOUBTED)
                 new = replace(
                     new,
                     usual=float(usual),
                     margins=blended(old.margins, margins[row], old.gain(time, MARGIN_TIME)),
-                    shown=shown,
+                    believed=believed,
                 )
             standing[identity] = new
         self._standing, self._held = standing, held
         self._lost = bool(before - set(standing))
-        shown = {identity for identity, person in (standing | held).items() if person.shown}
+        shown = {identity for identity, person in (standing | held).items() if person.believed and person.good}
         order = np.argsort(_ids(tracked))
         order = order[[identity in shown for identity in _ids(tracked)[order].tolist()]]
         return tracked[order], rows[order]
@@ -328,7 +352,7 @@ def _places(expected: Poses, owners: np.ndarray, keypoints: int) -> np.ndarray:
     if not len(expected):  # maybe of another skeleton
         return places
     candidates, people = (owners[:, None] == _ids(expected)).nonzero()
-    known = expected.scores[people] > EXPECTED_SCORE
+    known = expected.scores[people] > expected.thresholds.used
     places[candidates] = np.where(known[..., None], expected.keypoints[people], np.nan)
     return places
 
@@ -347,7 +371,7 @@ def pose_boxes(poses: Poses, margins: np.ndarray | None = None) -> np.ndarray:
 
     margins: (N, 4) as `margins_of` gives them, NaN where they are not known.
     """
-    extent = poses.keypoint_boxes(CONFIDENT)
+    extent = poses.keypoint_boxes(poses.thresholds.confident)
     middle, half = (extent[:, :2] + extent[:, 2:]) / 2, (extent[:, 2:] - extent[:, :2]) / 2 * GROWTH
     boxes = np.concatenate([middle - half, middle + half], axis=1)
     if margins is not None:
@@ -361,7 +385,7 @@ def margins_of(poses: Poses, boxes: np.ndarray) -> np.ndarray:
 
     NaN where too few keypoints are confident.
     """
-    extent = poses.keypoint_boxes(CONFIDENT)
+    extent = poses.keypoint_boxes(poses.thresholds.confident)
     margins = np.clip((boxes - extent) * _OUT / np.maximum(_longer(extent), 1.0), -FURTHEST, FURTHEST)
     return np.where(_enough(poses)[:, None], margins, np.nan)
 
@@ -394,7 +418,7 @@ def merged(found: Candidates, known: Candidates, gains: np.ndarray) -> Candidate
 
 def _enough(poses: Poses) -> np.ndarray:
     """(N,) whether at least half of the keypoints are confident."""
-    return np.asarray((poses.scores >= CONFIDENT).sum(1) >= (poses.scores.shape[1] + 1) // 2)
+    return np.asarray((poses.scores >= poses.thresholds.confident).sum(1) >= (poses.scores.shape[1] + 1) // 2)
 
 
 def _longer(boxes: np.ndarray) -> np.ndarray:

@@ -56,15 +56,18 @@ class Schedule:
         if self.adaptive:
             self._every = USUAL
 
-    def due(self, image: np.ndarray, time: float, boxes: np.ndarray, lost: bool, stretched: int = 1) -> bool:
+    def due(
+        self, image: np.ndarray, time: float, boxes: np.ndarray, lost: bool, stretched: int = 1, passed: int = 1
+    ) -> bool:
         """Whether to detect in this frame.
 
         Args:
             boxes: (N, 4) of the people known.
             lost: somebody was lost in the frame before.
             stretched: least number of frames between detections, whatever happens; for want of time.
+            passed: frames of the source since the last call.
         """
-        self._since += 1
+        self._since += passed
         if self._since == math.inf or not self.adaptive:
             return self._since >= max(self._every, stretched)
         picture = _small(image)

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgepose.hungarian import assignment
 from edgepose.poses import Poses
+from edgepose.runtime.tracker.sides import exchanged, pairs_of, settled, turned_round
 from edgepose.runtime.tracker.tracks import (
     CORNER_SIGMA,
     ESTABLISHED,
@@ -63,9 +64,13 @@ class Tracker:
                     in the picture cannot exceed 0.947 so; with 0.1 it is 0.99 for one person and 0.96 in a crowd, but
                     against those detected it falls from 0.99 to 0.95. `edgepose.track` needs none: it looks for known
                     people in every frame, whether the detector found them or not
-    sure:           people scored below this, and below half of the frame's best, are matched after the others
-    keypoint_score: keypoints scored no higher than this are not used
+    sure:           people scored below this, and uncalibrated also below half of the frame's best, are matched after
+                    the others; None: as suits the scores (`Poses.thresholds`)
+    keypoint_score: keypoints scored no higher than this are not used; None: as suits the scores
     interval:       seconds between frames whose time is not given
+    keep_sides:     whether left and right of a person stay what they were in the frames before, as far as motion and
+                    the scores of all frames speak for it (sides.py): keypoints that the network exchanges for a few
+                    frames are exchanged back. Without effect where a skeleton has no mirrored keypoints
     """
 
     def __init__(
@@ -74,9 +79,10 @@ class Tracker:
         follow: int | None = None,
         memory: float = 3.0,
         hold: float = 0.0,
-        sure: float = 0.3,
-        keypoint_score: float = 0.2,
+        sure: float | None = None,
+        keypoint_score: float | None = None,
         interval: float = 1 / 30,
+        keep_sides: bool = True,
     ) -> None:
         for name, value in (("memory", memory), ("interval", interval)):
             if not (value > 0 and math.isfinite(value)):
@@ -84,13 +90,16 @@ class Tracker:
         if not (hold >= 0 and math.isfinite(hold)):
             raise ValueError(f"hold must be a number of seconds, 0 for not at all, got {hold!r}")
         self._hold = hold
+        self._keep_sides = keep_sides
         self._memory, self._sure, self._keypoint_score, self._interval = memory, sure, keypoint_score, interval
         self._next = 1
         self._time: float | None = None
         self._skeleton = COCO
+        self._calibrated = False  # scores of the last people
         self._tracks: Tracks | None = None
         self._followed: int | None = None
         self._rows = np.zeros(0, np.int64)
+        self._pairs = pairs_of(COCO) if keep_sides else np.zeros((0, 2), np.int64)
         self.follow(follow)
 
     @property
@@ -118,6 +127,8 @@ class Tracker:
     def update(self, poses: Poses, time: float | None = None, owners: np.ndarray | None = None) -> Poses:
         """The people of one frame -> the same people in the same order with `ids` (N,) int64; then those held.
 
+        Left and right keypoints of a person may come back exchanged (`keep_sides`).
+
         `time` is the frame's, in seconds, and must rise from call to call; without it a frame takes `interval`
         seconds. While following, only that person comes back, or nobody. Raises ValueError when time does not rise,
         when the skeleton changes while people are tracked, and for a person without a place.
@@ -128,17 +139,19 @@ class Tracker:
         now = self._now(time)
         if len(poses):
             self._adopt(poses.skeleton)
-        seen = Seen.of(poses, self._keypoint_score)
+            self._calibrated = poses.calibrated
+        known = poses.thresholds.used if self._keypoint_score is None else self._keypoint_score
+        seen = Seen.of(poses, known)
         limbs = limb_lengths(seen, poses.skeleton.limbs)
         ids = np.zeros(len(poses), np.int64)
         parts: list[Tracks] = []
         if self._tracks is not None and len(self._tracks):
-            parts, ids = self._matched(self._tracks, poses, seen, limbs, now, owners)
+            parts, ids, poses = self._matched(self._tracks, poses, seen, limbs, now, owners)
         fresh = ids == 0
         ids[fresh] = np.arange(self._next, self._next + fresh.sum())
         self._next += int(fresh.sum())
         if fresh.any():
-            parts.append(Tracks.new(poses[fresh], seen[fresh], limbs[fresh], ids[fresh], now))
+            parts.append(Tracks.new(poses[fresh], seen[fresh], limbs[fresh], ids[fresh], now, len(self._pairs)))
         self._tracks = joined(parts) if parts else None
         self._time = now
         found, rows = replace(poses, ids=ids), np.arange(len(poses))
@@ -204,7 +217,9 @@ class Tracker:
         tracks = taken(self._tracks, np.flatnonzero(people)[np.argsort(self._tracks.ids[people])])
         points = tracks.states.ahead(time, self._memory).points()  # (T, K + 2, 2)
         boxes = points[:, -2:].reshape(-1, 4)
-        return Poses(points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids)
+        return Poses(
+            points[:, :-2], tracks.scores, boxes, tracks.person_scores, self._skeleton, tracks.ids, self._calibrated
+        )
 
     def _now(self, time: float | None) -> float:
         if time is None:
@@ -220,12 +235,16 @@ class Tracker:
             raise ValueError(
                 f"people with skeleton {self._skeleton.name} are tracked, got {skeleton.name}; call reset() to change"
             )
+        if self._keep_sides and skeleton != self._skeleton:
+            self._pairs = pairs_of(skeleton)
         self._skeleton = skeleton
 
     def _matched(
         self, tracks: Tracks, poses: Poses, seen: Seen, limbs: np.ndarray, now: float, owners: np.ndarray | None
-    ) -> tuple[list[Tracks], np.ndarray]:
-        """Tracks that go on (seen, and not seen but remembered), and ids (N,) of the poses with 0 for new people."""
+    ) -> tuple[list[Tracks], np.ndarray, Poses]:
+        """Tracks that go on (seen, and not seen but remembered), ids (N,) of the poses with 0 for new people, and the
+        poses with left and right as the tracks have them.
+        """
         ids = np.zeros(len(poses), np.int64)
         gaps = now - tracks.states.times
         alive = (gaps <= self._memory) | (tracks.ids == self._followed)
@@ -234,7 +253,10 @@ class Tracker:
         rows = columns = np.zeros(0, np.int64)
         if len(tracks) and len(poses):
             total = _costs(tracks, ahead, gaps, seen, limbs, poses.skeleton.sigmas)
-            rows, columns = self._pairs(total, gaps, poses.person_scores, tracks.ids == self._followed)
+            sure = poses.thresholds.matched if self._sure is None else self._sure
+            if not poses.calibrated:  # raw ones may be low altogether
+                sure = min(sure, poses.person_scores.max() / 2)
+            rows, columns = self._assigned(total, gaps, poses.person_scores >= sure, tracks.ids == self._followed)
             if owners is not None:
                 more = _left_over(tracks.ids, owners, rows, columns)
                 rows, columns = np.append(rows, more[0]), np.append(columns, more[1])
@@ -243,24 +265,29 @@ class Tracker:
         missed[rows] = False
         parts = []
         if len(rows):
-            before = self._time
-            again = tracks.states.times[rows] != before
-            people = taken(tracks, rows)
-            parts.append(
-                people.seen(poses[columns], seen[columns], limbs[columns], taken(ahead, rows), gaps[rows], again)
-            )
+            again = tracks.states.times[rows] != self._time
+            people, ahead = taken(tracks, rows), taken(ahead, rows)
+            exchange, turned, odds = settled(self._pairs, ahead, people.sides, poses[columns], seen.noise, gaps[rows])
+            ahead = turned_round(ahead, self._pairs, turned)
+            if exchange.any():
+                whole = np.zeros((len(poses), len(self._pairs)), bool)
+                whole[columns] = exchange
+                poses = exchanged(poses, self._pairs, whole)
+                known = poses.thresholds.used if self._keypoint_score is None else self._keypoint_score
+                seen = Seen.of(poses, known)
+                limbs = limb_lengths(seen, poses.skeleton.limbs)
+            parts.append(people.seen(poses[columns], seen[columns], limbs[columns], ahead, gaps[rows], again, odds))
         if missed.any():
             tracks = tracks.doubted(missed)
             patience = np.select([tracks.hits == 1, tracks.hits == 2], _PATIENCE, self._memory)
             patience = np.where(tracks.ids == self._followed, np.inf, patience)
             parts.append(taken(tracks, missed & (now - tracks.states.times < patience)))
-        return parts, ids
+        return parts, ids, poses
 
-    def _pairs(
-        self, total: np.ndarray, gaps: np.ndarray, scores: np.ndarray, followed: np.ndarray
+    def _assigned(
+        self, total: np.ndarray, gaps: np.ndarray, sure: np.ndarray, followed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Who is who by costs (T, N): sure poses first, then the others with whoever was here a moment ago."""
-        sure = scores >= min(self._sure, scores.max() / 2)
         rows, columns = assign(np.where(sure, total, np.inf), _LIMIT)
         if not sure.all():
             left = gaps < _BLINK

@@ -116,7 +116,7 @@ class Smoother:
     several threads at once.
 
     preset:         "steady", "default", "quick", a Preset, or None for off, which gives back what came
-    keypoint_score: keypoints scored no higher than this are left alone
+    keypoint_score: keypoints scored no higher than this are left alone; None: as suits the scores (`Poses.thresholds`)
     forget:         seconds without being seen after which a person or a keypoint starts anew
     interval:       seconds between frames whose time is not given
     """
@@ -125,7 +125,7 @@ class Smoother:
         self,
         preset: PresetName | Preset | None = "default",
         *,
-        keypoint_score: float = 0.2,
+        keypoint_score: float | None = None,
         forget: float = 1.0,
         interval: float = 1 / 30,
     ) -> None:
@@ -177,9 +177,10 @@ class Smoother:
             return poses
         memory = self._memory
         assert poses.ids is not None
-        seen = Seen.of(poses, self._keypoint_score)
-        known = {} if memory is None else {identity: row for row, identity in enumerate(memory.ids.tolist())}
-        rows = np.array([known.get(identity, -1) for identity in poses.ids.tolist()])
+        known = poses.thresholds.used if self._keypoint_score is None else self._keypoint_score
+        seen = Seen.of(poses, known)
+        before = {} if memory is None else {identity: row for row, identity in enumerate(memory.ids.tolist())}
+        rows = np.array([before.get(identity, -1) for identity in poses.ids.tolist()])
         new = _Memory.new(poses.ids[rows < 0], seen[rows < 0], now)
         whole = new if memory is None else joined([new, memory])
         rows[rows >= 0] += len(new.ids)

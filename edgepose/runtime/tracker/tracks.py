@@ -209,6 +209,7 @@ class Tracks:
     ids, hits, runs: (T,) identity, sightings, sightings in a row since the anchor
     limbs, limb_spreads: (T, L) mean and variance of the logarithms of limb lengths; NaN and inf where never seen
     scores, person_scores: (T, K), (T,) as last seen
+    sides: (T, P) log-odds that the left and right of each pair of mirrored keypoints are right (sides.py)
     """
 
     states: States
@@ -220,20 +221,29 @@ class Tracks:
     limb_spreads: np.ndarray
     scores: np.ndarray
     person_scores: np.ndarray
+    sides: np.ndarray
 
     @staticmethod
-    def new(poses: Poses, seen: Seen, limbs: np.ndarray, ids: np.ndarray, time: float) -> Tracks:
+    def new(poses: Poses, seen: Seen, limbs: np.ndarray, ids: np.ndarray, time: float, pairs: int = 0) -> Tracks:
         """People seen for the first time; `limbs` (N, L) may hold NaN."""
         states = States.new(seen, time)
         once, settled = np.ones(len(ids), np.int64), np.full(len(ids), SETTLED)
         spreads = np.where(np.isnan(limbs), np.inf, _LIMB_SPREAD**2)
-        return Tracks(states, states, ids, once, settled, limbs, spreads, poses.scores, poses.person_scores)
+        sides = np.zeros((len(ids), pairs))
+        return Tracks(states, states, ids, once, settled, limbs, spreads, poses.scores, poses.person_scores, sides)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def seen(
-        self, poses: Poses, seen: Seen, limbs: np.ndarray, ahead: States, gaps: np.ndarray, missed: np.ndarray
+        self,
+        poses: Poses,
+        seen: Seen,
+        limbs: np.ndarray,
+        ahead: States,
+        gaps: np.ndarray,
+        missed: np.ndarray,
+        sides: np.ndarray,
     ) -> Tracks:
         """The same people after another sighting: person i is poses[i], `gaps` (T,) seconds after the one before.
 
@@ -258,6 +268,7 @@ class Tracks:
             limb_spreads=spreads,
             scores=poses.scores,
             person_scores=poses.person_scores,
+            sides=sides,
         )
 
     def doubted(self, people: np.ndarray) -> Tracks:

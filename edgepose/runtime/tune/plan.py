@@ -335,9 +335,9 @@ class _Tuner:
     def _estimator(self, ways: Mapping[str, Choice]) -> Estimator:
         network, chunk = self._network(self.main, ways[self.main]), ways[self.main].chunk
         if self.main != "pose":
-            return Estimator(network)
+            return Estimator(network, min_score=0.0)
         detector = None if "detector" not in ways else Estimator(self._network("detector", ways["detector"]))
-        return Estimator(network, detector, duplicate_oks=self._alike, chunk=chunk)
+        return Estimator(network, detector, duplicate_oks=self._alike, chunk=chunk, min_score=0.0)
 
     def _batch(self, spec: ModelSpec, count: int) -> np.ndarray:
         """Crops, or one picture letterboxed, as the network takes them: (count, ...)."""

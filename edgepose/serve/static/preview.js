@@ -91,6 +91,8 @@ async function ask(path, options = {}) {
 async function greet() {
   const model = await ask("model");
   skeleton = model.skeleton;
+  at("threshold").value = model.least.keypoint;
+  at("threshold-value").textContent = model.least.keypoint.toFixed(2);
   limits = model.limits;
   at("model").textContent = `${model.model} · ${skeleton.names.length} keypoints`;
 }

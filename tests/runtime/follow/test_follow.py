@@ -322,6 +322,30 @@ def test_who_is_weakly_seen_has_to_be_found_again(score: float, pose: float, see
     assert [len(poses) for poses in results] == seen
 
 
+def test_who_never_scores_well_is_not_shown_and_who_did_stays_above_half_of_it() -> None:
+    level = [1.0]
+
+    class Dimmed(Shape):
+        def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+            return [part * level[0] for part in super().__call__(batch)]
+
+    _, found, _ = estimator()
+
+    def shown(levels: list[float], least: float | None) -> list[list[int]]:
+        follower, results = Follower(Estimator(Dimmed(), found), detect_every=1, min_score=least), []
+        for i, level[0] in enumerate(levels):
+            poses = follower(scene(STAND), i / 30)
+            results.append([] if poses.ids is None else poses.ids.tolist())
+        return results
+
+    usual = shown([1.0], None)
+    assert usual == [[1]]
+    weak, strong, half = 0.25, 0.9, 0.5
+    assert shown([weak] * 5, 0.6) == [[]] * 5
+    assert shown([weak, weak, strong, half, weak, strong], 0.6) == [[], [], [1], [1], [], [1]]
+    assert shown([weak] * 3, 0.0) == [[1]] * 3
+
+
 def test_a_slip_of_the_detector_is_never_shown() -> None:
     for every in (1, 5):
         follower = Follower(unsure(0.4, 0.4, [[HERE]] + [[]] * 60), detect_every=every)
