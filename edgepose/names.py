@@ -32,6 +32,6 @@ def expected(name: object, known: Iterable[str], listed: str = "") -> str:
     start = f"{meant(str(name), known)}, expected "
     if len(known) <= FEW:
         return f"{start}one of {known}"
-    near = difflib.get_close_matches(str(name).lower(), known, n=SOME, cutoff=0.4)
+    near = difflib.get_close_matches(str(name).lower(), known, n=SOME, cutoff=0.6)
     some = [*near, *(each for each in known if each not in near)][:SOME]
     return f"{start}one of {len(known)} such as {', '.join(map(repr, some))}" + (f"; {listed}" if listed else "")

@@ -4,8 +4,7 @@ source string, frame int64, time double (null of a picture), width and height in
 frame), id int64 (null of who is not tracked), score, x1, y1, x2, y2 and, for each keypoint of the skeleton, NAME_x,
 NAME_y, NAME_score, all float32; NAME_angle of the angles that were asked for, float32, null where it is not known; of
 offline results filled bool and filled_keypoints list of string; then guessed bool. A row per person per frame; a frame
-without people has none. The file's metadata has `edgepose`, JSON with the version and the skeleton's name, names and
-limbs.
+without people has none. The file's metadata has `edgepose`, JSON with the skeleton's name, names and limbs.
 """
 
 from __future__ import annotations
@@ -100,8 +99,6 @@ class Parquet:
 def _schema(skeleton: Skeleton, angles: tuple[str, ...], fills: bool) -> Any:
     import pyarrow as arrow
 
-    from edgepose import __version__
-
     small = arrow.float32()
     points = [(f"{name}_{part}", small) for name in skeleton.names for part in ("x", "y", "score")]
     degrees = [(f"{name}_angle", small) for name in angles]
@@ -111,10 +108,8 @@ def _schema(skeleton: Skeleton, angles: tuple[str, ...], fills: bool) -> Any:
         ("height", arrow.int32()), ("person", arrow.int32()), ("id", arrow.int64()), ("score", small), ("x1", small),
         ("y1", small), ("x2", small), ("y2", small), *points, *degrees, *filled, ("guessed", arrow.bool_()),
     ]  # fmt: skip
-    facts = {
-        "version": __version__,
-        "skeleton": {"name": skeleton.name, "names": list(skeleton.names), "limbs": [list(a) for a in skeleton.limbs]},
-    }
+    shown = {"name": skeleton.name, "names": list(skeleton.names), "limbs": [list(pair) for pair in skeleton.limbs]}
+    facts = {"skeleton": shown}
     return arrow.schema(fields, metadata={"edgepose": json.dumps(facts)})
 
 
@@ -134,7 +129,7 @@ def _columns(results: list[Result], skeleton: Skeleton, angles: tuple[str, ...])
     points = np.where(finite[..., None], points, 0)
     boxes = np.concatenate([result.poses.boxes for result in results])
     columns: dict[str, Any] = {
-        "source": repeated([result.source for result in results]),
+        "source": repeated([_text(result.source) for result in results]),
         "frame": repeated([result.frame for result in results]),
         "time": repeated([None if result.time is None else round(result.time, 6) for result in results]),
         "width": repeated([result.width for result in results]),
@@ -154,6 +149,11 @@ def _columns(results: list[Result], skeleton: Skeleton, angles: tuple[str, ...])
         columns |= {f"{name}_x": _rounded(points[:, k, 0], 2), f"{name}_y": _rounded(points[:, k, 1], 2)}
         columns[f"{name}_score"] = _rounded(scores[:, k], 4)
     return columns
+
+
+def _text(source: str) -> str:
+    """Names of files may be no Unicode."""
+    return source.encode("utf-8", "backslashreplace").decode()
 
 
 def _ids(result: Result) -> list[int | None]:

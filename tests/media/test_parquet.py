@@ -136,14 +136,15 @@ def test_an_error_keeps_what_came_before_and_leaves_nothing_half(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["r.parquet"]
 
 
-def test_a_coordinate_that_is_no_number_is_zero(tmp_path: Path) -> None:
+def test_what_no_file_can_hold_is_written_all_the_same(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     poses = people(1)
     points = poses.keypoints.copy()
     points[0, 0] = np.nan, np.inf
     with Parquet(tmp_path / "r.parquet") as writer:
-        writer.write(Result("a.jpg", 0, None, 10, 10, dataclasses.replace(poses, keypoints=points)))
+        writer.write(Result("a\udcff.jpg", 0, None, 10, 10, dataclasses.replace(poses, keypoints=points)))
     (row,) = parquet.read_table(tmp_path / "r.parquet").to_pylist()
+    assert row["source"] == "a\\udcff.jpg"  # a name that is no Unicode
     assert (row["nose_x"], row["nose_y"], row["nose_score"]) == (0, 0, 0)
 
 
