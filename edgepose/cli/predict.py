@@ -98,12 +98,12 @@ def predict(
     """Find people and their keypoints.
 
     Prints one line per source, or one JSON object per frame with --json. With --out it writes results.jsonl (or
-    results.json, results.csv, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad picture is named,
-    the others are still done, and the exit status is 1. Ctrl-C keeps what is finished. COCO results take the pictures'
-    ids from --data; results-images.json beside them says which picture has which. Small people: edgepose
-    predict crowd.jpg --tiles auto. Parts: edgepose predict street.mp4 --region 0,200,900,500 --ignore 0%,0%,20%,20%
-    --start 0:01:30 --end 0:02:00 --every 0.5s. Coordinates, times and frame numbers stay those of the whole picture
-    and video.
+    results.json, results.csv, results.parquet, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad
+    picture is named, the others are still done, and the exit status is 1. Ctrl-C keeps what is finished. COCO results
+    take the pictures' ids from --data; results-images.json beside them says which picture has which. Small people:
+    edgepose predict crowd.jpg --tiles auto. Parts: edgepose predict street.mp4 --region 0,200,900,500 --ignore
+    0%,0%,20%,20% --start 0:01:30 --end 0:02:00 --every 0.5s. To look on: edgepose predict clip.mp4 --show. Coordinates,
+    times and frame numbers stay those of the whole picture and video.
     """
     require_folder(out, kind, overlay)
     kind = cast("Format | None", kind_of(out, kind, overlay))

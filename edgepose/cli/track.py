@@ -187,6 +187,8 @@ def track(
     Small people: edgepose track pitch.mp4 --tiles 2x3. Parts: edgepose track street.mp4 --region 0,200,900,500 --ignore
     0%,0%,20%,20% --start 0:01:30 --end 0:02:00 --every 0.2s. Coordinates, times and frame numbers stay those of the
     whole picture and video; overlays begin at 0.
+
+    To look on: edgepose track clip.mp4 --show. A table of a long video: edgepose track clip.mp4 --out clip.parquet
     """
     settings = settings_of(
         offline, smooth, {"max_gap": max_gap, "cutoff": cutoff, "order": order, "join": join, "person": person}, sides,
