@@ -173,14 +173,15 @@ def _draw_skeleton(
 
 def _told_apart(skeleton: Skeleton, points: np.ndarray, shown: np.ndarray, radius: float) -> np.ndarray:
     """(K,) bool, `shown` without the points of faces and hands that are too close to another for both to be seen."""
-    kept: list[int] = []
+    fine = [(i, factor) for i, factor in fine_points(skeleton) if shown[i]]
+    places = points[[i for i, _ in fine]]  # (F, 2)
+    distances = np.linalg.norm(places[:, None] - places, axis=-1)  # (F, F)
+    kept = np.zeros(len(fine), bool)
     result = shown.copy()
-    for i, factor in fine_points(skeleton):
-        if shown[i]:
-            apart = 2.5 * radius * factor + 2  # with something of the face between them
-            near = any(np.hypot(*(points[i] - points[j])) < apart for j in kept)
-            result[i] = not near
-            kept += [] if near else [i]
+    for row, (i, factor) in enumerate(fine):
+        apart = 2.5 * radius * factor + 2  # with something of the face between them
+        kept[row] = not (distances[row, kept] < apart).any()
+        result[i] = kept[row]
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -17,6 +18,7 @@ COPIED = {
     ".mov": {*_ANYWHERE, *_PCM},
     ".mkv": {*_ANYWHERE, *_PCM, "opus", "flac", "vorbis", "mp2", "dts", "truehd"},
 }
+RUN_UP = 2.0  # seconds before the first picture from which a part is read
 JUMP = 0.1  # seconds between two pieces of sound that are a gap
 
 
@@ -69,6 +71,10 @@ class Sound:
 
     def _cut(self) -> Iterator[tuple[float, av.Packet[AudioStream]]]:
         """(seconds, packet), moved to the written video's time, from the first picture on."""
+        begin = float(self._shift) + self._first - RUN_UP
+        if begin > RUN_UP:  # not an hour of packets for the last minute; where that fails, they are read
+            with suppress(av.FFmpegError):
+                self._source.seek(round(begin * av.time_base))
         for packet in self._source.demux(self._track):
             if packet.pts is None or packet.time_base is None or not packet.size:
                 continue

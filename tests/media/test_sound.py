@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -93,6 +94,15 @@ def test_sound_follows_a_part_of_the_video(tmp_path: Path) -> None:
     assert heard_in(tmp_path / "kept.mp4")[1:] == pytest.approx((BEEP, 1.5), abs=NEAR + 0.01)
     copied(source, tmp_path / "moved.mp4", 0.5, 1.5, shift=0.5)
     assert heard_in(tmp_path / "moved.mp4")[1:] == pytest.approx((BEEP - 0.5, 1.0), abs=NEAR + 0.01)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.mkv"])
+def test_the_sound_of_a_late_part(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound, "RUN_UP", 0.5)
+    monkeypatch.setattr(sys.modules[__name__], "BEEP", 7.0)
+    source = clip(tmp_path / name, seconds=8.0)
+    copied(source, tmp_path / "out.mp4", 6.5, shift=6.5)
+    assert heard_in(tmp_path / "out.mp4")[1:] == pytest.approx((0.5, 1.5), abs=NEAR + 0.01)
 
 
 def test_a_video_without_sound_stays_silent(tmp_path: Path) -> None:
