@@ -90,6 +90,13 @@ def test_every_frame_is_offered_and_the_end_closes(
     assert len(lines(tmp_path / "out" / "results.jsonl")) == FRAMES
 
 
+def test_what_was_gone_through_again_is_shown(model: Path, clip: Path, screen: Screen) -> None:
+    pytest.importorskip("scipy", reason="needs the offline extra")
+    result = run("track", clip, "-m", model, "--show", "--offline")
+    assert result.exit_code == 0, result.output
+    assert screen.pictures == FRAMES
+
+
 @pytest.mark.parametrize("verb", ["predict", "track"])
 def test_q_is_a_good_end_that_keeps_the_results(
     verb: str, model: Path, clip: Path, tmp_path: Path, screen: Screen

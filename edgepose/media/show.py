@@ -97,6 +97,7 @@ class Viewer:
 
     def linger(self) -> None:
         """Keep the last picture until somebody presses q, or Ctrl-C."""
+        self._tell("the last picture stays until q or Ctrl-C")
         while not self._stop.wait(POLL):
             self.listen()
 
