@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgepose.media.video import VideoWriter, read_video
     from edgepose.poses import Poses
     from edgepose.runtime.estimator import Estimator
+    from edgepose.runtime.follow import Follower
     from edgepose.runtime.load import load
     from edgepose.runtime.offline.files import track_offline
     from edgepose.runtime.store.fetch import fetch
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # importing the module would hide what is found here.
 __all__ = [
     "Estimator",
+    "Follower",
     "ModelSpec",
     "Poses",
     "Skeleton",
@@ -57,6 +59,7 @@ __all__ = [
 
 _HOMES = {
     "Estimator": "edgepose.runtime.estimator",
+    "Follower": "edgepose.runtime.follow",
     "ModelSpec": "edgepose.spec",
     "Poses": "edgepose.poses",
     "Skeleton": "edgepose.skeleton",
@@ -92,7 +95,9 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:
-        raise AttributeError(f"edgepose has no {name!r}, expected one of {__all__}")
+        from edgepose.names import expected
+
+        raise AttributeError(f"edgepose has no {name!r}{expected(name, __all__)}")
     globals()[name] = value
     return value
 

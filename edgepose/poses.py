@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from edgepose.geometry import area, boxes_of, inclined, transform, turned
+from edgepose.names import expected
 from edgepose.scores import Thresholds, thresholds
 from edgepose.skeleton import BOX, COCO, Skeleton
 
@@ -148,6 +148,46 @@ class Poses:
             ]
         }
 
+    def rows(self, **first: Any) -> list[dict[str, Any]]:
+        """A flat dictionary per person, for `pandas.DataFrame(poses.rows())` and its like.
+
+        person (its place), id, score, x1, y1, x2, y2, then NAME_x, NAME_y, NAME_score of each keypoint: the columns of
+        `results.csv`, rounded like them. `first` comes before: `poses.rows(frame=frame.index, time=frame.time)`.
+        """
+        table = []
+        for i, person in enumerate(self.to_dict()["people"]):
+            row = {**first, "person": i, "id": person["id"], "score": person["score"]}
+            row |= zip(("x1", "y1", "x2", "y2"), person["box"], strict=True)
+            for name, point in zip(self.skeleton.names, person["keypoints"], strict=True):
+                row |= zip((f"{name}_x", f"{name}_y", f"{name}_score"), point, strict=True)
+            table.append(row)
+        return table
+
+    def to_supervision(self, boxes: bool = False) -> Any:
+        """supervision's `KeyPoints`, of people without keypoints its `Detections`; `boxes` asks for these of everybody.
+
+        Every person is of class 0. Identities are `tracker_id` of Detections; of KeyPoints they are `data["id"]` and
+        the people's scores `data["score"]`. Raises ModuleNotFoundError where supervision is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            if error.name != "supervision":
+                raise
+            raise ModuleNotFoundError(
+                "supervision is not installed, which this needs: pip install supervision"
+            ) from None
+        classes = np.zeros(len(self), int)
+        if boxes or not len(self.skeleton):
+            return supervision.Detections(
+                xyxy=self.boxes, confidence=self.person_scores, class_id=classes, tracker_id=self.ids
+            )
+        finite = np.isfinite(self.keypoints).all(axis=-1)  # (N, K)
+        points = np.where(finite[..., None], self.keypoints, 0).astype(np.float32)
+        data = {"score": self.person_scores} | ({} if self.ids is None else {"id": self.ids})
+        # the third argument is named differently from version to version
+        return supervision.KeyPoints(points, classes, np.where(finite, self.scores, 0).astype(np.float32), data=data)
+
     def to_json(self) -> str:
         """`to_dict` as one line of JSON."""
         return json.dumps(self.to_dict(), allow_nan=False)
@@ -201,11 +241,7 @@ class Poses:
         names = self.skeleton.names
         if name in names:
             return names.index(name)
-        near = difflib.get_close_matches(name.lower(), names, n=1)
-        suggestion = f" (did you mean {near[0]!r}?)" if near else ""
-        raise KeyError(
-            f"skeleton {self.skeleton.name!r} has no keypoint {name!r}{suggestion}, expected one of {list(names)}"
-        )
+        raise KeyError(f"skeleton {self.skeleton.name!r} has no keypoint {name!r}{expected(name, names)}")
 
 
 def confidence(scores: np.ndarray, threshold: float = 0.2) -> np.ndarray:

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from edgepose.names import expected
 from edgepose.spelling import folded, mirrored_by_name, side_of
 
 # Published names that mean the same point of the body.
@@ -108,6 +109,16 @@ class Skeleton:
     def built_in(self) -> bool:
         """Whether it is one of SKELETONS."""
         return SKELETONS.get(self.name) == self
+
+    def index(self, keypoint: int | str) -> int:
+        """Which keypoint a name means; a number within 0 to K - 1 is itself. ValueError for any other."""
+        if isinstance(keypoint, str):
+            if keypoint in self.names:
+                return self.names.index(keypoint)
+            raise ValueError(f"skeleton {self.name!r} has no keypoint {keypoint!r}{expected(keypoint, self.names)}")
+        if not 0 <= keypoint < len(self):
+            raise ValueError(f"skeleton {self.name!r} has keypoints 0 to {len(self) - 1}, got {keypoint}")
+        return int(keypoint)
 
     def reordered(self, order: Sequence[int]) -> Skeleton:
         """The same keypoints in another order, `order[i]` the index here of the new keypoint i; sides and limbs go
@@ -384,5 +395,5 @@ def as_skeleton(value: str | Skeleton) -> Skeleton:
     if isinstance(value, Skeleton):
         return value
     if value not in SKELETONS:
-        raise ValueError(f"unknown skeleton {value!r}, expected one of {list(SKELETONS)}, or a Skeleton of your own")
+        raise ValueError(f"unknown skeleton {value!r}{expected(value, SKELETONS)}, or a Skeleton of your own")
     return SKELETONS[value]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from edgepose.names import expected
 from edgepose.scores import CALIBRATED, RAW, Calibration, Thresholds
 from edgepose.skeleton import LONGEST, SKELETONS, Skeleton
 from edgepose.skeleton_file import fields_of, skeleton_of_fields
@@ -205,7 +206,7 @@ def _skeleton(name: str, value: Any) -> str | Skeleton:
         value = skeleton_of_fields(value, f"spec of {name}: skeleton")
     if not isinstance(value, Skeleton):
         raise ValueError(
-            f"spec of {name}: unknown skeleton {_short(value)}, expected one of {list(SKELETONS)}, or for keypoints of "
+            f"spec of {name}: unknown skeleton {_short(value)}{expected(value, SKELETONS)}, or for keypoints of "
             'your own their names, such as ["grip", "tip"], or {"keypoints": [...], "limbs": [...], "sigmas": [...]}'
         )
     return value.name if value.built_in else value

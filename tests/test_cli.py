@@ -223,7 +223,6 @@ def test_failures_are_sentences(words: list[str], tmp_path: Path, monkeypatch: p
         ("data synthesize", "missing option '--out'"),
         ("demo a.jpg b.jpg", "unexpected extra argument"),
         ("doctor now", "unexpected extra argument"),
-        ("train no-such-recipe data=a.json:a", "unknown recipe 'no-such-recipe'"),
         ("train rtmpose-t", "no training data"),
         ("train rtmpose-t data=a.json", "expected ANNOTATIONS.json:PICTURES"),
         ("predict a.jpg --threads", "requires an argument"),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -189,3 +192,52 @@ def test_confidence_is_the_mean_of_the_sure_ones() -> None:
     scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.2, -3.0], [1.2, 0.1, 0.1]], np.float32)
     assert np.allclose(confidence(scores), [0.7, 0, 1.2])
     assert confidence(np.zeros((0, 17), np.float32)).shape == (0,)
+
+
+def test_rows_are_flat_and_may_begin_with_more() -> None:
+    poses = people(2)
+    rows = poses.rows(frame=7)
+    assert [row["frame"] for row in rows] == [7, 7] and list(rows[0])[:4] == ["frame", "person", "id", "score"]
+    assert len(rows[0]) == 1 + 3 + 4 + 3 * 17
+    for i, (row, person) in enumerate(zip(rows, poses.to_dict()["people"], strict=True)):
+        assert row["person"] == i and [row["x1"], row["y1"], row["x2"], row["y2"]] == person["box"]
+        assert [row["nose_x"], row["nose_y"], row["nose_score"]] == person["keypoints"][0]
+    assert Poses.nobody().rows() == []
+
+
+def test_supervision_gets_its_own_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    class KeyPoints:
+        def __init__(self, xy: object, class_id: object, confidence: object, data: object) -> None:
+            self.given = xy, class_id, confidence, data
+
+    class Detections:
+        def __init__(self, **given: object) -> None:
+            self.given = given
+
+    stand_in = types.SimpleNamespace(KeyPoints=KeyPoints, Detections=Detections)
+    monkeypatch.setitem(sys.modules, "supervision", stand_in)
+    poses = dataclasses.replace(people(2), ids=[4, 5])
+    points, classes, scores, data = poses.to_supervision().given
+    assert (points == poses.keypoints).all() and (scores == poses.scores).all() and classes.tolist() == [0, 0]
+    assert data["id"].tolist() == [4, 5] and data["score"] is poses.person_scores
+    boxes = poses.to_supervision(boxes=True).given
+    assert boxes["xyxy"] is poses.boxes and boxes["tracker_id"] is poses.ids
+    plain = Poses.of_boxes(np.array([[1.0, 2, 3, 4]]), np.array([0.5])).to_supervision()
+    assert isinstance(plain, Detections) and plain.given["tracker_id"] is None
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install supervision"):
+        poses.to_supervision()
+
+
+def test_supervision_and_pandas_take_it() -> None:
+    pandas = pytest.importorskip("pandas")
+    poses = dataclasses.replace(people(3), ids=[4, 5, 6])
+    table = pandas.DataFrame(poses.rows(time=0.5))
+    assert table.shape == (3, 1 + 3 + 4 + 51) and table["id"].tolist() == [4, 5, 6]
+    supervision = pytest.importorskip("supervision")
+    points = poses.to_supervision()
+    assert isinstance(points, supervision.KeyPoints) and len(points) == 3
+    assert points.xy.shape == (3, 17, 2) and points.data["id"].tolist() == [4, 5, 6]
+    found = poses.to_supervision(boxes=True)
+    assert isinstance(found, supervision.Detections) and found.tracker_id.tolist() == [4, 5, 6]
+    assert len(found[found.confidence > 0]) == int((poses.person_scores > 0).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from edgepose.names import meant
+
 # Packages of the extras, and what to install for them.
 EXTRAS = {
     "torch": "train", "onnx": "quantize", "onnxscript": "train", "safetensors": "train", "tensorboard": "train",
     "scipy": "train", "pnnx": "train", "openvino": "openvino", "ncnn": "ncnn", "hotcoco": "evaluate",
     "fastapi": "serve", "uvicorn": "serve", "h11": "serve", "python_multipart": "serve", "websockets": "serve",
-    "prometheus_client": "serve",
+    "prometheus_client": "serve", "pyarrow": "parquet",
 }  # fmt: skip
 
 # click's own or, in newer typers, their copy of it
@@ -67,9 +70,15 @@ def _wrong_use() -> Iterator[None]:
             raise
         context = getattr(error, "ctx", None)
         command = "edgepose" if context is None else context.command_path
-        message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")  # type: ignore[attr-defined]
+        message = _with_nearest(" ".join(error.format_message().split()).replace("Value error, ", "").rstrip("."))  # type: ignore[attr-defined]
         typer.echo(f"error: {message[:1].lower()}{message[1:]} (see `{command} --help`)", err=True)
         raise typer.Exit(2) from None
+
+
+def _with_nearest(message: str) -> str:
+    """What click says of a value that is none of a few, with the one that was probably meant."""
+    found = re.search(r"'([^']*)' is not one of (('[^']*'(, )?)+)", message)
+    return message if found is None else message + meant(found[1], re.findall(r"'([^']*)'", found[2]))
 
 
 def _sentence(error: Exception) -> str:

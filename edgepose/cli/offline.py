@@ -80,8 +80,10 @@ def check_outputs(out: Path | None, kind: str | None, overlay: bool, angles: str
     if angles is None:
         return
     results = out is not None and out.suffix.lower() not in VIDEOS
-    if kind not in (None, "jsonl", "csv") and not as_json:
-        raise typer.BadParameter(f"{kind} files have no place for angles: use csv or jsonl", param_hint="--angles")
+    if kind not in (None, "jsonl", "csv", "parquet") and not as_json:
+        raise typer.BadParameter(
+            f"{kind} files have no place for angles: use csv, jsonl or parquet", param_hint="--angles"
+        )
     if not results and not as_json:
         raise typer.BadParameter("they go to results: add --out FOLDER, or --json", param_hint="--angles")
 

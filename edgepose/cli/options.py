@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 # The same words as the types and tables of the library, which take long to import.
-Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels"]  # media.results.FORMATS
+Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet"]  # media.results.FORMATS
 TrackFormat = Literal[  # media.tracks.TrackFormat
-    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack", "trc"
+    "jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet", "mot", "posetrack", "trc"
 ]
 Preset = Literal["steady", "default", "quick"]  # runtime.tracker.smoothing.PRESETS
 Backend = Literal["onnxruntime", "openvino", "ncnn"]  # runtime.load.BACKENDS
@@ -99,6 +99,21 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", help="Labels that name the pictures: --format coco takes their ids.", show_default="none"),
 ]
+Show = Annotated[
+    bool,
+    typer.Option(
+        "--show",
+        help="Look on in a window, or where none can be opened on a page of this machine; q ends and keeps the "
+        "results, space pauses, s saves the picture.",
+    ),
+]
+ShowPort = Annotated[
+    int | None,
+    typer.Option(
+        "--show-port", min=1, max=65535, help="Port of that page, which is then shown in place of a window.",
+        show_default="any free one",
+    ),
+]  # fmt: skip
 Threshold = Annotated[
     float | None,
     typer.Option(
@@ -258,6 +273,22 @@ def tell_of_whole_pictures(spec: ModelSpec, detector: str, boxed: bool = False) 
             "train rtmdet-nano on the same labels and name it with --detector",
             err=True,
         )
+
+
+def kind_of(out: Path | None, kind: str | None, overlay: bool) -> str | None:
+    """The format that `--format` or the name in `--out` says; wrong use where they, or overlays, do not fit."""
+    from edgepose.media.results import is_parquet
+
+    if not is_parquet(out):
+        return kind
+    if kind not in (None, "parquet"):
+        raise typer.BadParameter(f"{out} is a Parquet file: expected no --format, or parquet", param_hint="--format")
+    if overlay:
+        raise typer.BadParameter(
+            f"{out} is a file for results alone: for overlays too name a folder in --out and add --format parquet",
+            param_hint="--overlay",
+        )
+    return "parquet"
 
 
 def require_folder(out: Path | None, kind: str | None, overlay: bool) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from edgepose.cli.screen import Screen
     from edgepose.media.images import Image
     from edgepose.media.results import Result, Writer
+    from edgepose.media.show import Viewer
     from edgepose.media.video import Frame, VideoWriter
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -106,6 +109,7 @@ class Outputs:
         self._sources = {identity(source) for source in sources}
         self._names: dict[str, str] = {}
         self._videos: dict[int, tuple[VideoWriter, tuple[int, ...]]] = {}  # by the id of the outcome
+        self.viewer: Viewer | None = None  # shows frames as they come
         self._from_zero = from_zero
         self._began: dict[int, Frame] = {}  # first frames of the videos, without their images
 
@@ -130,22 +134,27 @@ class Outputs:
         outcome: Outcome,
         rate: Fraction | None = None,
         under: Callable[[Image], Image] | None = None,
+        lane: int = 0,
     ) -> None:
-        """Add one frame of the source that `outcome` is about.
+        """Add one frame of the source that `outcome` is about; comes back when a pause of the viewer ends.
 
         rate: frames per second of a video whose frames have no times; None: of a picture, which is one file
         under: draws what lies under the poses
+        lane: which of several sources that are shown side by side
         """
         from edgepose.media.results import as_dict
 
         if self._writer is not None:
             self._writer.write(result)
         outcome.add(result)
+        drawn = cache(lambda: self._drawn(result, frame, under))  # once, whoever wants it
         if self.overlays is not None and not outcome.error:
             with self._naming_what_fails(outcome):
-                self._draw(result, frame, outcome, rate, under)
+                self._keep(drawn(), frame, outcome, rate)
         if self._print:
             self._screen.say(json.dumps(as_dict(result), allow_nan=False))
+        if self.viewer is not None:
+            self.viewer.show(drawn, outcome.source, frame.index, lane)
 
     def close(self, outcome: Outcome) -> None:
         """No more frames of this source."""
@@ -165,22 +174,19 @@ class Outputs:
             path = outcome.overlays[-1] if outcome.overlays else self.overlays
             outcome.fail(f"no more overlay of {outcome.source} in {path}, its results are whole: {error}")
 
-    def _draw(
-        self,
-        result: Result,
-        frame: Frame,
-        outcome: Outcome,
-        rate: Fraction | None,
-        under: Callable[[Image], Image] | None,
-    ) -> None:
+    def _drawn(self, result: Result, frame: Frame, under: Callable[[Image], Image] | None) -> Image:
         from edgepose.media.draw import draw
+
+        image = frame.image if under is None else under(frame.image)
+        return draw(image, result.poses, threshold=self._threshold)
+
+    def _keep(self, image: Image, frame: Frame, outcome: Outcome, rate: Fraction | None) -> None:
         from edgepose.media.files import atomic_path
         from edgepose.media.images import encoded_image
         from edgepose.media.marks import MARK, marked
+        from edgepose.media.sources import sound_of
         from edgepose.media.video import VideoWriter
 
-        image = frame.image if under is None else under(frame.image)
-        image = draw(image, result.poses, threshold=self._threshold)
         if rate is None:
             path = self._path(outcome, False)
             data = marked(encoded_image(path, image))
@@ -190,7 +196,10 @@ class Outputs:
         key, size = id(outcome), image.shape[:2]
         if key not in self._videos or self._videos[key][1] != size:  # some sources change their size
             self._end(key)
-            video = VideoWriter(self._path(outcome, True), rate, comment=MARK)
+            video = VideoWriter(
+                self._path(outcome, True), rate, comment=MARK, sound=sound_of(outcome.source),
+                sound_start=(frame.time or 0.0) if self._from_zero else 0.0,
+            )  # fmt: skip
             video.__enter__()
             self._videos[key] = (video, size)
             self._began[key] = replace(frame, image=frame.image[:0])
@@ -199,7 +208,10 @@ class Outputs:
 
     def _end(self, key: int) -> None:
         if key in self._videos:
-            self._videos.pop(key)[0].__exit__(None, None, None)
+            video, _ = self._videos.pop(key)
+            video.__exit__(None, None, None)
+            if video.silent:
+                self._screen.complain(f"warning: {video.silent}")
 
     def _path(self, outcome: Outcome, moving: bool) -> Path:
         """A name for the next overlay of a source."""
@@ -221,6 +233,40 @@ class Outputs:
             return self._path(outcome, moving)
         outcome.overlays.append(path)
         return path
+
+
+def attended() -> bool:
+    """Whether somebody sits at the terminal, who can end what waits."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+@contextmanager
+def shown(
+    wanted: bool,
+    port: int | None,
+    outputs: Outputs,
+    stop: threading.Event,
+    screen: Screen,
+    out: Path | None,
+    lanes: int = 1,
+) -> Iterator[Viewer | None]:
+    """Where the frames of `outputs` are looked at, for as long as the block lasts; None where nobody asked for it.
+
+    wanted: `--show`; port: `--show-port`, which asks for it too; out: `--out`, in or beside which pictures are saved
+    """
+    if not wanted and port is None:
+        yield None
+        return
+    from edgepose.media.show import Viewer, open_surface
+
+    folder = Path() if out is None else out.parent if out.suffix and not out.is_dir() else out
+    viewer = Viewer(open_surface(port), stop, screen.complain, folder, lanes)
+    outputs.viewer = viewer
+    try:
+        yield viewer
+    finally:
+        outputs.viewer = None
+        viewer.close()
 
 
 def _since(frame: Frame, first: Frame) -> Frame:

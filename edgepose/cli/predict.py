@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -30,6 +30,8 @@ from edgepose.cli.options import (
     Quickest,
     RegionOption,
     Results,
+    Show,
+    ShowPort,
     Start,
     Threads,
     Threshold,
@@ -37,12 +39,13 @@ from edgepose.cli.options import (
     chosen_part,
     chosen_places,
     chosen_size,
+    kind_of,
     load_estimator,
     load_for_frames,
     require_folder,
     surest,
 )
-from edgepose.cli.outputs import Outcome, Outputs, interrupted
+from edgepose.cli.outputs import Outcome, Outputs, attended, interrupted, shown
 from edgepose.cli.screen import Screen, counted
 
 if TYPE_CHECKING:
@@ -65,7 +68,9 @@ def predict(
     ],
     model: Model = None,
     detector: Detector = "default",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write results to.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write results to, or a .parquet file.")
+    ] = None,
     kind: Results = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw the poses over what was read, into --out.")
@@ -80,6 +85,8 @@ def predict(
     best: Best = None,
     data: Data = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    show: Show = False,
+    show_port: ShowPort = None,
     detector_size: DetectorSize = None,
     tiles: Tiles = None,
     region: RegionOption = None,
@@ -91,14 +98,15 @@ def predict(
     """Find people and their keypoints.
 
     Prints one line per source, or one JSON object per frame with --json. With --out it writes results.jsonl (or
-    results.json, results.csv, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad picture is named,
-    the others are still done, and the exit status is 1. Ctrl-C keeps what is finished. COCO results take the pictures'
-    ids from --data; results-images.json beside them says which picture has which. Small people: edgepose
-    predict crowd.jpg --tiles auto. Parts: edgepose predict street.mp4 --region 0,200,900,500 --ignore 0%,0%,20%,20%
-    --start 0:01:30 --end 0:02:00 --every 0.5s. Coordinates, times and frame numbers stay those of the whole picture
-    and video.
+    results.json, results.csv, results.parquet, openpose/) and, with --overlay, NAME_overlay.jpg, .png or .mp4. A bad
+    picture is named, the others are still done, and the exit status is 1. Ctrl-C keeps what is finished. COCO results
+    take the pictures' ids from --data; results-images.json beside them says which picture has which. Small people:
+    edgepose predict crowd.jpg --tiles auto. Parts: edgepose predict street.mp4 --region 0,200,900,500 --ignore
+    0%,0%,20%,20% --start 0:01:30 --end 0:02:00 --every 0.5s. To look on: edgepose predict clip.mp4 --show. Coordinates,
+    times and frame numbers stay those of the whole picture and video.
     """
     require_folder(out, kind, overlay)
+    kind = cast("Format | None", kind_of(out, kind, overlay))
     if data is not None and kind != "coco":
         raise typer.BadParameter("it gives COCO results their ids: add --format coco", param_hint="--data")
     part = chosen_part(start, end, every)
@@ -119,7 +127,7 @@ def predict(
             print_json=as_json, threshold=threshold, max_pixels=max_pixels,
             known=None if data is None else known_pictures(data, estimator.skeleton),
             subject=estimator.spec.subject, reads=[word for word in (model, detector, data) if word is not None],
-            workers=workers, part=part,
+            workers=workers, part=part, show=show, show_port=show_port,
         )  # fmt: skip
     if failed:
         raise typer.Exit(1)
@@ -140,6 +148,8 @@ def run(
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
     workers: int = 1,
+    show: bool = False,
+    show_port: int | None = None,
     part: Part | None = None,
 ) -> int:
     """Run every source; bad ones are named and the others still done. Returns how many failed.
@@ -148,7 +158,7 @@ def run(
     (models, labels) neither. `workers` frames of files are looked at side by side. Of videos `part` is read.
     """
     from edgepose.media.files import alone_in, make_folder, refuse_sources
-    from edgepose.media.results import images_of, writer
+    from edgepose.media.results import images_of, is_parquet, writer
 
     found, outcomes = _expanded(sources)
     if overlay:
@@ -162,7 +172,7 @@ def run(
         return len(outcomes)
     results, path = None, None
     if out is not None:
-        make_folder(out)
+        make_folder(out.parent if is_parquet(out) else out)
         apart = len({_camera(source) for source in found}) > 1
         results, path = writer(kind, out, known, apart, subject)
         beside = [Path(model).with_suffix(".json") for model in reads]  # a model's spec
@@ -174,10 +184,14 @@ def run(
     )  # fmt: skip
     seen = 0
     with interrupted() as stop:
-        with alone_in(out) if out is not None else nullcontext(), outputs, ExitStack() as stack:
+        alone = nullcontext() if out is None or is_parquet(out) else alone_in(out)
+        with alone, outputs, ExitStack() as stack:
+            viewer = stack.enter_context(shown(show, show_port, outputs, stop, screen, out))
             bar = stack.enter_context(screen.task("sources", len(found))) if len(found) > 1 else None
             look = _Look(estimate, max_pixels, workers, [source for source in found if source.kind == "picture"], part)
             stack.callback(look.close)
+            if viewer is not None:
+                look.paused = viewer.listen
             for number, source in enumerate(found):
                 if stop.is_set():
                     break
@@ -190,14 +204,18 @@ def run(
                     screen.say(outcome.sentence())
                 if outcome.error:
                     screen.complain(f"error: {outcome.error}")
+            if viewer is not None and found[-1].kind == "picture" and attended():
+                viewer.linger()  # a picture is done before anybody has looked
         if not print_json:
             _close(outcomes, path, screen)
         left, cut = len(found) - seen, [outcome for outcome in outcomes if outcome.stopped]
         if left or cut:
             ends = [f"{cut[0].source} ends after frame {cut[0].frames}"] if cut else []
             waiting = [f"{left} of {len(found)} sources were not begun"] if left else []
-            screen.complain(f"interrupted: {'; '.join(ends + waiting)}")
-            raise KeyboardInterrupt
+            quit_ = viewer is not None and viewer.quit
+            screen.complain(f"{'ended by q' if quit_ else 'interrupted'}: {'; '.join(ends + waiting)}")
+            if not quit_:
+                raise KeyboardInterrupt
     return sum(1 for outcome in outcomes if outcome.error)
 
 
@@ -269,20 +287,23 @@ def run_source(
     subject: str = "person",
 ) -> Outcome:
     """All frames of one source to the outputs, until `stop` is set."""
+    from edgepose.media.live import is_live
     from edgepose.media.results import Result
     from edgepose.media.video import without_password
 
-    shown = without_password(source.name)
-    outcome = Outcome(shown, subject=subject)
+    name = without_password(source.name)
+    outcome = Outcome(name, subject=subject)
+    if outputs.viewer is not None:
+        outputs.viewer.waits = not is_live(source)
     look = estimate if isinstance(estimate, _Look) else _Look(estimate)
     with ExitStack() as stack:
         bar, rate = None, None
         if source.kind != "picture":
-            bar = stack.enter_context(screen.task(Path(shown).name, frame_count(source, look.part)))
+            bar = stack.enter_context(screen.task(Path(name).name, frame_count(source, look.part)))
             rate = _rate(source)
         for frame, poses in look.people(source, outcome):
             height, width = frame.image.shape[:2]
-            outputs.write(Result(shown, frame.index, frame.time, width, height, poses), frame, outcome, rate)
+            outputs.write(Result(name, frame.index, frame.time, width, height, poses), frame, outcome, rate)
             if bar is not None:
                 bar.update(outcome.frames, counted(len(poses), subject))
             if stop.is_set() and source.kind != "picture":
@@ -311,6 +332,7 @@ class _Look:
         self.part = part
 
         self._estimate, self._max_pixels, self._workers = estimate, max_pixels, workers
+        self.paused: Callable[[], bool] = lambda: False  # what a camera gives meanwhile is passed over
         self._pictures = ahead(self._picture, pictures, workers) if workers > 1 and pictures else None
 
     def people(self, source: Source, outcome: Outcome) -> Iterator[tuple[Frame, Poses]]:
@@ -329,6 +351,7 @@ class _Look:
             self._pictures.close()
 
     def _frames(self, source: Source) -> Iterator[tuple[Frame, Poses]]:
+        from edgepose.media.live import is_live
         from edgepose.media.sources import frames
         from edgepose.runtime.ahead import ahead
 
@@ -345,7 +368,8 @@ class _Look:
                 yield from pairs
         else:  # a camera's frame is not to wait for the next one
             for frame in frames(source, self._max_pixels, self.part):
-                yield one(frame)
+                if not (is_live(source) and self.paused()):
+                    yield one(frame)
 
     def _one(self, frame: Frame, source: Source) -> tuple[Frame, Poses]:
         from edgepose.media.video import without_password

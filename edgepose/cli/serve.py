@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgepose.cli.errors import UsageError
-from edgepose.cli.options import Detector, Device, Json, MinScore, Model, Quickest, Threads, load_estimator
+from edgepose.cli.options import Detector, Device, Json, MinScore, Quickest, Threads, load_estimator
 from edgepose.cli.screen import show
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ VARIABLE = "EDGEPOSE_TOKEN"
 
 
 def serve(
-    model: Model = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model name or file; several times for more, of which clients choose by ?model=NAME.",
+            show_default="the default",
+        ),
+    ] = None,
     detector: Detector = "default",
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all, so set a token.")
@@ -56,6 +65,7 @@ def serve(
     """Answer over HTTP: POST /predict, WebSocket /frames, a page with the camera, /metrics, /healthz.
 
     Prints one line when it listens, JSON with --json, and serves until Ctrl-C or SIGTERM. /openapi.json describes it.
+    Several models, between which the page has a choice: edgepose serve -m default-pose -m mine.onnx
     """
     if allow_urls:
         raise UsageError("--allow-urls is gone: the server fetches no URLs; fetch the picture and POST its bytes")
@@ -70,8 +80,11 @@ def serve(
     except ValueError as error:
         raise UsageError(str(error)) from None
     access = Access(token_from(token_file), tuple(allow_origin or ()), tuple(allow_host or ()))
-    estimator = load_estimator(model, detector, backend, threads, min_score=min_score)
-    answer(estimator, limits, access, host=host, port=port, as_json=as_json)
+    models = {
+        name: load_estimator(word, detector, backend, threads, min_score=min_score)
+        for name, word in names_of(model or [None]).items()
+    }
+    answer(models, limits, access, host=host, port=port, as_json=as_json)
 
 
 def token_from(path: Path | None) -> str | None:
@@ -84,22 +97,40 @@ def token_from(path: Path | None) -> str | None:
     return os.environ.get(VARIABLE) or None
 
 
-def answer(estimator: Estimator, limits: Limits, access: Access, *, host: str, port: int, as_json: bool) -> None:
+def names_of(words: Sequence[str | None]) -> dict[str, str | None]:
+    """What clients call each model: as the user does; a file by its name, or by its path where two are alike.
+
+    ValueError for a model that is named twice.
+    """
+    from edgepose.runtime.load import DEFAULT_POSE
+
+    plain = [DEFAULT_POSE if word in (None, "default") else str(word) for word in words]
+    short = [Path(word).name if "/" in word or os.sep in word else word for word in plain]
+    names = [word if short.count(name) > 1 else name for word, name in zip(plain, short, strict=True)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"--model names {name} twice: expected different models")
+    return dict(zip(names, words, strict=True))
+
+
+def answer(
+    models: dict[str, Estimator], limits: Limits, access: Access, *, host: str, port: int, as_json: bool
+) -> None:
     """Answer requests until the end, which SIGTERM or Ctrl-C makes."""
     from edgepose.serve.app import create_app
     from edgepose.serve.server import bind, run
 
     hosts = access.hosts if _is_address(host) else (*access.hosts, host)
-    app = create_app(estimator, limits, replace(access, hosts=hosts))
+    app = create_app(models, limits, replace(access, hosts=hosts))
     with bind(host, port) as listener:
         bound, number = listener.getsockname()[:2]
         shown = "localhost" if bound in ("0.0.0.0", "::") else bound
         url = f"http://[{shown}]:{number}" if ":" in shown else f"http://{shown}:{number}"
 
         def ready() -> None:
-            name = estimator.spec.name
-            sentence = f"{name} at {url} (page, POST /predict, WebSocket /frames); Ctrl-C ends"
-            show({"url": url, "model": name, "pid": os.getpid()}, sentence, as_json)
+            names = list(models)
+            sentence = f"{', '.join(names)} at {url} (page, POST /predict, WebSocket /frames); Ctrl-C ends"
+            show({"url": url, "model": names[0], "models": names, "pid": os.getpid()}, sentence, as_json)
 
         if access.token is None and not (_is_address(bound) and ip_address(bound).is_loopback):
             print(

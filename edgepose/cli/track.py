@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -31,6 +31,8 @@ from edgepose.cli.options import (
     Preset,
     Quickest,
     RegionOption,
+    Show,
+    ShowPort,
     Start,
     Threads,
     Tiles,
@@ -39,10 +41,11 @@ from edgepose.cli.options import (
     chosen_part,
     chosen_places,
     chosen_size,
+    kind_of,
     load_estimator,
     require_folder,
 )
-from edgepose.cli.outputs import Outcome, Outputs, interrupted
+from edgepose.cli.outputs import Outcome, Outputs, interrupted, shown
 from edgepose.cli.predict import frame_count
 from edgepose.cli.screen import Screen, counted
 
@@ -77,7 +80,11 @@ def track(
     follow: Annotated[int | None, typer.Option("--follow", min=1, metavar="ID", help="Only this person.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder to write results to, an overlay video (.mp4) or a person's .trc."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder to write results to, an overlay video (.mp4), a .parquet file or a person's .trc.",
+        ),
     ] = None,
     kind: Annotated[
         TrackFormat | None, typer.Option("--format", "-f", help="Of the file in --out; JSON lines if not said.")
@@ -151,6 +158,8 @@ def track(
     max_people: MaxPeople = None,
     best: Best = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    show: Show = False,
+    show_port: ShowPort = None,
     detector_size: DetectorSize = None,
     tiles: Tiles = None,
     region: RegionOption = None,
@@ -178,6 +187,8 @@ def track(
     Small people: edgepose track pitch.mp4 --tiles 2x3. Parts: edgepose track street.mp4 --region 0,200,900,500 --ignore
     0%,0%,20%,20% --start 0:01:30 --end 0:02:00 --every 0.2s. Coordinates, times and frame numbers stay those of the
     whole picture and video; overlays begin at 0.
+
+    To look on: edgepose track clip.mp4 --show. A table of a long video: edgepose track clip.mp4 --out clip.parquet
     """
     settings = settings_of(
         offline, smooth, {"max_gap": max_gap, "cutoff": cutoff, "order": order, "join": join, "person": person}, sides,
@@ -187,6 +198,7 @@ def track(
     )  # fmt: skip
     check_outputs(out, kind, overlay, angles, as_json)
     require_folder(out, kind, overlay)
+    kind = cast("TrackFormat | None", kind_of(out, kind, overlay))
     if detect_every != "adaptive" and not (detect_every.isdecimal() and int(detect_every) >= 1):
         hint = f"expected a number of frames from 1, or adaptive, got {detect_every!r}"
         raise typer.BadParameter(hint, param_hint="--detect-every")
@@ -204,6 +216,7 @@ def track(
             smooth=preset if smooth else None, keep_sides=keep_sides, follow=follow, fps=fps,
             max_latency=None if max_latency is None else max_latency / 1000,
             min_score=min_score, best=best, max_pixels=max_pixels, settings=settings, angles=angles, part=part,
+            show=show, show_port=show_port,
             reads=[word for word in (model, detector) if word is not None],
         )  # fmt: skip
     if failed:
@@ -240,6 +253,8 @@ def run(
     best: int | None = None,
     max_pixels: int = MAX_PIXELS,
     reads: Sequence[str | Path] = (),
+    show: bool = False,
+    show_port: int | None = None,
     settings: Settings | None = None,
     angles: str | None = None,
     part: Part | None = None,
@@ -255,7 +270,7 @@ def run(
     """
     from edgepose.angles import angles_of, measured
     from edgepose.media.files import alone_in, make_folder, refuse_sources
-    from edgepose.media.results import LiveJsonLines, Result, images_of
+    from edgepose.media.results import LiveJsonLines, Result, images_of, is_parquet
     from edgepose.media.tracks import track_writer
     from edgepose.media.trails import Trails
     from edgepose.media.trc import Trc
@@ -283,7 +298,7 @@ def run(
     if out is not None and not video and single:
         writer, path = Trc(out.parent, out, threshold), out
     elif out is not None and not single:
-        make_folder(out)
+        make_folder(out.parent if is_parquet(out) else out)
         writer, path = track_writer(
             kind, out, apart=len(feeds) > 1, subject=estimator.spec.subject, threshold=threshold
         )
@@ -309,8 +324,9 @@ def run(
             screen.complain(f"error: {event.message}" if event.kind == "failed" else event.message)
 
     with interrupted() as stop:
-        alone = alone_in(out) if out is not None and not single else nullcontext()
-        with alone, outputs, screen.task(Path(feeds[0].name).name, _total(feeds, part)) as bar:
+        alone = nullcontext() if out is None or single or is_parquet(out) else alone_in(out)
+        seen = shown(show, show_port, outputs, stop, screen, out, len(feeds))
+        with alone, outputs, seen as viewer, screen.task(Path(feeds[0].name).name, _total(feeds, part)) as bar:
             try:
                 if settings is None:
                     frames: Iterator[Tracked] = track(
@@ -318,7 +334,8 @@ def run(
                     )
                 else:
                     frames = offline_frames(
-                        feeds, estimator, settings, stories, screen, bar, images=outputs.overlays is not None,
+                        feeds, estimator, settings, stories, screen, bar,
+                        images=outputs.overlays is not None or viewer is not None,
                         on_event=tell, stop=stop, min_score=min_score, **options,
                     )  # fmt: skip
                 for done, frame in enumerate(frames, 1):
@@ -331,7 +348,7 @@ def run(
                     if poses.ids is not None:
                         story.identities.update(poses.ids.tolist())
                     trails[frame.lane].update(poses, frame.time or 0.0, guessed)
-                    outputs.write(result, frame, story, RATE, trails[frame.lane].draw)
+                    outputs.write(result, frame, story, RATE, trails[frame.lane].draw, frame.lane)
                     bar.update(done, counted(len(poses), estimator.spec.subject))
             except BrokenPipeError:
                 raise
@@ -356,7 +373,7 @@ def run(
                 for one in written:
                     if one.exists():
                         screen.say(f"wrote {one}")
-        if stop.is_set():
+        if stop.is_set() and not (viewer is not None and viewer.quit):
             raise KeyboardInterrupt
     return sum(1 for story in stories if story.error)
 

@@ -19,6 +19,7 @@ from edgepose.codec.center import Center
 from edgepose.codec.distribution import Distribution
 from edgepose.codec.heatmap import Heatmap
 from edgepose.codec.simcc import SimCC
+from edgepose.names import expected
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
 from edgepose.spec import ModelSpec
@@ -118,7 +119,7 @@ def codec_of(spec: ModelSpec, kind: type[Kind]) -> Kind: ...
 def codec_of(spec: ModelSpec, kind: type[Any] | None = None) -> Any:
     """The codec that a spec names, with its arguments; ValueError where it is not of `kind`, a class of CODECS."""
     if spec.codec not in CODECS:
-        raise ValueError(f"spec of {spec.name}: unknown codec {spec.codec!r}, expected one of {sorted(CODECS)}")
+        raise ValueError(f"spec of {spec.name}: unknown codec {spec.codec!r}{expected(spec.codec, CODECS)}")
     try:
         codec = CODECS[spec.codec](input_size=spec.input_size, skeleton=spec.keypoints, **spec.codec_args)
     except (TypeError, AttributeError, ArithmeticError, LookupError) as error:

@@ -17,6 +17,7 @@ from edgepose.codec import grouping
 from edgepose.codec.comparison import BEST
 from edgepose.codec.grouping import Peaks, quarters
 from edgepose.geometry import boxes_of
+from edgepose.names import expected
 from edgepose.poses import Poses
 from edgepose.skeleton import COCO, Skeleton
 
@@ -54,7 +55,7 @@ class Associative:
         if self.input_size[0] % 32 or self.input_size[1] % 32:
             raise ValueError(f"Associative needs an input_size in multiples of 32, got {self.input_size}")
         if self.grouping not in GROUPINGS:
-            raise ValueError(f"unknown grouping {self.grouping!r}, expected one of {list(GROUPINGS)}")
+            raise ValueError(f"unknown grouping {self.grouping!r}{expected(self.grouping, GROUPINGS)}")
         if self.people < 1 or self.window < 1 or self.window % 2 == 0:
             raise ValueError(f"expected people >= 1 and an odd window, got {self.people} and {self.window}")
         if self.sigma <= 0 or self.threshold < 0 or self.tag_threshold <= 0:

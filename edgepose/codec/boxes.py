@@ -9,6 +9,7 @@ import numpy as np
 
 from edgepose.codec.comparison import candidates_apart
 from edgepose.geometry import nms
+from edgepose.names import expected
 from edgepose.poses import Poses
 from edgepose.skeleton import BOX, Skeleton
 
@@ -42,7 +43,7 @@ class Boxes:
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
-            raise ValueError(f"unknown box format {self.format!r}, expected one of {list(FORMATS)}")
+            raise ValueError(f"unknown box format {self.format!r}{expected(self.format, FORMATS)}")
         if not 0 <= self.person < self.classes:
             raise ValueError(f"person is class {self.person}, expected 0 to {self.classes - 1}")
         if not 0 < self.score < 1:

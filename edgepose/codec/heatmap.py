@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from edgepose.codec.comparison import people_apart
+from edgepose.names import expected
 from edgepose.poses import Poses, confidence
 from edgepose.skeleton import COCO, Skeleton
 
@@ -45,7 +46,7 @@ class Heatmap:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"unknown heat-map kind {self.kind!r}, expected one of {list(KINDS)}")
+            raise ValueError(f"unknown heat-map kind {self.kind!r}{expected(self.kind, KINDS)}")
         if self.blur % 2 == 0 or self.blur < 1:
             raise ValueError(f"the blur kernel must be odd and positive, got {self.blur}")
         if self.flip_shift not in (None, True, False):

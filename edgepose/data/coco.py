@@ -18,6 +18,7 @@ from edgepose.data.columns import NO_CHOICE, Choice, Columns, Problems, Row, loa
 from edgepose.data.near_names import near_skeleton, nearly
 from edgepose.data.people import People
 from edgepose.data.sound import NO_AREA, PARTS, noted, sound
+from edgepose.names import expected
 from edgepose.skeleton import COCO, HALPE26, HALPE136, LONGEST, MOST, WHOLEBODY, Skeleton, shared
 from edgepose.skeleton_file import numbered, skeleton_of_category
 
@@ -203,7 +204,9 @@ def subject_of(content: Row, rows: Sequence[Row], path: str | Path, choice: Choi
         known = [category_name(category) for category, _, _ in found]
         found = [each for each in found if category_name(each[0]) == choice.category]
         if not found:
-            raise ValueError(f"{path} has no category {choice.category!r} with keypoints, expected one of {known}")
+            raise ValueError(
+                f"{path} has no category {choice.category!r} with keypoints{expected(choice.category, known)}"
+            )
     if not found:
         raise ValueError(
             f"{path} has no category with keypoint names and no annotation with keypoints: expected their names in "

@@ -28,6 +28,7 @@ from edgepose.data.people import People
 from edgepose.data.picture_size import checked_sizes
 from edgepose.data.read import READERS, loaded
 from edgepose.geometry import area, clip_boxes, compose
+from edgepose.names import expected
 from edgepose.spec import PEOPLE
 
 GRAY = 114
@@ -59,7 +60,7 @@ def boxed_categories(content: Any, category: str = "") -> dict[Any, str]:
     if category:
         chosen = {identity: name for identity, name in names.items() if name == category}
         if not chosen:
-            raise ValueError(f"no category is called {category!r}, expected one of {list(names.values())}")
+            raise ValueError(f"no category is called {category!r}{expected(category, names.values())}")
         return chosen
     people = {identity: name for identity, name in names.items() if name.strip().lower() in PEOPLE}
     posed = {c.get("id"): names[c.get("id")] for c in content.get("categories") or () if c.get("keypoints")}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgepose.data.images import ON_BAD, OnBad, Pictures
+from edgepose.names import expected
 from edgepose.skeleton import Skeleton, shared
 
 # Share of a box that its person fills, where no mask says it: CrowdPose's and AI Challenger's rule for OKS.
@@ -128,7 +129,7 @@ class People:
             "hard": (0.8, np.inf),
         }
         if level not in limits:
-            raise ValueError(f"unknown level {level!r}, expected one of {list(limits)}")
+            raise ValueError(f"unknown level {level!r}{expected(level, limits)}")
         if np.isnan(self.crowding).all() and len(self.files):
             raise ValueError("no picture states a crowd index (`crowdIndex`): expected CrowdPose's annotations")
         low, high = limits[level]

@@ -22,6 +22,7 @@ from edgepose.evaluate.labels import (
     read_results,
     result_skeleton,
 )
+from edgepose.names import expected
 from edgepose.skeleton import MPII, Skeleton, meaning
 
 MPII_GROUPS = {"head": (9,), "shoulder": (12, 13), "elbow": (11, 14), "wrist": (10, 15), "hip": (2, 3), "knee": (1, 4),
@@ -140,7 +141,7 @@ def keypoint_metrics(
         leave_out: names of keypoints that are not measured; sizes are still taken from them.
     """
     if size not in SIZES:
-        raise ValueError(f"unknown size {size!r}, expected one of {list(SIZES)}")
+        raise ValueError(f"unknown size {size!r}{expected(size, SIZES)}")
     labels = read_labels(annotations, image_ids)
     rows = read_results(results, labels, image_ids)
     skeleton = result_skeleton(labels, keypoints_in(rows))

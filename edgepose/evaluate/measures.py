@@ -42,6 +42,7 @@ from edgepose.evaluate.robustness import robustness
 from edgepose.evaluate.run import Estimates, Run, one_category, run, unmeasured
 from edgepose.media.files import atomic_path, make_folder
 from edgepose.media.results import Known, images_of
+from edgepose.names import expected
 from edgepose.runtime.estimator import Estimator, Options
 from edgepose.runtime.network import Network
 from edgepose.skeleton import COCO, WHOLEBODY
@@ -93,7 +94,7 @@ class Measures:
             rows = read_results(rows, labels)
         protocol = self.protocol or _protocol_of(labels, rows)
         if protocol not in PROTOCOLS:
-            raise ValueError(f"unknown protocol {protocol!r}, expected one of {list(PROTOCOLS)}")
+            raise ValueError(f"unknown protocol {protocol!r}{expected(protocol, PROTOCOLS)}")
         against = without_keypoints(labels, lacking)
         figures: dict[str, Any] = {"model": model, "protocol": protocol} | PROTOCOLS[protocol](rows, against)
         if self.pck is not None:

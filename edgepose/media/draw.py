@@ -1,46 +1,23 @@
-"""Poses drawn over a picture: the person's left side warm, the right side cool, dark rims for light backgrounds.
-
-Bodies are colored by the names of their keypoints; anything else by its sides, or chain of limbs by chain of limbs.
-"""
+"""Poses drawn over a picture: the person's left side warm, the right side cool, dark rims for light backgrounds."""
 
 from __future__ import annotations
 
-import functools
-import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from edgepose.geometry import area
+from edgepose.media.style import PEOPLE, RIM, Color, Style, fine_points, style
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
-from edgepose.spelling import folded, side_of
 
-Color = tuple[int, int, int]
-Style = tuple[Color, float]
-
-# BGR; each side bright enough for dark pictures, the rims dark enough for light ones.
-RIM: Color = (32, 28, 24)
-TRUNK: Color = (196, 226, 110)
-HEAD: Color = (224, 232, 236)
-LEFT_ARM: Color = (56, 176, 255)
-LEFT_LEG: Color = (60, 110, 255)
-RIGHT_ARM: Color = (255, 196, 72)
-RIGHT_LEG: Color = (244, 132, 84)
-PEOPLE: tuple[Color, ...] = (
-    (113, 204, 46), (219, 152, 52), (60, 90, 240), (182, 89, 220), (15, 196, 241), (173, 188, 26), (128, 128, 250),
-    (210, 180, 140), (80, 200, 160), (200, 120, 255),
-)  # fmt: skip
-
-_LEG = re.compile(r"hip|knee|ankle|toe|heel|back_paw")
-_ARM = re.compile(r"shoulder|elbow|wrist|front_paw|hand")
-_FACE = re.compile(r"nose|eye|ear|head|face")
-_TRUNK = {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
-_SMALL = re.compile(r"face_\d|_hand_")  # many points close together
-SHADES = (LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG)
-FEW = 12  # keypoints of somebody's own that are drawn at full thickness
 RADIUS = 0.95  # of a joint, in thicknesses of a limb
 _SHIFT = 4  # binary digits after the point that OpenCV draws with
+Coloring = Literal["sides", "person"]
+Label = Literal["id", "score", "name"]
 
 
 def draw(
@@ -50,55 +27,167 @@ def draw(
     threshold: float | None = None,
     boxes: bool | None = None,
     thickness: float | None = None,
+    radius: float | None = None,
+    colors: Coloring | Sequence[Color] = "sides",
+    limbs: bool | Sequence[tuple[int | str, int | str]] = True,
+    labels: Label | Sequence[Label] | None = None,
+    names: Mapping[int, str] | Sequence[str] | None = None,
 ) -> np.ndarray:
     """A copy of the picture (H, W, 3) uint8 BGR with the poses drawn over it.
+
+    Points of a face or hand that would run into one another, on small people, are left out.
 
     Args:
         threshold: only keypoints with a score above it are drawn, and limbs between two such keypoints. None: .5
             where scores are calibrated (`Poses.calibrated`), which hides what is guessed, else .3, which suits SimCC
             and heat-map networks, whose scores of visible keypoints lie around 0.4 to 1.
         boxes: True draws every person's box, False none; by default only people without keypoints (a detector's)
-            get one. Track identities, where there are any, are always written.
+            get one.
         thickness: of limbs in pixels; by default it follows the size of each person, within limits set by the picture.
+        radius: of keypoints in pixels, 0 for none; by default it follows the thickness. Those of faces and hands are
+            smaller by the same share as always.
+        colors: "sides", left warm and right cool; "person", one color per person, which follows the identity; or N
+            colors (blue, green, red) from 0 to 255.
+        limbs: True for the skeleton's, False for points alone, or pairs of keypoints, by name or index.
+        labels: what to write over each person: any of "id", "score" and "name", () for nothing. By default the name
+            where `names` has one, else the identity; people without keypoints or identity get their score.
+        names: {identity: name}, or N names. Accents are taken off, since OpenCV draws plain letters only.
+
+    Raises ValueError for colors, limbs, labels or names that do not fit the poses.
     """
     canvas = image.copy()
     boxed = len(poses.skeleton) == 0 if boxes is None else boxes
+    pairs = _pairs(limbs, poses.skeleton)
+    painted = _colors(colors, poses)
+    texts = _texts(labels, names, poses, boxed)
     limit = 8.0 * max(canvas.shape[:2])  # OpenCV's fixed-point coordinates overflow far outside
     threshold = poses.thresholds.drawn if threshold is None else threshold
     seen = (poses.scores > threshold) & np.isfinite(poses.keypoints).all(axis=-1)  # (N, K)
     points = np.clip(np.nan_to_num(poses.keypoints), -limit, limit)  # (N, K, 2)
     frames = np.clip(np.nan_to_num(poses.boxes), -limit, limit)  # (N, 4)
-    colors = [PEOPLE[int(i) % len(PEOPLE)] for i in (range(len(poses)) if poses.ids is None else poses.ids)]
     for i in np.argsort(-area(frames), kind="stable"):  # the largest first, so that they hide nobody
-        width = _thickness(frames[i], canvas.shape[:2]) if thickness is None else thickness
+        width = _thickness(frames[i], canvas.shape[:2]) if thickness is None else max(float(thickness), 0.5)
+        dot = width * RADIUS if radius is None else float(radius)
         if boxed:
-            _draw_box(canvas, frames[i], colors[i], width)
-        _draw_skeleton(canvas, poses.skeleton, points[i], seen[i], width)
-    for i, color in enumerate(colors):  # names last, so that no limb covers them
-        if poses.ids is not None:
-            _draw_label(canvas, f"#{poses.ids[i]}", frames[i], color)
-        elif boxed:
-            _draw_label(canvas, f"{poses.person_scores[i]:.2f}", frames[i], color, fitting=True)
+            _draw_box(canvas, frames[i], painted[i], width)
+        whole = None if colors == "sides" else painted[i]
+        _draw_skeleton(canvas, poses.skeleton, pairs, points[i], seen[i], width, dot, whole)
+    for i, (text, fitting) in enumerate(texts):  # names last, so that no limb covers them
+        if text:
+            _draw_label(canvas, text, frames[i], painted[i], fitting)
     return canvas
 
 
-def _draw_skeleton(canvas: np.ndarray, skeleton: Skeleton, points: np.ndarray, shown: np.ndarray, width: float) -> None:
-    """Rims first, then colors, so that a joint is not cut by the rim of the next limb."""
-    limb_styles, dot_styles = _style(skeleton)
-    limbs = [(a, b, *style) for (a, b), style in zip(skeleton.limbs, limb_styles, strict=True) if shown[a] and shown[b]]
-    dots = [(i, *dot_styles[i]) for i in np.flatnonzero(shown)]
+def _pairs(limbs: bool | Sequence[tuple[int | str, int | str]], skeleton: Skeleton) -> list[tuple[int, int]] | None:
+    """Pairs of indices to join; None for the skeleton's own."""
+    if isinstance(limbs, bool):
+        return None if limbs else []
+    return [(skeleton.index(a), skeleton.index(b)) for a, b in limbs]
+
+
+def _colors(colors: Coloring | Sequence[Color], poses: Poses) -> list[Color]:
+    """The color of each person's box and label, and of the skeleton too unless it is colored by sides."""
+    if isinstance(colors, str):
+        if colors not in ("sides", "person"):
+            raise ValueError(f"unknown colors {colors!r}, expected 'sides', 'person' or a color for each person")
+        return [PEOPLE[int(i) % len(PEOPLE)] for i in (range(len(poses)) if poses.ids is None else poses.ids)]
+    table = [tuple(float(value) for value in color) for color in colors]
+    if len(table) != len(poses) or any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in table):
+        raise ValueError(
+            f"expected {len(poses)} colors, one per person, each (blue, green, red) from 0 to 255; got {colors!r}"
+        )
+    return [(int(b), int(g), int(r)) for b, g, r in table]
+
+
+def _texts(
+    labels: Label | Sequence[Label] | None, names: Mapping[int, str] | Sequence[str] | None, poses: Poses, boxed: bool
+) -> list[tuple[str, bool]]:
+    """What is written over each person, and whether only where it fits the box."""
+    ids: list[int | None] = [None] * len(poses) if poses.ids is None else poses.ids.tolist()
+    if isinstance(names, Mapping):
+        if names and poses.ids is None:
+            raise ValueError("names by identity are for people who were tracked: expected poses with ids, or N names")
+        called = [names.get(i, "") if i is not None else "" for i in ids]
+    else:
+        called = [""] * len(poses) if names is None else list(names)
+    if len(called) != len(poses):
+        raise ValueError(f"expected {len(poses)} names, one per person, or a dict of identities, got {len(called)}")
+    shown = [unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() for name in called]
+    plain = [("?" if name and not short.strip() else short) for name, short in zip(called, shown, strict=True)]
+    if labels is None:
+        usual = [name or ("" if i is None else f"#{i}") for name, i in zip(plain, ids, strict=True)]
+        scores = poses.person_scores.tolist()
+        return [
+            (text, False) if text else (f"{s:.2f}" if boxed else "", True)
+            for text, s in zip(usual, scores, strict=True)
+        ]
+    wanted = (labels,) if isinstance(labels, str) else tuple(labels)
+    if strange := [label for label in wanted if label not in ("id", "score", "name")]:
+        raise ValueError(f"unknown label {strange[0]!r}, expected any of 'id', 'score' and 'name'")
+    texts = []
+    for i, name, score in zip(ids, plain, poses.person_scores.tolist(), strict=True):
+        part = {"id": "" if i is None else f"#{i}", "score": f"{score:.2f}", "name": name}
+        texts.append((" ".join(filter(None, (part[label] for label in wanted))), False))
+    return texts
+
+
+def _draw_skeleton(
+    canvas: np.ndarray,
+    skeleton: Skeleton,
+    pairs: list[tuple[int, int]] | None,
+    points: np.ndarray,
+    shown: np.ndarray,
+    width: float,
+    radius: float,
+    whole: Color | None,
+) -> None:
+    """Rims first, then colors, so that a joint is not cut by the rim of the next limb.
+
+    pairs: of keypoints to join, None for the skeleton's; whole: one color for everything
+    """
+    limb_styles, dot_styles = style(skeleton)
     rim = max(width * 0.5, 1.6)
+    shown = _told_apart(skeleton, points, shown, (radius or width * RADIUS) + rim / 2)
+    limbs = [
+        (a, b, *one)
+        for (a, b), one in zip(
+            skeleton.limbs if pairs is None else pairs,
+            limb_styles if pairs is None else _styles_of(pairs, dot_styles),
+            strict=True,
+        )
+        if shown[a] and shown[b]
+    ]
+    dots = [(i, *dot_styles[i]) for i in np.flatnonzero(shown)] if radius > 0 else []
     for a, b, _, factor in limbs:
         _line(canvas, points[a], points[b], RIM, (width + rim) * factor)
     for i, _, factor in dots:
         if factor * width >= 0.6:  # a face or a hand in a few pixels would be all rim
-            _disc(canvas, points[i], RIM, (width * RADIUS + rim / 2) * factor)
+            _disc(canvas, points[i], RIM, (radius + rim / 2) * factor)
     for a, b, color, factor in limbs:
-        _line(canvas, points[a], points[b], color, width * factor)
+        _line(canvas, points[a], points[b], whole or color, width * factor)
     for i, color, factor in dots:
-        _disc(canvas, points[i], color, width * RADIUS * factor)
-        if factor * width >= 2.5:
-            _disc(canvas, points[i], (255, 255, 255), width * RADIUS * factor * 0.5)
+        _disc(canvas, points[i], whole or color, radius * factor)
+        if factor * radius >= 2.5 * RADIUS:
+            _disc(canvas, points[i], (255, 255, 255), radius * factor * 0.5)
+
+
+def _told_apart(skeleton: Skeleton, points: np.ndarray, shown: np.ndarray, radius: float) -> np.ndarray:
+    """(K,) bool, `shown` without the points of faces and hands that are too close to another for both to be seen."""
+    fine = [(i, factor) for i, factor in fine_points(skeleton) if shown[i]]
+    places = points[[i for i, _ in fine]]  # (F, 2)
+    distances = np.linalg.norm(places[:, None] - places, axis=-1)  # (F, F)
+    kept = np.zeros(len(fine), bool)
+    result = shown.copy()
+    for row, (i, factor) in enumerate(fine):
+        apart = 2.5 * radius * factor + 2  # with something of the face between them
+        kept[row] = not (distances[row, kept] < apart).any()
+        result[i] = kept[row]
+    return result
+
+
+def _styles_of(pairs: list[tuple[int, int]], dots: list[Style]) -> list[Style]:
+    """Limbs of the caller's own: the color of their second end, as thin as the thinner end."""
+    return [(dots[b][0], min(dots[a][1], dots[b][1])) for a, b in pairs]
 
 
 def _line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Color, width: float) -> None:
@@ -146,83 +235,3 @@ def _draw_label(canvas: np.ndarray, text: str, box: np.ndarray, color: Color, fi
     corner = (left + text_width + 2 * pad, bottom)
     cv2.rectangle(canvas, (left, bottom - text_height - 2 * pad), corner, color, cv2.FILLED)
     cv2.putText(canvas, text, (left + pad, bottom - pad), cv2.FONT_HERSHEY_SIMPLEX, scale, RIM, stroke, cv2.LINE_AA)
-
-
-@functools.cache
-def _style(skeleton: Skeleton) -> tuple[list[Style], list[Style]]:
-    """(color, factor on the thickness) of every limb and of every keypoint, from the keypoints' names.
-
-    What has no shoulders and hips: by sides, where some keypoints have mirror images, else by chains of limbs.
-    """
-    names = skeleton.names if skeleton.built_in else tuple(folded(name) for name in skeleton.names)
-    if not skeleton.built_in and not set(names) >= _TRUNK:
-        return _own_style(skeleton)
-    limbs = [_part(names[a], names[b]) for a, b in skeleton.limbs]
-    return limbs, [_part(name, name) for name in names]
-
-
-def _own_style(skeleton: Skeleton) -> tuple[list[Style], list[Style]]:
-    """Thinner where there are many keypoints, larger dots where no limb joins them."""
-    factor = float(np.clip(np.sqrt(FEW / max(len(skeleton), 1)), 0.3, 1.0))
-    chain = _chains(skeleton)
-    paired = np.flatnonzero(skeleton.flip != np.arange(len(skeleton)))
-    sided = {}
-    for number, i in enumerate(i for i in paired.tolist() if i < skeleton.flip[i]):
-        j, late = int(skeleton.flip[i]), 2 * int(4 * number >= len(paired))  # the later half in other shades
-        left, right = (j, i) if side_of(skeleton.names[i]) == "right" else (i, j)
-        sided[left], sided[right] = SHADES[late], SHADES[late + 1]
-    colors = [sided.get(i, TRUNK) if sided else PEOPLE[chain[i] % len(PEOPLE)] for i in range(len(skeleton))]
-    degree = np.bincount(np.array(skeleton.limbs, int).reshape(-1), minlength=len(skeleton))
-    limbs: list[Style] = []
-    for a, b in skeleton.limbs:
-        first, second = colors[a], colors[b]
-        if sided:
-            one = TRUNK if first != TRUNK and second != TRUNK and first != second else second
-            limbs.append((first if one == TRUNK and second == TRUNK else one, factor))
-        else:
-            limbs.append((first if chain[a] > chain[b] else second, factor))
-    return limbs, [(color, factor * (1.0 if degree[i] else 2.0)) for i, color in enumerate(colors)]
-
-
-def _chains(skeleton: Skeleton) -> list[int]:
-    """For each keypoint the number of its chain: limbs one after the other, up to where more than two meet.
-
-    A keypoint that no limb reaches is a chain of its own.
-    """
-    near: list[list[int]] = [[] for _ in skeleton.names]
-    for a, b in skeleton.limbs:
-        near[a].append(b)
-        near[b].append(a)
-    chain = [-1] * len(near)
-    count = 0
-    for start in sorted(range(len(near)), key=lambda i: -len(near[i])):  # a hand's begin at the wrist
-        if chain[start] >= 0:
-            continue
-        chain[start], count = count, count + 1
-        waiting = [start]
-        while waiting:
-            here = waiting.pop(0)
-            for other in near[here]:
-                if chain[other] < 0:
-                    fork = here == start or len(near[here]) > 2
-                    chain[other] = count if fork else chain[here]
-                    count += fork
-                    waiting.append(other)
-    return chain
-
-
-def _part(start: str, end: str) -> tuple[Color, float]:
-    """Limbs inside one side take its color, those between the sides or along the spine the trunk's."""
-    if _SMALL.search(start) or _SMALL.search(end):
-        factor = 0.25
-    else:
-        factor = 0.7 if _FACE.search(start) or _FACE.search(end) else 1.0
-    if _FACE.search(start) and _FACE.search(end):
-        return HEAD, factor
-    sides = {name.partition("_")[0] for name in (start, end)} & {"left", "right"}
-    left = "left" in sides
-    if len(sides) == 1 and _LEG.search(start) and _LEG.search(end):
-        return (LEFT_LEG if left else RIGHT_LEG), factor
-    if len(sides) == 1 and _ARM.search(start) and _ARM.search(end):
-        return (LEFT_ARM if left else RIGHT_ARM), factor
-    return TRUNK, factor

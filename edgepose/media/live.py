@@ -85,9 +85,7 @@ def feed_of(
     part: of its frames; a live source has neither a beginning nor an end to count from
     """
     name = without_password(source.name)
-    if live is None:
-        finite = Path(urlsplit(source.location).path).suffix.lower() in RECORDED
-        live = source.kind == "camera" or (source.kind == "stream" and not finite)
+    live = is_live(source) if live is None else live
     if live and part is not None and (part.start is not None or part.end is not None):
         raise ValueError(f"{name} is live and has no beginning: start and end are for files; leave them out")
     spread = part is not None and part.every is not None and not live
@@ -95,6 +93,12 @@ def feed_of(
         return Feed(name, lambda: read_part(source.location, part, max_pixels, timeout), live, spread=spread)
     # A server comes back by itself; a camera number without a camera is most often a mistake.
     return Feed(name, lambda: frames(source, max_pixels, part), live, patient=False, spread=spread)
+
+
+def is_live(source: Source) -> bool:
+    """Whether a source goes on by itself: a camera, and a URL that does not end like a video file."""
+    finite = Path(urlsplit(source.location).path).suffix.lower() in RECORDED
+    return source.kind == "camera" or (source.kind == "stream" and not finite)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ import numpy as np
 from edgepose.media.deeplabcut import DeepLabCut
 from edgepose.media.files import atomic_path, fitting_stem, make_folder, unique_name
 from edgepose.media.naming import Held
+from edgepose.media.parquet import Parquet
 from edgepose.media.prelabels import CocoLabels
+from edgepose.names import expected
 from edgepose.poses import Poses
 from edgepose.skeleton import Skeleton
 from edgepose.spelling import folded
@@ -385,7 +387,7 @@ class OpenPose:
 
 
 # Format -> (the writer, what it is called in the output folder).
-Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels"]
+Format = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet"]
 FORMATS: dict[Format, tuple[Callable[[Path], Writer], str]] = {
     "jsonl": (JsonLines, "results.jsonl"),
     "coco": (CocoResults, "results.json"),
@@ -393,7 +395,13 @@ FORMATS: dict[Format, tuple[Callable[[Path], Writer], str]] = {
     "openpose": (OpenPose, "openpose"),
     "dlc": (DeepLabCut, "dlc"),
     "coco-labels": (CocoLabels, "labels.json"),
+    "parquet": (Parquet, "results.parquet"),
 }
+
+
+def is_parquet(path: str | Path | None) -> bool:
+    """Whether `--out` names a Parquet file instead of a folder."""
+    return path is not None and Path(path).suffix.lower() == ".parquet"
 
 
 def writer(
@@ -401,13 +409,15 @@ def writer(
 ) -> tuple[Writer, Path]:
     """The writer of a format, and the file (of OpenPose and DeepLabCut the folder) inside `folder` that it makes.
 
+    A `folder` that is called `.parquet` is the file of that format itself.
+
     known: numbers of the pictures, for COCO results; apart: a folder per camera, for OpenPose; subject: what is found,
     for COCO's files
     """
     if kind not in get_args(Format):
-        raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(Format))}")
+        raise ValueError(f"unknown format {kind!r}{expected(kind, get_args(Format))}")
     make, name = FORMATS[kind]
-    path = Path(folder) / name
+    path = Path(folder) if is_parquet(folder) and kind == "parquet" else Path(folder) / name
     if make is CocoResults:
         return CocoResults(path, known, subject), path
     if make is CocoLabels:

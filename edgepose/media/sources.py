@@ -103,6 +103,15 @@ def expand(source: str | Path) -> list[Source]:
     return found
 
 
+def sound_of(source: str) -> Path | None:
+    """The file whose sound goes with a source's frames: itself, where it is a video file."""
+    path = Path(source)
+    if not path.is_file():
+        return None
+    moving = (_sniffed(path) or SUFFIXES.get(path.suffix.lower())) == "video"
+    return path if moving and not _picture_in(path) else None
+
+
 def frames(source: Source, max_pixels: int = MAX_PIXELS, part: Part | None = None) -> Iterator[Frame]:
     """The frames of one source, or of a part of a video; a picture is one frame without a time."""
     if source.kind == "picture" and part is not None:

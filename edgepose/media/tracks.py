@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from edgepose.media.files import fitting_stem, make_folder, unique_name
 from edgepose.media.results import FORMATS, Result, TextFile, Writer, marks, writer
 from edgepose.media.trc import SCORE, Trc
+from edgepose.names import expected
 from edgepose.skeleton import POSETRACK18, Skeleton, shared
 
 
@@ -107,7 +108,7 @@ class Sequences:
         self._files[result.source].write(result)
 
 
-TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "mot", "posetrack", "trc"]
+TrackFormat = Literal["jsonl", "coco", "csv", "openpose", "dlc", "coco-labels", "parquet", "mot", "posetrack", "trc"]
 # Those with identities -> (what makes a file, its suffix).
 SEQUENCES: dict[str, tuple[type[MotText] | type[PoseTrackJson], str]] = {
     "mot": (MotText, ".txt"),
@@ -128,5 +129,5 @@ def track_writer(
         path = Path(folder) / kind
         return Sequences(path, *SEQUENCES[kind]), path
     if kind not in FORMATS:
-        raise ValueError(f"unknown format {kind!r}, expected one of {list(get_args(TrackFormat))}")
+        raise ValueError(f"unknown format {kind!r}{expected(kind, get_args(TrackFormat))}")
     return writer(kind, folder, apart=apart, subject=subject)

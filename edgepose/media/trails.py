@@ -8,7 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from edgepose.media.draw import PEOPLE
+from edgepose.media.style import PEOPLE
 from edgepose.poses import Poses
 from edgepose.spelling import folded
 

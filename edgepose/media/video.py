@@ -30,10 +30,12 @@ from av.video.stream import VideoStream
 from edgepose.media.files import atomic_path
 from edgepose.media.images import MAX_PIXELS, Image, check_image, quiet_opencv, upright
 from edgepose.media.part import Chooser, Moment, MomentLike, Part, part_of
+from edgepose.names import expected
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
+    from edgepose.media.sound import Sound
     from edgepose.poses import Poses
 
 URL = re.compile(r"(rtsp|rtsps|http|https|tcp|udp)://", re.IGNORECASE)
@@ -199,8 +201,8 @@ class VideoWriter:
     """A video with the times of the frames given; the file appears whole when the `with` block ends well.
 
     .mp4, .mov and .mkv (whose clock ticks in milliseconds). Times must rise: one that does not is moved by one tick.
-    Audio is not copied. An exception that leaves the block removes the file, so to keep an overlay of a damaged video
-    catch the reader's ValueError inside the block.
+    An exception that leaves the block removes the file, so to keep an overlay of a damaged video catch the reader's
+    ValueError inside the block.
 
     Args:
         fps: frames per second of frames that have no time of their own.
@@ -209,6 +211,10 @@ class VideoWriter:
         codec: "h264", which everything plays, or "hevc", smaller and slower.
         preset, crf: the encoder's speed ("ultrafast" to "veryslow") and quality (0 to 51, lower is better).
         comment: a remark in the file, "" for none.
+        sound: a video file whose sound is added, from the first frame to the last: copied where players of the written
+            kind know its codec, else as AAC. None, or a file without sound: silence. `silent` says afterwards, in one
+            sentence, why sound that there is could not be added, "" where all is well.
+        sound_start: seconds of that file that are time 0 here; 0 where frames keep the times that they were read with.
     """
 
     def __init__(
@@ -221,18 +227,24 @@ class VideoWriter:
         preset: str = "ultrafast",
         crf: int = 23,
         comment: str = "",
+        sound: str | Path | None = None,
+        sound_start: float = 0.0,
     ) -> None:
+        if not math.isfinite(sound_start):
+            raise ValueError(f"cannot write {path}: expected sound_start in seconds, got {sound_start}")
         if Path(path).suffix.lower() not in WRITABLE:
             raise ValueError(f"cannot write {path}: expected a name ending in one of {', '.join(WRITABLE)}")
         if codec not in _ENCODERS:
-            raise ValueError(f"cannot write {path}: unknown codec {codec!r}, expected one of {list(_ENCODERS)}")
+            raise ValueError(f"cannot write {path}: unknown codec {codec!r}{expected(codec, _ENCODERS)}")
         if not 0 < fps < math.inf:
             raise ValueError(f"cannot write {path}: expected a positive number of frames per second, got {fps}")
         if size is not None and not all(side >= 1 for side in size):
             raise ValueError(f"cannot write {path}: expected a size (width, height) of at least 1 x 1, got {size}")
         self._path, self._rate, self._codec = path, Fraction(fps).limit_denominator(100_000), codec
         self._size, self._scaled, self._comment = size, size is not None, comment
-        self._tick, self._written = -(1 << 62), 0
+        self._tick, self._written, self._step = -(1 << 62), 0, 0
+        self._sound_source, self._sound_start, self.silent = sound, sound_start, ""
+        self._sound: Sound | None = None
         self._options = {"preset": preset, "crf": str(crf), "bf": "0"}
         if codec == "hevc":
             self._options["x265-params"] = "log-level=error:bframes=0"
@@ -243,6 +255,7 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         self._temporary = self._stack.enter_context(atomic_path(self._path))
+        self._heard = self._stack.enter_context(ExitStack())  # closed after the end: PyAV reads on in what is closed
         self._stack.push(self._finish)
         return self
 
@@ -280,10 +293,14 @@ class VideoWriter:
             dst_colorspace=_BT709,
             threads=1,
         )
-        self._tick = max(self._tick + 1, round(self._seconds(frame) / self._time_base))
+        before, self._tick = self._tick, max(self._tick + 1, round(self._seconds(frame) / self._time_base))
+        self._step = self._tick - before if self._written else round(1 / self._rate / self._time_base)
         picture.pts, picture.time_base = self._tick, self._time_base
+        if not self._written:
+            self._begin_sound(float(self._tick * self._time_base))
         self._mux(picture)
         self._written += 1
+        self._add_sound(self._tick)
 
     def _start(self, temporary: Path, width: int, height: int, time_base: Fraction | None) -> None:
         """Open the file. Its clock is the source's, divided so that it ticks at least 90,000 times a second."""
@@ -306,6 +323,34 @@ class VideoWriter:
         self._stream.colorspace = self._stream.color_primaries = self._stream.color_trc = _BT709
         self._stream.color_range = 1  # 16..235
 
+    def _begin_sound(self, first: float) -> None:
+        """Open the sound beside the pictures; there is silence where that fails, and `silent` says why."""
+        from edgepose.media.sound import Sound, has_sound
+
+        if self._sound_source is None or self._output is None:
+            return
+        suffix = Path(self._path).suffix.lower()
+        try:
+            source = self._heard.enter_context(_open(str(self._sound_source), False, 0))
+            if has_sound(source):
+                self._sound = Sound(source, self._output, suffix, self._sound_start, first)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            self._lose_sound(error)
+
+    def _add_sound(self, tick: int, last: bool = False) -> None:
+        if self._sound is not None:
+            try:
+                seconds = float(tick * self._time_base)
+                (self._sound.finish if last else self._sound.until)(seconds)
+            except (av.FFmpegError, ValueError) as error:
+                self._lose_sound(error)
+
+    def _lose_sound(self, error: Exception) -> None:
+        self._sound = None
+        reason = error.strerror if isinstance(error, av.FFmpegError) else error
+        at = f" after {float(self._tick * self._time_base):.1f} s" if self._written else ""
+        self.silent = f"{self._path} has no sound{at}: that of {self._sound_source} cannot be copied, {reason}"
+
     def _seconds(self, frame: Frame) -> Fraction:
         if frame.pts is not None and frame.time_base is not None:
             return frame.pts * frame.time_base
@@ -325,6 +370,7 @@ class VideoWriter:
         with self._output:
             if kind is None:
                 self._mux(None)
+                self._add_sound(self._tick + self._step, last=True)
 
 
 @dataclass
@@ -435,7 +481,7 @@ def _frames(
     container: InputContainer, stream: VideoStream, count: _Count, shown: str, max_pixels: int, choose: Chooser | None
 ) -> Iterator[Frame]:
     reformatter = VideoReformatter()  # one for all frames, with one thread: 15 times faster than frame.to_ndarray
-    joined = container.format.name in _JOINED_MIDWAY
+    joined = joined_midway(container)
     origin = None if joined else 0
     turn, orientation = None, 1
     last: int | None = None
@@ -470,6 +516,11 @@ def _frames(
         image = upright(np.asarray(image, np.uint8), orientation)
         yield Frame(image=image, time=seconds, index=index, pts=pts, time_base=time_base)
         count.clock = time.monotonic()
+
+
+def joined_midway(container: InputContainer) -> bool:
+    """Whether a recording was cut out of a running clock, so that its first frame counts as 0."""
+    return container.format.name in _JOINED_MIDWAY
 
 
 def _shown_width(frame: VideoFrame, stream: VideoStream) -> int:

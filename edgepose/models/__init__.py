@@ -26,7 +26,7 @@ from edgepose.models.litepose import Architecture, build_architecture, build_lit
 from edgepose.models.rtmdet import MMYOLO_KEYS, RTMDet, build_rtmdet
 from edgepose.models.rtmpose import build_cspnext_context, build_cspnext_lateral, build_cspnext_udp, build_rtmpose
 from edgepose.models.sasd import build_sasd
-from edgepose.names import meant
+from edgepose.names import expected
 from edgepose.skeleton import SKELETONS, Skeleton
 from edgepose.spec import ModelSpec
 
@@ -99,7 +99,7 @@ def build(
     """
     free = _free(name)
     if name not in MODELS and free is None:
-        raise ValueError(f"unknown model {name!r}{meant(name, MODELS)}, expected one of {list(MODELS)}")
+        raise ValueError(f"unknown model {name!r}{expected(name, MODELS, '`edgepose models` lists them')}")
     size = None if input_size is None else _checked(name, input_size)
     if name in DETECTORS:
         if skeleton not in ("coco", "box"):
@@ -111,7 +111,7 @@ def build(
         raise ValueError(f"{name} is a pose network and takes no classes (got {classes}): only {list(DETECTORS)} do")
     if len(skeleton) == 0 if isinstance(skeleton, Skeleton) else skeleton not in SKELETONS or skeleton == "box":
         known = [key for key in SKELETONS if key != "box"]
-        raise ValueError(f"{name} with unknown skeleton {skeleton!r}, expected one of {known}, or a Skeleton")
+        raise ValueError(f"{name} with unknown skeleton {skeleton!r}{expected(skeleton, known)}, or a Skeleton")
     make = free or POSE_NETWORKS[name]
     return make(skeleton, size)
 

@@ -26,7 +26,7 @@ from edgepose.models.cspnext import normal_weights
 from edgepose.models.highres import BasicBlock
 from edgepose.models.hrnet import darkpose_spec
 from edgepose.models.litepose import conv_bn, deconvolution
-from edgepose.names import meant
+from edgepose.names import expected, meant
 from edgepose.skeleton import Skeleton, as_skeleton
 from edgepose.spec import ModelSpec
 
@@ -60,7 +60,7 @@ class Design:
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
-            raise ValueError(f"unknown encoder {self.encoder!r}, expected one of {list(ENCODERS)}")
+            raise ValueError(f"unknown encoder {self.encoder!r}{expected(self.encoder, ENCODERS)}")
         most = ENCODER_STRIDE.bit_length() - 1
         if not 1 <= len(self.deconvolutions) <= most or not all(
             1 <= channels <= MOST_CHANNELS for channels in self.deconvolutions

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepose.models.cspnext import divisible, normal_weights
+from edgepose.names import expected
 
 # Of the base network: expansion, channels, repeats, stride of the first, kernel.
 ROWS = (
@@ -123,7 +124,7 @@ class EfficientNet(nn.Module):
     def __init__(self, size: str, classes: int = 1000) -> None:
         super().__init__()
         if size not in SIZES:
-            raise ValueError(f"unknown EfficientNet {size!r}, expected one of {list(SIZES)}")
+            raise ValueError(f"unknown EfficientNet {size!r}{expected(size, SIZES)}")
         if classes < 2:
             raise ValueError(f"EfficientNet with classes={classes}: expected 2 or more, such as 1000 (ImageNet)")
         self.features, shapes = features(size)

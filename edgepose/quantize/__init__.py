@@ -12,6 +12,7 @@ import numpy as np
 
 from edgepose.evaluate.labels import read_labels
 from edgepose.media.files import atomic_path
+from edgepose.names import expected
 from edgepose.quantize.calibration import Calibration, Progress, chosen
 from edgepose.quantize.card import KEY, Card, Target, beside, processor, target_here, versions
 from edgepose.quantize.graph import Layer, fitting, layers_of, plain, read_graph
@@ -202,9 +203,9 @@ def _check(out: Path, to: str, method: str | None, target: str, max_drop: float)
     if to not in get_args(To):
         raise ValueError(f"cannot quantize to {to!r}: expected one of {list(get_args(To))}")
     if method is not None and method not in METHODS:
-        raise ValueError(f"unknown method {method!r}, expected one of {list(METHODS)}")
+        raise ValueError(f"unknown method {method!r}{expected(method, METHODS)}")
     if target not in BITS:
-        raise ValueError(f"unknown target {target!r}, expected one of {list(BITS)}")
+        raise ValueError(f"unknown target {target!r}{expected(target, BITS)}")
     if out.suffix != ".onnx":
         raise ValueError(f"cannot write {out}: expected a name that ends in .onnx")
     if not 0 <= max_drop <= 100:

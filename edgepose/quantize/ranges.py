@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from edgepose.names import expected
 from edgepose.runtime.session import raw
 
 Method = Literal["minmax", "percentile", "entropy"]
@@ -85,7 +86,7 @@ def ranges_of(seen: dict[str, Seen], method: Method) -> dict[str, Range]:
                 (Kullback-Leibler; Migacz, "8-bit inference with TensorRT", 2017)
     """
     if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}, expected one of {list(METHODS)}")
+        raise ValueError(f"unknown method {method!r}{expected(method, METHODS)}")
     return {name: _range(tensor, method) for name, tensor in seen.items()}
 
 

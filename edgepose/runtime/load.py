@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from edgepose.names import meant
+from edgepose.names import expected
 from edgepose.runtime.cores import VARIABLE as THREADS
 from edgepose.runtime.estimator import Detector, Estimator
 from edgepose.runtime.network import Network
@@ -158,7 +158,7 @@ def _loaded(
 def check_device(device: str) -> None:
     """ValueError for everything but "cpu" and "auto"."""
     if device not in get_args(Device):
-        raise ValueError(f"unknown device {device!r}, expected one of {list(get_args(Device))}: models run on the CPU")
+        raise ValueError(f"unknown device {device!r}{expected(device, get_args(Device))}: models run on the CPU")
 
 
 def open_model(
@@ -298,7 +298,7 @@ def backend_of(model: str | Path | bytes | None, backend: Backend | None = None)
         suffix = Path(model).suffix if isinstance(model, (str, Path)) else ""
         return SUFFIXES.get(suffix, "onnxruntime")
     if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}, expected one of {list(get_args(Runner))}")
+        raise ValueError(f"unknown backend {backend!r}{expected(backend, get_args(Runner))}")
     return backend
 
 
@@ -330,8 +330,8 @@ def find(model: str | Path | None, default: str = DEFAULT_POSE) -> tuple[Path, M
         return path, PUBLISHED[model].spec
     if model in (DEFAULT_POSE, DEFAULT_DETECTOR):
         raise FileNotFoundError(f"{model} is missing from {WEIGHTS}: install edgepose again, or name a model file")
-    suggestion = meant(model, ["default", *inside, *PUBLISHED])
+    known = ["default", *inside, *PUBLISHED]
     raise ValueError(
-        f"unknown model {model!r}{suggestion}, expected a file ending in {', '.join(SUFFIXES)}, one in the package "
-        f"{sorted(inside)} or a published one {sorted(PUBLISHED)}"
+        f"unknown model {model!r}{expected(model, known, '`edgepose models` lists them')}, or a file ending in "
+        f"{', '.join(SUFFIXES)}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ PAGE = {  # path -> file and its type, which is not left to the machine's tables
     "/preview.css": ("preview.css", "text/css"),
     "/preview.js": ("preview.js", "text/javascript"),
     "/draw.js": ("draw.js", "text/javascript"),
+    "/results.js": ("results.js", "text/javascript"),
 }
 ROUTES = frozenset((*PAGE, "/predict", "/frames", "/model", "/healthz", "/metrics", "/openapi.json"))
 
@@ -39,14 +40,17 @@ log = logging.getLogger("edgepose.serve")
 
 
 def create_app(
-    estimator: Estimator,
+    estimator: Estimator | Mapping[str, Estimator],
     limits: Limits | None = None,
     access: Access | None = None,
     *,
     clock: Callable[[], float] = monotonic,
     decoders: Decoders | None = None,
 ) -> FastAPI:
-    """The server of one estimator, as an ASGI application; its `state.service` is what the routes share."""
+    """The server of one estimator, or of several by name, as an ASGI application.
+
+    Its `state.service` is what the routes share.
+    """
     service = Service(estimator, limits or Limits(), access or Access(), clock, decoders)
 
     @asynccontextmanager
@@ -86,35 +90,36 @@ def _people(service: Service) -> APIRouter:
     @router.post(
         "/predict", response_model=Frame, responses=PROBLEMS, openapi_extra={"requestBody": BODY}, tags=["people"]
     )
-    async def predict(request: Request) -> Response:
+    async def predict(request: Request, model: str | None = None) -> Response:
         """The people of one picture: its bytes as the body, or in a form's field."""
+        estimator = service.chosen(model)
         check_media_type(request)
         with held_body(service.bodies) as room:
             body = await read_body(request, service.limits, room)
             with service.requests.one():  # who sends slowly takes nobody's place
-                return Response(await _answer(service, request, body), media_type="application/json")
+                return Response(await _answer(service, request, body, estimator), media_type="application/json")
 
     @router.websocket("/frames")
-    async def frames(socket: WebSocket) -> None:
-        await talk(socket, service)
+    async def frames(socket: WebSocket, model: str | None = None) -> None:
+        await talk(socket, service, service.chosen(model))
 
     return router
 
 
-async def _answer(service: Service, request: Request, body: bytes) -> bytes:
+async def _answer(service: Service, request: Request, body: bytes, estimator: Estimator) -> bytes:
     if media_type(request) == "multipart/form-data":
         content_type = request.headers["content-type"]
-        return await service.picture(*await asyncio.to_thread(picture_in_form, body, content_type))
-    return await service.picture(body, "image")
+        return await service.picture(*await asyncio.to_thread(picture_in_form, body, content_type), estimator)
+    return await service.picture(body, "image", estimator)
 
 
 def _facts(service: Service, app: FastAPI) -> APIRouter:
     router = APIRouter()
 
     @router.get("/model", response_model=Model, tags=["facts"])
-    async def model() -> dict[str, Any]:
+    async def model(model: str | None = None) -> dict[str, Any]:
         """What runs here: keypoints by name, limbs to draw, limits."""
-        return service.description()
+        return service.description(model)
 
     @router.get("/metrics", tags=["facts"], response_class=Response)
     async def metrics() -> Response:

@@ -13,6 +13,7 @@ import numpy as np
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 
 from edgepose.media.results import Result
+from edgepose.runtime.estimator import Estimator
 from edgepose.runtime.follow import Follower
 from edgepose.serve.limits import client_of
 from edgepose.serve.service import Service, encode
@@ -66,11 +67,11 @@ class Inbox:
         return frame
 
 
-async def talk(socket: WebSocket, service: Service) -> None:
+async def talk(socket: WebSocket, service: Service, estimator: Estimator) -> None:
     """One connection, from the handshake to its end."""
     with service.connections.one(), service.metrics.connections.track_inprogress():
         await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", []) else None)
-        conversation = Conversation(socket, service)
+        conversation = Conversation(socket, service, estimator)
         tasks = [asyncio.create_task(conversation.listen()), asyncio.create_task(conversation.answer())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -105,10 +106,10 @@ async def _close(socket: WebSocket, close: Close, seconds: float) -> None:
 class Conversation:
     """A connection's frames and who is followed in them; the detector runs as often as what happens there asks for."""
 
-    def __init__(self, socket: WebSocket, service: Service) -> None:
+    def __init__(self, socket: WebSocket, service: Service, estimator: Estimator) -> None:
         self.socket, self.service = socket, service
         self.inbox = Inbox(service.clock)
-        self.follower = Follower(service.estimator, detect_every="adaptive")
+        self.follower = Follower(estimator, detect_every="adaptive")
         self.client = client_of(socket.client.host if socket.client else None)
         self.answered = 0
 

@@ -11,7 +11,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the form that every
 class Metrics:
     """Counters, for any thread. In = out + dropped for frames, at every moment when no frame is in work."""
 
-    def __init__(self, facts: dict[str, str]) -> None:
+    def __init__(self, facts: list[dict[str, str]]) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "edgepose_requests", "Requests answered; WebSockets that ended.", ["route", "status"], registry=registry
@@ -34,7 +34,9 @@ class Metrics:
         self.in_flight = Gauge("edgepose_requests_in_flight", "Requests being answered.", registry=registry)
         self.connections = Gauge("edgepose_connections", "Open WebSockets.", registry=registry)
         self.waiting = Gauge("edgepose_waiting", "Pictures waiting for the model.", registry=registry)
-        Gauge("edgepose_model_info", "The model that runs.", list(facts), registry=registry).labels(**facts).set(1)
+        info = Gauge("edgepose_model_info", "The models that run.", list(facts[0]), registry=registry)
+        for model in facts:
+            info.labels(**model).set(1)
         ProcessCollector(registry=registry)  # memory, CPU time, file descriptors: on Linux
 
     def text(self) -> bytes:

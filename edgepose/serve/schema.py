@@ -55,6 +55,8 @@ class Model(BaseModel):
     """What runs here."""
 
     model: str
+    models: list[str] = Field(description="all that are served, for ?model=")
+    subject: str = Field(description="what it finds, such as person")
     version: str
     skeleton: Skeleton
     calibrated: bool = Field(description="whether scores are probabilities, .5 as likely right as not")
@@ -70,6 +72,8 @@ class Problem(BaseModel):
 
 DESCRIPTION = """People and their keypoints in pictures.
 
+Where several models are served, `?model=NAME` chooses one for `/predict`, `/frames` and `/model`, else it is the first.
+
 Beside the routes below, a WebSocket at `/frames` takes binary messages, each one picture, and answers with the same
 JSON as `/predict`, with identities, and with `dropped`, the number of frames so far that a newer one replaced before
 their turn. It closes with code 1003 (a text message, AVIF or HEIC), 1007 (no picture), 1009 (too large) or 1013 (too
@@ -79,6 +83,7 @@ slow) and a reason. With a token, a browser asks for the protocols `edgepose` an
 REFUSED: dict[int, str] = {
     400: "The body ended early.",
     401: "No token, or a wrong one.",
+    404: "No such model is served here, or there is no such path.",
     403: "Another site's page, a name that is not this server's, or a URL in place of a picture.",
     408: "The body took too long.",
     413: "Too many bytes or pixels.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi import HTTPException
 import edgepose
 from edgepose.media.images import PictureTooLarge, is_bounded
 from edgepose.media.results import Result, as_dict
+from edgepose.names import expected
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator
 from edgepose.serve.decoder import Decoders, TooSlow
@@ -25,27 +26,29 @@ STUCK = 10.0  # seconds on one picture, at least, after which the server calls i
 
 
 class Service:
-    """One model, one thread that runs it, and all that counts what it does. `start` before use, `stop` after.
+    """Models, one thread that runs them, and all that counts what they do. `start` before use, `stop` after.
 
+    estimator: the only one, or several by the names that clients choose them by; the first is what nobody chooses
     decoders: of pictures; by default its own, which end with it.
     """
 
     def __init__(
         self,
-        estimator: Estimator,
+        estimator: Estimator | Mapping[str, Estimator],
         limits: Limits,
         access: Access,
         clock: Callable[[], float] = monotonic,
         decoders: Decoders | None = None,
     ) -> None:
-        self.estimator, self.limits, self.access, self.clock = estimator, limits, access, clock
+        self.models = {estimator.spec.name: estimator} if isinstance(estimator, Estimator) else dict(estimator)
+        self.limits, self.access, self.clock = limits, access, clock
         self.requests = Slots(limits.concurrency, "requests")
         self.bodies = Space(limits.concurrency * limits.body_bytes)
         self._given, self.decoders = decoders, decoders or Decoders()
         self.ending: asyncio.Event | None = None  # set when requests in work are to end
         self.connections = Slots(limits.connections, "connections")
         self.rate = Rate(limits.rate, clock)
-        self.metrics = Metrics(model_facts(estimator))
+        self.metrics = Metrics([model_facts(name, one) for name, one in self.models.items()])
         self._worker: Worker | None = None
 
     def start(self) -> None:
@@ -79,12 +82,24 @@ class Service:
         busy = 0.0 if self._worker is None else self._worker.busy
         return busy if busy > max(STUCK, self.limits.seconds) else 0.0
 
-    async def picture(self, data: bytes, source: str) -> bytes:
+    def chosen(self, name: str | None) -> Estimator:
+        """The model of a name, the first where none is named, or 404."""
+        return self.models[self.name_of(name)]
+
+    def name_of(self, name: str | None) -> str:
+        """The name itself, or the first where none is named; 404 for a model that is not served."""
+        if name is None:
+            return next(iter(self.models))
+        if name not in self.models:
+            raise HTTPException(404, f"no model {name[:80]!r} is served here{expected(name[:80], self.models)}")
+        return name
+
+    async def picture(self, data: bytes, source: str, estimator: Estimator) -> bytes:
         """The people of one picture as JSON, or an HTTPException."""
         image = await self.decode(data)
 
         def look() -> bytes:
-            poses = self.timed(lambda: self.estimator(image))
+            poses = self.timed(lambda: estimator(image))
             return encode(Result(source, 0, None, image.shape[1], image.shape[0], poses))
 
         return await self.run(look)
@@ -111,15 +126,19 @@ class Service:
         self.metrics.people.inc(len(poses))
         return poses
 
-    def description(self) -> dict[str, Any]:
-        """What a client needs to know: keypoints by name, limbs to draw, limits."""
-        skeleton = self.estimator.skeleton
+    def description(self, name: str | None = None) -> dict[str, Any]:
+        """What a client needs to know of a model: keypoints by name, limbs to draw, limits; or 404."""
+        name = self.name_of(name)
+        estimator = self.models[name]
+        skeleton = estimator.skeleton
         return {
-            "model": self.estimator.spec.name,
+            "model": name,
+            "models": list(self.models),
+            "subject": estimator.spec.subject,
             "version": edgepose.__version__,
             "skeleton": {"name": skeleton.name, "names": skeleton.names, "limbs": skeleton.limbs},
-            "calibrated": self.estimator.spec.calibration is not None,
-            "least": {"person": self.estimator.min_score, "keypoint": self.estimator.spec.thresholds.drawn},
+            "calibrated": estimator.spec.calibration is not None,
+            "least": {"person": estimator.min_score, "keypoint": estimator.spec.thresholds.drawn},
             "limits": {"bytes": self.limits.body_bytes, "pixels": self.limits.pixels},
         }
 
@@ -129,10 +148,10 @@ def encode(result: Result, **more: Any) -> bytes:
     return json.dumps({**as_dict(result), **more}, allow_nan=False).encode()
 
 
-def model_facts(estimator: Estimator) -> dict[str, str]:
+def model_facts(name: str, estimator: Estimator) -> dict[str, str]:
     """Names, for the metrics."""
     return {
-        "model": estimator.spec.name,
+        "model": name,
         "detector": estimator.detector.spec.name if isinstance(estimator.detector, Estimator) else "",
         "skeleton": estimator.skeleton.name,
         "runner": type(estimator.network).__name__,

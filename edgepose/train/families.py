@@ -13,7 +13,7 @@ from edgepose.data.columns import NO_CHOICE, Choice
 from edgepose.data.images import OnBad
 from edgepose.models.deconvpose import Design
 from edgepose.models.litepose import Architecture
-from edgepose.names import meant
+from edgepose.names import expected
 from edgepose.train.bottomup import bottomup_task
 from edgepose.train.classifier import classifier_task
 from edgepose.train.onestage import onestage_task
@@ -60,5 +60,5 @@ def recipe_of(name: str) -> Recipe:
         return dataclasses.replace(RECIPES["litepose-xs"], model=name)
     if Design.named(name) is not None:
         return dataclasses.replace(RECIPES["deconvpose"], model=name)
-    expected = f"expected a recipe's file (.json) or one of {', '.join(RECIPES)}"
-    raise ValueError(f"unknown recipe {name!r}{meant(name, RECIPES)}, {expected}")
+    known = expected(name, RECIPES, "`edgepose models` lists them")
+    raise ValueError(f"unknown recipe {name!r}{known}, or a recipe's file (.json)")

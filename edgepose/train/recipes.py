@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from edgepose.data.augment import HRNET, STRONG, Strength
+from edgepose.names import expected
 from edgepose.skeleton import Skeleton
 from edgepose.skeleton_file import fields_of, skeleton_of_fields
 from edgepose.train.options import FAMILIES, BottomUp, Classifier, Detector, OneStage, Options, TopDown
@@ -322,7 +323,8 @@ def _unknown(word: str, recipe: Recipe, names: list[str]) -> str:
             f"{word} is for {' and '.join(families)} networks, {recipe.model} is a {recipe.options.family} network and "
             "has no use for it: leave it out"
         )
-    return f"{word!r} is no setting of a recipe, expected key=value with one of {names}"
+    known = expected(key, names, "docs/training.md has them")
+    return f"{word!r} is no setting of a recipe{known}, as key=value"
 
 
 def _changed(value: T, changes: Mapping[str, Any]) -> T:
@@ -411,7 +413,7 @@ def from_dict(values: Mapping[str, Any], source: str, family: type[Options] | No
     unknown = sorted(set(values) - common - own)
     if unknown:
         known = [*(f.name for f in dataclasses.fields(Recipe) if f.name != "options"), *sorted(own)]
-        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {known}: update edgepose")
+        raise ValueError(f"{source} has unknown fields {unknown}{expected(unknown[0], known)}: update edgepose")
     options = _read(kind, {key: value for key, value in values.items() if key in own}, source)
     recipe = {key: value for key, value in values.items() if key in common}
     if isinstance(recipe.get("skeleton"), Mapping):
@@ -446,7 +448,7 @@ def _read(kind: type, values: Mapping[str, Any], source: str) -> object:
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise ValueError(f"{source} has unknown fields {unknown}, expected some of {list(hints)}: update edgepose")
+        raise ValueError(f"{source} has unknown fields {unknown}{expected(unknown[0], hints)}: update edgepose")
     read = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgepose.media.draw import PEOPLE
+from edgepose.media.style import PEOPLE
 from edgepose.media.trails import Trails
 from edgepose.poses import Poses
 

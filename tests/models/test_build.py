@@ -32,10 +32,13 @@ def test_every_name_builds_with_a_spec_that_survives_json(name):
     [
         (
             {"name": "rtmpose-xxl"},
-            "'rtmpose-xxl' .did you mean 'rtmpose-x'.*, expected one of .*'rtmpose-t'.*'rtmdet-x'",
+            "'rtmpose-xxl' .did you mean 'rtmpose-x'.*, expected one of .* such as 'rtmpose-x', .*`edgepose models`",
         ),
         ({"name": "rtmpose-t", "classes": 80}, "rtmpose-t is a pose network and takes no classes"),
-        ({"name": "rtmpose-t", "skeleton": "cocoo"}, "unknown skeleton 'cocoo', expected one of .*'crowdpose'"),
+        (
+            {"name": "rtmpose-t", "skeleton": "cocoo"},
+            "unknown skeleton 'cocoo' .did you mean 'coco'.*, expected one of .*'crowdpose'",
+        ),
         ({"name": "rtmpose-t", "skeleton": "box"}, "unknown skeleton 'box'"),
         ({"name": "rtmdet-s", "skeleton": "crowdpose"}, "rtmdet-s finds boxes, not the keypoints of 'crowdpose'"),
         ({"name": "rtmdet-s", "classes": 0}, "rtmdet-s with classes=0"),

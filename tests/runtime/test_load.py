@@ -75,11 +75,11 @@ def test_every_way_to_name_a_detector(package: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_model_is_one_sentence(package: Path) -> None:
-    with pytest.raises(ValueError, match=r"^unknown model 'defualt' \(did you mean 'default'\?\), expected a file"):
+    with pytest.raises(ValueError, match=r"^unknown model 'defualt' \(did you mean 'default'\?\), expected one of"):
         load("defualt")
     with pytest.raises(ValueError, match=r"'rtmpose-S' \(did you mean 'rtmpose-s'\?\)"):
         load("rtmpose-S")
-    with pytest.raises(ValueError, match=r"^unknown model 'hourglass', expected a file"):
+    with pytest.raises(ValueError, match=r"^unknown model 'hourglass', expected one of .*or a file"):
         load("hourglass")
     with pytest.raises(TypeError, match="expected the name of a model, its file or its bytes, got int"):
         load(3)  # type: ignore[arg-type]
@@ -105,7 +105,9 @@ def test_the_first_options(package: Path) -> None:
 
 @pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:0", "CPU", ""])
 def test_devices_that_there_are_not(package: Path, device: Any) -> None:
-    with pytest.raises(ValueError, match=f"unknown device '{device}', expected one of .'cpu', 'auto'.: models run on"):
+    with pytest.raises(
+        ValueError, match=f"unknown device '{device}'.*, expected one of .'cpu', 'auto'.: models run on"
+    ):
         load(device=device)
 
 
@@ -155,7 +157,7 @@ def test_checkpoints_are_to_be_exported(package: Path, tmp_path: Path, name: str
 
 
 def test_names_that_are_not_there(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown model 'nonsense'.*default-pose.*rtmpose-t"):
+    with pytest.raises(ValueError, match=r"unknown model 'nonsense', expected one of \d+ such as.*default-pose"):
         load("nonsense")
     with pytest.raises(ValueError, match=r"rtmpose-t is not on this machine yet.*edgepose models --fetch rtmpose-t"):
         load("rtmpose-t")

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from edgepose.runtime.estimator import Estimator
 from edgepose.serve.limits import Access, Limits
 from edgepose.skeleton import BOX
 from tests.runtime.small import BrightSpot, picture
-from tests.serve.serving import FRAMES, Broken, Clock, Gate, encoded, metric, serving
+from tests.serve.serving import DECODERS, FRAMES, Broken, Clock, Gate, encoded, metric, serving
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 
@@ -437,3 +438,38 @@ def test_the_default_model_answers() -> None:
         answer = client.post("/predict", content=encoded(image=image), headers=PNG).json()
         assert answer == as_dict(Result("image", 0, None, 640, 360, estimator(image)))
         assert 'detector="' in client.get("/metrics").text
+
+
+def test_several_models_and_one_that_is_not_served() -> None:
+    small, other = Estimator(BrightSpot()), Estimator(BrightSpot())
+    other_spec = other.spec
+    app = create_app({"small": small, "mine.onnx": other}, decoders=DECODERS)
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/model").json()["model"] == "small"
+        facts = client.get("/model?model=mine.onnx").json()
+        assert facts["model"] == "mine.onnx" and facts["models"] == ["small", "mine.onnx"]
+        assert facts["subject"] == other_spec.subject
+        for query in ("", "?model=small", "?model=mine.onnx"):
+            assert client.post(f"/predict{query}", content=encoded(), headers=PNG).json() == expected("image")
+        refused = client.post("/predict?model=smal", content=encoded(), headers=PNG)
+        assert refused.status_code == 404
+        said = "no model 'smal' is served here (did you mean 'small'?), expected one of ['small', 'mine.onnx']"
+        assert refused.json()["detail"] == said and client.get("/model?model=smal").json()["detail"] == said
+        with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect(f"{FRAMES}?model=smal"):
+            pass
+        assert caught.value.status_code == 404
+        with client.websocket_connect(f"{FRAMES}?model=mine.onnx") as socket:
+            socket.send_bytes(encoded())
+            assert len(socket.receive_json()["people"]) == 1
+        text = client.get("/metrics").text
+        assert 'model="small"' in text and 'model="mine.onnx"' in text
+
+
+def test_models_are_called_as_the_user_calls_them(tmp_path: Path) -> None:
+    from edgepose.cli.serve import names_of
+
+    assert names_of([None]) == {"default-pose": None}
+    assert list(names_of(["rtmpose-m", "runs/a/mine.onnx"])) == ["rtmpose-m", "mine.onnx"]
+    assert list(names_of(["runs/a/last.onnx", "runs/b/last.onnx"])) == ["runs/a/last.onnx", "runs/b/last.onnx"]
+    with pytest.raises(ValueError, match="--model names default-pose twice"):
+        names_of(["default", "default-pose"])

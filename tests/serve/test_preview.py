@@ -5,12 +5,15 @@ EDGEPOSE_SCREENSHOTS names a folder for pictures of the page.
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,9 @@ class Star(BrightSpot):
 class Served:
     """A server in a thread, on a port of its own."""
 
-    def __init__(self, estimator: Estimator, limits: Limits | None = None, access: Access | None = None) -> None:
+    def __init__(
+        self, estimator: Estimator | dict[str, Estimator], limits: Limits | None = None, access: Access | None = None
+    ) -> None:
         import uvicorn
 
         from edgepose.serve.app import create_app
@@ -208,12 +213,12 @@ def test_a_video_to_its_end(page: Any, tmp_path: Path) -> None:
 
 def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:
     reached = []
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid", f"no focus to be seen on {reached[-1]}"
-    assert reached == ["camera", "open", "threshold", "mirror", "boxes"]
+    assert reached == ["camera", "open", "least", "threshold", "mirror", "boxes"]
     page.evaluate(
         """() => document.getElementById("file").addEventListener("click", (event) => {
           event.preventDefault();
@@ -229,6 +234,76 @@ def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:
     page.focus("#stop")
     page.keyboard.press("Enter")
     assert page.inner_text("#status") == "Stopped."
+
+
+def saved(page: Any, button: str) -> tuple[str, bytes]:
+    """The name and the bytes of what a button gives to the browser to save."""
+    with page.expect_download() as waiting:
+        page.click(button)
+    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+
+
+def test_results_and_overlay_are_saved(page: Any, picture: Path) -> None:
+    assert page.is_disabled("#save-png") and page.is_disabled("#save-json") and page.is_disabled("#save-csv")
+    page.set_input_files("#file", str(picture))
+    wait_for(page, "document.getElementById('people').textContent === '1'")
+    name, data = saved(page, "#save-json")
+    line = json.loads(data)
+    assert name == f"{picture.stem}-results.jsonl" and line["source"] == picture.name
+    assert (line["width"], line["height"], line["time"]) == (320, 180, None) and len(line["people"]) == 1
+    name, data = saved(page, "#save-csv")
+    header, row = csv.reader(data.decode().splitlines())
+    assert name == f"{picture.stem}-results.csv"
+    assert header[:8] == ["source", "frame", "time", "width", "height", "person", "id", "score"]
+    assert header[12:15] == ["nose_x", "nose_y", "nose_score"] and len(row) == len(header) == 12 + 17 * 3 + 1
+    assert [float(value) for value in row[12:15]] == line["people"][0]["keypoints"][0]
+    name, data = saved(page, "#save-png")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert name == f"{picture.stem}-overlay.png" and image.shape == (180, 320, 3)
+    assert (image != cv2.imread(str(picture))).any()
+
+
+def test_frames_of_a_camera_are_saved_one_by_one(page: Any) -> None:
+    page.click("#camera")
+    wait_for(page, "Number(document.getElementById('fps').textContent) > 0")
+    wait_for(page, "document.getElementById('people').textContent === '1'")
+    page.click("#stop")
+    _, data = saved(page, "#save-json")
+    lines = [json.loads(line) for line in data.decode().splitlines()]
+    assert (
+        len(lines) > 1 and all(a["time"] < b["time"] for a, b in pairwise(lines)) and lines[0]["people"][0]["id"] == 1
+    )
+
+
+def test_people_below_the_least_score_are_neither_shown_nor_saved(page: Any, picture: Path) -> None:
+    page.set_input_files("#file", str(picture))
+    wait_for(page, "document.getElementById('people').textContent === '1'")
+    drawn = colors(page)
+    page.evaluate(
+        "() => { const s = document.getElementById('least'); s.value = 0.95; s.dispatchEvent(new Event('input')); }"
+    )
+    assert page.inner_text("#people") == "0" and page.inner_text("#least-value") == "0.95"
+    assert colors(page) < drawn
+    assert json.loads(saved(page, "#save-json")[1])["people"] == []
+    page.set_input_files("#file", str(picture))  # what was set stays for the next picture
+    wait_for(page, "document.getElementById('status').textContent.includes('320')")
+    assert page.inner_text("#least-value") == "0.95" and page.inner_text("#people") == "0"
+
+
+def test_one_of_several_models_is_chosen(browser: Any, picture: Path) -> None:
+    with Served({"star": Estimator(Star()), "mine.onnx": Estimator(BrightSpot())}) as served:
+        for page in opened(browser, served.url):
+            wait_for(page, "document.getElementById('model').textContent.startsWith('star ')")
+            assert page.locator("#choice option").all_inner_texts() == ["star", "mine.onnx"]
+            page.set_input_files("#file", str(picture))
+            wait_for(page, "document.getElementById('people').textContent === '1'")
+            first = json.loads(saved(page, "#save-json")[1])["people"]
+            shot(page, "models")
+            page.select_option("#choice", "mine.onnx")  # which looks at the same picture again
+            wait_for(page, "document.getElementById('model').textContent.startsWith('mine.onnx ')")
+            wait_for(page, "document.getElementById('status').textContent.includes('320')")
+            second = json.loads(saved(page, "#save-json")[1])["people"]
+            assert first and second and first[0]["keypoints"] != second[0]["keypoints"]
 
 
 def failed(page: Any, pattern: str) -> None:

@@ -45,7 +45,7 @@ def server(model: Path, *options: str, token: str | None = None) -> Iterator[tup
         line = process.stdout.readline()
         assert line, process.stderr.read()
         said = json.loads(line)
-        assert said["model"] == "tiny" and said["pid"] == process.pid
+        assert said["model"] == "tiny.onnx" and said["pid"] == process.pid
         host, _, port = said["url"].removeprefix("http://").rpartition(":")
         assert host == "127.0.0.1"
         yield process, int(port)
@@ -201,10 +201,10 @@ def test_an_open_server_without_a_token_is_warned_about(
     monkeypatch.setattr("edgepose.serve.server.run", run)
     estimator = edgepose.load(model, threads=1)
     for host, token, warned in (("0.0.0.0", None, True), ("0.0.0.0", TOKEN, False), ("localhost", None, False)):
-        command.answer(estimator, Limits(), Access(token), host=host, port=0, as_json=False)
+        command.answer({"mine": estimator}, Limits(), Access(token), host=host, port=0, as_json=False)
         said = capsys.readouterr()
         assert ("other machines can use this server" in said.err) == warned
-        assert said.out.startswith("tiny at http://") and "Ctrl-C ends" in said.out
+        assert said.out.startswith("mine at http://") and "Ctrl-C ends" in said.out
     assert apps[2].state.service.access.hosts == ("localhost",)
 
 

@@ -144,9 +144,9 @@ def test_wrong_overrides_are_refused_in_one_sentence(word: str, message: str) ->
         override(RECIPES["rtmpose-t"], [word])
 
 
-def test_the_list_of_names_is_in_the_error() -> None:
-    with pytest.raises(ValueError, match="weight_decay"):
-        override(Recipe("rtmpose-t", 1, 1, 1.0), ["nonsense=1"])
+def test_the_nearest_name_is_in_the_error() -> None:
+    with pytest.raises(ValueError, match=r"no setting of a recipe \(did you mean 'weight_decay'\?\), expected one of"):
+        override(Recipe("rtmpose-t", 1, 1, 1.0), ["weight_decai=1"])
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -287,7 +287,7 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     [
         (
             {"magic": 1},
-            r"^the recipe of a\.safetensors has unknown fields \['magic'\], expected some of .*: update edge",
+            r"^the recipe of a\.safetensors has unknown fields \['magic'\], expected one of .*: update edge",
         ),
         ({"mild": {"magic": 1}}, r"^the recipe of a\.safetensors, mild, has unknown fields \['magic'\]"),
         ({"epochs": 0}, "epochs=0, expected at least 1"),

@@ -6,6 +6,7 @@ are merged, each is looked at once, poses of one person twice are suppressed by 
 
 from __future__ import annotations
 
+import math
 import time as clocks
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgepose.geometry import area, clip_boxes, iou
+from edgepose.media.images import check_image
 from edgepose.poses import Poses
 from edgepose.runtime.estimator import Estimator, distinct
 from edgepose.runtime.follow.timing import Budget, BudgetReport, Cuts, Every, Schedule
@@ -118,8 +120,11 @@ class Candidates:
 class Follower:
     """follower(image, time) -> Poses with ids, in their order; one call per frame of one source.
 
-    Networks that find people by themselves look at every whole frame. Not for several threads at once; the estimator
-    may be shared.
+        follower = edgepose.Follower(edgepose.load())
+        poses = follower(image, time)   # in your own loop: ROS, GStreamer, Qt, a queue
+
+    What `edgepose.track` does between reading a frame and giving it out, by this class. Networks that find people by
+    themselves look at every whole frame. Not for several threads at once; the estimator may be shared.
 
     Args:
         detect_every: frames from one run of the detector to the next, or "adaptive" (`Schedule`).
@@ -155,9 +160,21 @@ class Follower:
         self.budget = Budget(max_latency=max_latency, fps=fps, report=report)
         self.guessed = np.zeros(0, bool)  # (N,) of the last result: not seen in that frame, but expected there
         self.detected = False  # whether the last frame was searched for people
+        self._clock = clock
+        self._begin()
+
+    def reset(self) -> None:
+        """A new source: everybody is forgotten and time may start anywhere. Identities are not used again."""
+        self.tracker.reset()
+        self.smoother.reset()
+        self.schedule.restart()
+        self.budget.restart()
+        self._begin()
+
+    def _begin(self) -> None:
         self._cuts = Cuts()
         self._shape: tuple[int, ...] | None = None  # of the last picture
-        self._clock = clock
+        self._time = -math.inf
         self._forget()
 
     def _forget(self) -> None:
@@ -168,11 +185,19 @@ class Follower:
         self._good = set[int]()  # identities in the last result of a network that finds people by itself
 
     def __call__(self, image: np.ndarray, time: float, passed: int = 1) -> Poses:
-        """The people of the next frame; `time` in seconds must rise. A picture of another size is another scene.
+        """The people of the next frame (H, W, 3) uint8 BGR; a picture of another size is another scene.
+
+        Raises ValueError, and changes nothing, where `time` in seconds does not rise from call to call.
 
         passed: frames of the source since the last call, more than 1 where some are left out on purpose.
         """
         start = self._clock()
+        image = check_image(image)
+        time = float(time)
+        if not self._time < time < math.inf:
+            last = f"more than {self._time:g} s, the last frame's" if math.isfinite(self._time) else "seconds"
+            raise ValueError(f"time is {time!r}, expected {last}; call reset() for a new source")
+        self._time = time
         before, self._shape = self._shape, image.shape
         if self._cuts(image) or before not in (None, image.shape):
             self.tracker.cut()

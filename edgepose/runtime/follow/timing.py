@@ -125,6 +125,10 @@ class Budget:
         self._detector, self._person, self._rest = 0.0, 0.0, 0.0
         self._report, self._state, self._told = report, "", -math.inf
 
+    def restart(self) -> None:
+        """Times begin anew; what things cost is still known."""
+        self._told = -math.inf
+
     @property
     def limited(self) -> bool:
         """Whether there is any limit."""

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any, TypeVar, cast
 
 from edgepose.media.files import atomic_path
-from edgepose.names import meant
+from edgepose.names import expected
 from edgepose.runtime.store.published import MIRRORS, PUBLISHED, Published
 
 __all__ = ["MIRRORS", "PUBLISHED", "Published", "cache_dir", "cached", "fetch"]
@@ -83,7 +83,8 @@ def fetch(
     Raises ValueError for an unknown name or contents that are not as recorded, OSError where no mirror answers.
     """
     if name not in PUBLISHED:
-        raise ValueError(f"unknown model {name!r}{meant(name, PUBLISHED)}, expected one of {sorted(PUBLISHED)}")
+        listed = "`edgepose models` lists them"
+        raise ValueError(f"unknown model {name!r}{expected(name, sorted(PUBLISHED), listed)}")
     folder = cache or cache_dir()
     path = _if_intact(name, folder)
     if path is not None:

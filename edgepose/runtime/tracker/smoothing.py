@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from edgepose.names import expected
 from edgepose.poses import Poses
 from edgepose.runtime.tracker.tracks import Seen, joined, taken
 
@@ -130,9 +131,7 @@ class Smoother:
     ) -> None:
         if isinstance(preset, str):
             if preset not in get_args(PresetName):
-                raise ValueError(
-                    f"unknown preset {preset!r}, expected one of {sorted(get_args(PresetName))}, a Preset or None"
-                )
+                raise ValueError(f"unknown preset {preset!r}{expected(preset, get_args(PresetName))}, a Preset or None")
             preset = PRESETS[preset]
         for name, value in (("forget", forget), ("interval", interval)):
             if not (value > 0 and math.isfinite(value)):

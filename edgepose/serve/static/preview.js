@@ -1,10 +1,12 @@
 // The preview: frames of a camera or a video go out over a WebSocket, and come back as people to draw over them.
 
 import { drawPeople } from "./draw.js";
+import { Results, save } from "./results.js";
 
 const LONGEST = 960; // pixels of the longer side that is sent: more costs time and finds little more
 const SHOWN = 1920; // of a single picture on the page
 const IN_FLIGHT = 2; // one frame in work on the server, one on its way
+const SAVES = ["save-png", "save-json", "save-csv"];
 const WINDOW = 2000; // milliseconds over which frames per second are counted
 
 const at = (id) => document.getElementById(id);
@@ -12,9 +14,13 @@ const [canvas, video, stage] = [at("canvas"), at("video"), at("stage")];
 const context = canvas.getContext("2d");
 let skeleton = { names: [], limbs: [] };
 let limits = { bytes: Infinity };
+let chosen = ""; // model, as the server calls it; "" for its first
+let greeted = ""; // the model that the controls are set for
 let token = "";
 let running = null; // what stop() ends
 let shown = null; // what is drawn: a picture, its people and their scale
+const results = new Results(); // of the source that is shown
+let opened = null; // what to do again with another model
 let again = null; // what to do once the token is there
 
 const CAMERA_ERRORS = {
@@ -59,9 +65,22 @@ function draw() {
     mirror,
     unit: canvas.width / (canvas.clientWidth || canvas.width),
   };
-  drawPeople(context, result.people, skeleton, options);
-  const count = result.people.length;
+  const people = sure(result);
+  drawPeople(context, people, skeleton, options);
+  const count = people.length;
+  at("people").textContent = count;
+  for (const id of SAVES) at(id).disabled = false;
   canvas.setAttribute("aria-label", `${count} ${count === 1 ? "person" : "people"} with skeletons drawn over them`);
+}
+
+function sure({ people }) {
+  const least = Number(at("least").value);
+  return people.filter(({ score }) => score >= least);
+}
+
+function slide(id, value) {
+  at(id).value = value;
+  at(`${id}-value`).textContent = Number(at(id).value).toFixed(2);
 }
 
 // --- the server -----------------------------------------------------------------------------------------------------
@@ -88,13 +107,23 @@ async function ask(path, options = {}) {
   throw new Error(`The server refused: ${detail ?? `status ${response.status}`}.`);
 }
 
+function query() {
+  return chosen ? `?model=${encodeURIComponent(chosen)}` : "";
+}
+
 async function greet() {
-  const model = await ask("model");
+  const model = await ask(`model${query()}`);
   skeleton = model.skeleton;
-  at("threshold").value = model.least.keypoint;
-  at("threshold-value").textContent = model.least.keypoint.toFixed(2);
   limits = model.limits;
   at("model").textContent = `${model.model} · ${skeleton.names.length} keypoints`;
+  if (model.model === greeted) return; // what somebody has set stays
+  greeted = model.model;
+  at("least").min = Math.min(model.least.person, 0.9); // others are not in the answers
+  slide("least", model.least.person);
+  slide("threshold", model.least.keypoint);
+  at("choice").replaceChildren(...model.models.map((name) => new Option(name, name)));
+  at("choice").value = model.model;
+  at("choice-row").hidden = model.models.length < 2;
 }
 
 // Runs a task; what goes wrong is shown in words, and a missing token is asked for, after which the task runs again.
@@ -127,7 +156,7 @@ class Stream {
 
   async start() {
     figures();
-    const address = new URL("frames", location.href);
+    const address = new URL(`frames${query()}`, location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(address, protocols());
     this.socket.onmessage = ({ data }) => this.answered(JSON.parse(data));
@@ -186,6 +215,7 @@ class Stream {
     if (this.ended || !entry) return;
     if (shown?.stream === this) this.spare.push(shown.picture);
     shown = { picture: entry.copy, result, stream: this };
+    results.add(result, skeleton.names);
     draw();
     const now = performance.now();
     this.answers = this.answers.filter((time) => now - time < WINDOW);
@@ -194,7 +224,7 @@ class Stream {
     figures({
       fps: this.answers.length > 1 ? (1000 * (this.answers.length - 1)) / span : undefined,
       latency: now - entry.taken,
-      people: result.people.length,
+      people: sure(result).length,
       dropped: this.skipped + result.dropped,
     });
   }
@@ -207,6 +237,7 @@ class Stream {
 
 async function startCamera() {
   stop();
+  opened = startCamera;
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("Browsers give the camera to pages from localhost or over HTTPS only. Open a picture or a video.");
   }
@@ -242,6 +273,7 @@ async function listCameras() {
 
 async function openVideo(file) {
   stop();
+  opened = () => openVideo(file);
   await greet();
   at("mirror").checked = false;
   const address = URL.createObjectURL(file);
@@ -262,6 +294,7 @@ async function play(name) {
   const current = running;
   if (!current) return;
   current.stream = new Stream();
+  results.begin(name);
   at("stop").disabled = false;
   await video.play();
   if (running !== current) return;
@@ -288,6 +321,7 @@ function stop() {
 
 async function openPicture(file) {
   stop();
+  opened = () => openPicture(file);
   await greet();
   if (file.size > limits.bytes) {
     throw new Error(`${file.name} is too large: this server takes pictures of at most ${limits.bytes} bytes.`);
@@ -298,10 +332,12 @@ async function openPicture(file) {
   form.append("image", file);
   const picture = await decoded(file);
   const began = performance.now();
-  const result = await ask("predict", { method: "POST", body: form });
+  const result = await ask(`predict${query()}`, { method: "POST", body: form });
   shown = { picture, result };
   draw();
-  figures({ latency: performance.now() - began, people: result.people.length });
+  results.begin(file.name);
+  results.add(result, skeleton.names);
+  figures({ latency: performance.now() - began, people: sure(result).length });
   say(`${file.name}, ${result.width} × ${result.height}.`);
 }
 
@@ -338,9 +374,20 @@ at("file").addEventListener("change", () => {
   openFile(at("file").files[0]);
   at("file").value = ""; // the same file may be chosen again
 });
-for (const id of ["threshold", "mirror", "boxes"]) at(id).addEventListener("input", draw);
-at("threshold").addEventListener("input", () => {
-  at("threshold-value").textContent = Number(at("threshold").value).toFixed(2);
+for (const id of ["threshold", "least"]) at(id).addEventListener("input", () => slide(id, at(id).value));
+for (const id of ["threshold", "least", "mirror", "boxes"]) at(id).addEventListener("input", draw);
+at("choice").addEventListener("change", () => {
+  chosen = at("choice").value;
+  attempt(opened ?? greet);
+});
+at("save-png").addEventListener("click", () => {
+  canvas.toBlob((blob) => save(`${results.stem}-overlay.png`, blob), "image/png");
+});
+at("save-json").addEventListener("click", () => {
+  save(`${results.stem}-results.jsonl`, new Blob([results.json(Number(at("least").value))], { type: "application/json" }));
+});
+at("save-csv").addEventListener("click", () => {
+  save(`${results.stem}-results.csv`, new Blob([results.csv(Number(at("least").value))], { type: "text/csv" }));
 });
 at("token-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -446,3 +446,39 @@ def test_without_the_detector_the_unsure_stay_for_less() -> None:
         finder.blind, dim[0] = True, level
         stay.append(sum(len(follower(scene(STAND), (found + i) / 10)) for i in range(14)))
     assert stay == [10, 10, 5, 1]
+
+
+def test_time_must_rise_and_a_refusal_changes_nothing() -> None:
+    whole, finder, _ = estimator()
+    follower = Follower(whole)
+    first = follower(scene(STAND), 1.0)
+    for wrong in (1.0, 0.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"time is .*, expected more than 1 s, the last frame's; call reset\(\)"):
+            follower(scene(STAND), wrong)
+    assert follower(scene(STAND), 1.1).ids.tolist() == first.ids.tolist() and finder.calls == 1
+    with pytest.raises(TypeError, match="expected an image"):
+        follower("frame.png", 1.2)  # type: ignore[arg-type]
+
+
+def test_reset_begins_anew_with_new_identities() -> None:
+    whole, finder, _ = estimator()
+    follower = Follower(whole, detect_every=100)
+    images = [scene(w, STAND) for w in WALK[:6]]
+    before = follow(follower, images)
+    follower.reset()
+    after = follow(follower, images)  # at the same times
+    assert finder.calls == 2, "the first frame of a source is searched"
+    assert before[0].ids.tolist() == [1, 2] and after[0].ids.tolist() == [3, 4]
+    assert all((a.keypoints == b.keypoints).all() for a, b in zip(before, after, strict=True)), "nothing is left over"
+
+
+def test_pushed_frames_give_what_track_gives() -> None:
+    from edgepose.media.live import Feed
+    from edgepose.media.video import Frame
+    from edgepose.runtime.track import track
+
+    frames = [Frame(scene(w, STAND), i / 30, i) for i, w in enumerate(WALK)]
+    pulled = [frame.poses for frame in track(Feed("walk", lambda: iter(frames)), estimator()[0])]
+    pushed = follow(Follower(estimator()[0]), [frame.image for frame in frames])
+    for a, b in zip(pulled, pushed, strict=True):
+        assert (a.ids == b.ids).all() and (a.keypoints == b.keypoints).all()

@@ -295,7 +295,7 @@ def test_there_is_a_limit_to_what_is_kept(server: Server, monkeypatch: pytest.Mo
 def test_only_web_addresses_and_known_names(server: Server, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected an https address"):
         fetch("small", mirrors=[tmp_path.as_uri() + "/"])
-    with pytest.raises(ValueError, match=r"unknown model 'small-ish', expected one of .*rtmpose-t"):
+    with pytest.raises(ValueError, match=r"unknown model 'small-ish', expected one of .* such as 'small'"):
         fetch("small-ish")
 
 
