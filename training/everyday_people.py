@@ -3,7 +3,7 @@
     git clone --bare https://github.com/brianhuster/human-dataset human.git
     python training/everyday_people.py human.git TEACHER.onnx OUT [PART PARTS]
 
-12,208 pictures with boxes of people, all stretched to 416 x 416 and some turned. Those named by twelve digits are COCO's
+12,208 pictures with boxes of people, all stretched to 416 x 416, some turned. Those named by twelve digits are COCO's
 and left out, since some of them are of val2017. Each of the others gets the aspect under which the teacher is surest of
 its two largest people, or where no aspect convinces the quarter turn. Then the teacher labels everybody at least LEAST
 pixels high: OUT/people.json.gz with its scores (`kp_scores`), and OUT/images.zip with the pictures as they were.
