@@ -78,7 +78,7 @@ class Thresholds:
 
 # The one place of the defaults. Of raw scores nobody knows what they mean, so everybody is shown.
 CALIBRATED = Thresholds(
-    person=0.5, drawn=0.5, used=0.1, confident=0.25, pose=0.7, collapsed=0.35, steady=0.85, matched=0.3
+    person=0.5, drawn=0.5, used=0.04, confident=0.25, pose=0.7, collapsed=0.35, steady=0.85, matched=0.3
 )
 RAW = Thresholds(person=0.0, drawn=0.3, used=0.2, confident=0.3, pose=0.7, collapsed=0.5, steady=0.9, matched=0.3)
 

@@ -23,7 +23,7 @@ from edgepose.poses import Poses
 from edgepose.runtime.tracker.tracks import States
 from edgepose.skeleton import Skeleton
 
-RATE = 8.0  # log-odds per second of votes with full scores: frames that follow one another err alike
+RATE = 16.0  # log-odds per second of votes with full scores: frames that follow one another err alike
 LONGEST = 0.2  # seconds for which one frame votes at most
 CLEAR = 0.1  # distance between two points, in sizes, from which a vote counts in full
 MOST = 1.5  # log-odds: more certain than that nobody is, so that whoever turned unseen is right within half a second
