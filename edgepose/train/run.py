@@ -106,12 +106,12 @@ def train_model(
                 task = prepare(recipe, sets, settings.on_bad, settings.choice)  # what counts steps counts anew
         recipe = task.recipe or recipe
         if first:
-            if short := warning(recipe, Plan(task.samples, recipe).per_epoch):
-                say(short)
             for note in task.notes:
                 say(note)
             if isinstance(recipe.skeleton, Skeleton):
                 say(described(recipe.skeleton))
+            if short := warning(recipe, Plan(task.samples, recipe).per_epoch):
+                say(short)
         figures = validation(task.spec, settings.val, settings.choice) if settings.val and first else None
         validate = None if figures is None else lambda network: figures(task.deployed(network))
         log = stack.enter_context(Log(settings.out, settings.tensorboard, say)) if first else None

@@ -54,13 +54,13 @@ def test_what_goes_into_the_repository_names_no_place(tmp_path: Path, monkeypatc
     facts = {"recipe": recipe, "spec": spec.to_json(), "iteration": 1, "updates": 0}
     checkpoint.save(tmp_path / "last.safetensors", {"network": network.state_dict()}, facts)
     (tmp_path / "facts.json").write_text("{}")
+    monkeypatch.syspath_prepend(ROOT / "training")  # as for a script that is run
     package = script("package")
-    monkeypatch.setattr(package, "ROOT", tmp_path)
-    monkeypatch.setattr(package, "WEIGHTS", tmp_path)
     monkeypatch.setattr(package, "read", lambda *paths: None)
     monkeypatch.setattr(package, "real_views", lambda *of: None)
     monkeypatch.setattr(package, "export_onnx", lambda *of, **how: type("Report", (), {"mean": 0.0, "pictures": 0}))
-    package.main("default-x", tmp_path / "last.safetensors", tmp_path / "facts.json", "labels.json:pictures")
+    package.main("default-x", tmp_path / "last.safetensors", tmp_path / "facts.json", "labels.json:pictures", tmp_path)
+    assert "default-x" in (tmp_path / "SHA256SUMS").read_text()
     written = tmp_path / "default-x.safetensors"
     parts, found = checkpoint.load(written)
     assert found["recipe"] == {"model": "rtmdet-nano", "teacher": "teacher.onnx", "init": "start.safetensors"}
