@@ -186,7 +186,9 @@ def test_the_server_needs_no_torch(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
-        assert line and json.loads(line)["model"] == "tiny.onnx", process.stderr.read()
+        if not line:
+            pytest.fail(process.stderr.read())
+        assert json.loads(line)["model"] == "tiny.onnx"
         process.terminate()
         assert process.wait(timeout=120) == 0
     finally:

@@ -3,10 +3,11 @@
 A network that sees a person from behind or from the side may take left for right in one frame and not in the next. Each
 pair of mirrored keypoints (shoulders, hips, knees ...) has a hidden Markov model of two states: the network is right in
 this frame, or its two keypoints are exchanged. Motion links one frame with the next: points do not jump to each other's
-place, so an exchange shows against where the two are expected, the more clearly the further they are apart. Every frame
-is also a vote for what the network says, with the lower of the two scores. While the two are apart the votes of a track
-add up, and few wrong ones change nothing; when they come together (a person turns) motion cannot tell which is which,
-what was known is forgotten by as much, and the next votes decide.
+place, so an exchange shows against how the two are expected to lie to each other, wherever the person has gone
+meanwhile, the more clearly the further they are apart. Every frame is also a vote for what the network says, with the
+lower of the two scores. While the two are apart the votes of a track add up, and few wrong ones change nothing; when
+they come together (a person turns) motion cannot tell which is which, what was known is forgotten by as much, and the
+next votes decide.
 
 Every pair decides for itself. Of 4 views each of 1046 people in COCO's training pictures the packaged network mirrors
 shoulders and hips in 261, one of the two in 320; letting the pairs of a person vote for one another changed neither
@@ -28,7 +29,7 @@ LONGEST = 0.2  # seconds for which one frame votes at most
 CLEAR = 0.1  # distance between two points, in sizes, from which a vote counts in full
 MOST = 1.5  # log-odds: more certain than that nobody is, so that whoever turned unseen is right within half a second
 HYSTERESIS = 1.0  # log-odds against a pair's present sides from which they are exchanged
-SURPRISE = 20.0  # bound of a squared distance, in variances: points may be anywhere by mistake
+SURPRISE = 40.0  # bound of a squared distance, in variances: points may be anywhere by mistake
 
 
 def pairs_of(skeleton: Skeleton) -> np.ndarray:
@@ -55,10 +56,12 @@ def settled(
     known = np.asarray(ahead.known[:, pairs].all(-1) & np.isfinite(found).all((-1, -2)))
     found = np.where(known[..., None, None], found, expected)
     sizes = ahead.sizes[:, None, None]
-    variances = ahead.offset_spreads[:, pairs, 0] + noise[pairs] + ahead.body_spreads[:, 0, None, None]
-    kept = ((found - expected) ** 2).sum(-1) / sizes**2 / variances
-    swapped = ((found[:, :, ::-1] - expected) ** 2).sum(-1) / sizes**2 / variances
-    difference = np.minimum(swapped, SURPRISE).sum(-1) - np.minimum(kept, SURPRISE).sum(-1)
+    # How the two lie to each other tells an exchange, wherever the person has moved meanwhile.
+    variances = (ahead.offset_spreads[:, pairs, 0] + noise[pairs]).sum(-1) * sizes[..., 0] ** 2
+    between, awaited = found[:, :, 1] - found[:, :, 0], expected[:, :, 1] - expected[:, :, 0]
+    kept = ((between - awaited) ** 2).sum(-1) / variances
+    swapped = ((between + awaited) ** 2).sum(-1) / variances
+    difference = np.minimum(swapped, SURPRISE) - np.minimum(kept, SURPRISE)
     motion = np.where(known, difference / 2, 0.0)  # log-odds that the network has not changed sides
     said = joint(odds, motion)
     apart = np.linalg.norm(found[:, :, 0] - found[:, :, 1], axis=-1) / sizes[..., 0]

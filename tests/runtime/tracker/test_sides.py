@@ -99,6 +99,17 @@ def test_a_turn_between_two_frames_is_followed_within_half_a_second() -> None:
     assert not any(results[45 + RATE // 2 :])
 
 
+@pytest.mark.parametrize("step", [-120.0, -60.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0])
+def test_somebody_fast_is_not_mirrored(step: float) -> None:
+    """Points come to about where their mirror images were, while nothing says yet how fast the person is."""
+    tracker = Tracker()
+    for i in range(8):
+        given = person(0.0)
+        shift = np.array([i * step, 0.0])
+        moved = replace(given, keypoints=given.keypoints + shift, boxes=given.boxes + np.tile(shift, 2))
+        assert np.array_equal(tracker.update(moved, i / RATE).keypoints, moved.keypoints), f"frame {i}"
+
+
 def test_without_sides_nothing_changes() -> None:
     rng = np.random.default_rng(3)
     thing = Skeleton("thing", ("tip", "middle", "end"))
