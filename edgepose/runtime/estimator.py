@@ -125,6 +125,8 @@ class Estimator:
         looked = detector is not None or not network.spec.per_person
         usual = network.spec.thresholds.person if looked else 0.0
         self.min_score: float = usual if min_score is None else min_score
+        if network.spec.calibration is not None and self.min_score > 1:
+            raise ValueError(f"min_score is {self.min_score:g}, which no probability reaches: expected 0 to 1")
         self.codec: Codec = codec_of(network.spec)
         self.views = Views(network.spec)
         self.detector = _detector(detector, network.spec, min_box_score)

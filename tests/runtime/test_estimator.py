@@ -589,3 +589,10 @@ def test_the_power_of_the_boxs_score() -> None:
 def test_a_least_score_that_is_none_is_refused(least: float) -> None:
     with pytest.raises(ValueError, match="expected a person's least score such as"):
         Estimator(BrightSpot(), min_score=least)
+
+
+def test_a_least_score_that_no_probability_reaches_is_refused() -> None:
+    network = BrightSpot(dataclasses.replace(SIMCC, calibration=HALF))
+    with pytest.raises(ValueError, match="min_score is 2, which no probability reaches"):
+        Estimator(network, min_score=2.0)
+    assert len(Estimator(BrightSpot(), min_score=2.0)(spot(100, 70))) == 0, "raw scores may be of any size"
