@@ -97,6 +97,9 @@ def test_formats(kind: str, names: list[str], model: Path, clip: Path, tmp_path:
         (("--max-latency", "-5"), 2, "expected a positive number, got -5"),
         (("--give-up", "0"), 2, "expected a positive number, got 0"),
         (("--preset", "wild"), 2, "preset"),
+        (("--out", "new.mp4", "--format", "csv"), 2, "new.mp4 is a video, which holds no results"),
+        (("--out", "new.csv"), 2, "got new.csv: expected a folder, and --format csv"),
+        (("--out", "new.json"), 2, "got new.json: expected a folder, and --format coco"),
     ],
 )
 def test_wrong_use(words: tuple[str, ...], status: int, message: str, model: Path, clip: Path) -> None:

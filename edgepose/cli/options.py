@@ -275,10 +275,25 @@ def tell_of_whole_pictures(spec: ModelSpec, detector: str, boxed: bool = False) 
         )
 
 
+KINDS = {".csv": "csv", ".json": "coco", ".jsonl": "jsonl"}  # what somebody wants who names a file so
+
+
 def kind_of(out: Path | None, kind: str | None, overlay: bool) -> str | None:
     """The format that `--format` or the name in `--out` says; wrong use where they, or overlays, do not fit."""
     from edgepose.media.results import is_parquet
+    from edgepose.media.video import WRITABLE
 
+    suffix = "" if out is None or out.is_dir() else out.suffix.lower()
+    if suffix in WRITABLE and kind is not None:
+        raise typer.BadParameter(
+            f"{out} is a video, which holds no results: for both name a folder in --out and add --overlay",
+            param_hint="--format",
+        )
+    if suffix in KINDS:
+        raise typer.BadParameter(
+            f"results are written to a folder, got {out}: expected a folder, and --format {KINDS[suffix]}",
+            param_hint="--out",
+        )
     if not is_parquet(out):
         return kind
     if kind not in (None, "parquet"):

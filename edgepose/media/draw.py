@@ -53,8 +53,12 @@ def draw(
             where `names` has one, else the identity; people without keypoints or identity get their score.
         names: {identity: name}, or N names. Accents are taken off, since OpenCV draws plain letters only.
 
-    Raises ValueError for colors, limbs, labels or names that do not fit the poses.
+    Raises ValueError for colors, limbs, labels or names that do not fit the poses, and for sizes or a threshold that
+    are no numbers from 0 on.
     """
+    for name, value in (("threshold", threshold), ("thickness", thickness), ("radius", radius)):
+        if value is not None and not 0 <= value < np.inf:
+            raise ValueError(f"{name} is {value}, expected a number from 0 on, or None for what suits the picture")
     canvas = image.copy()
     boxed = len(poses.skeleton) == 0 if boxes is None else boxes
     pairs = _pairs(limbs, poses.skeleton)
@@ -67,7 +71,7 @@ def draw(
     frames = np.clip(np.nan_to_num(poses.boxes), -limit, limit)  # (N, 4)
     for i in np.argsort(-area(frames), kind="stable"):  # the largest first, so that they hide nobody
         width = _thickness(frames[i], canvas.shape[:2]) if thickness is None else max(float(thickness), 0.5)
-        dot = width * RADIUS if radius is None else float(radius)
+        dot = width * RADIUS if radius is None else min(float(radius), limit)
         if boxed:
             _draw_box(canvas, frames[i], painted[i], width)
         whole = None if colors == "sides" else painted[i]

@@ -206,3 +206,11 @@ def test_labels_say_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         said(plain, names=["Ann"])
     with pytest.raises(ValueError, match="names by identity"):
         said(plain, names={1: "Ann"})
+
+
+@pytest.mark.parametrize("name", ["threshold", "thickness", "radius"])
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_sizes_and_thresholds_are_numbers_from_0_on(name: str, value: float) -> None:
+    poses = Poses.of_boxes(np.array([[2.0, 2.0, 20.0, 30.0]]), np.ones(1))
+    with pytest.raises(ValueError, match=f"{name} is .*, expected a number from 0 on"):
+        draw(np.zeros((40, 40, 3), np.uint8), poses, **{name: value})
