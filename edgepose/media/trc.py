@@ -35,7 +35,7 @@ class Trc:
 
     How long somebody is there is known at the end only, so until then rows wait in files beside the result.
 
-    path: of several people, path-personID.trc
+    path: of several people, path_personID.trc; of nobody, a ValueError at the end of the block
     """
 
     def __init__(self, folder: str | Path, path: str | Path | None = None, threshold: float = SCORE) -> None:
@@ -57,6 +57,8 @@ class Trc:
         with self._waiting:
             for (name, identity), markers in self._people.items():
                 self._write(name, identity, markers)
+        if kind is None and self._path is not None and not self._people:
+            raise ValueError(f"nobody was found, so {self._path} is not written")
 
     def write(self, result: Result) -> None:
         """Add one frame. ValueError for people without identities, or whose keypoints change."""

@@ -112,3 +112,14 @@ def test_people_without_identities_are_refused(tmp_path: Path) -> None:
         file.write(one(0, np.ones((3, 2)), np.ones(3)))
         file.write(Result("a/clip.mp4", 1, 0.1, 9, 9, Poses(np.ones((1, 17, 2)), np.ones((1, 17)), [[0, 0, 1, 1]], [1],
                                                           COCO, [1])))  # fmt: skip
+
+
+def test_a_file_for_nobody_is_an_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match=r"nobody was found, so .*person.trc is not written"),
+        Trc(tmp_path, tmp_path / "person.trc"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+    with Trc(tmp_path / "all"):
+        pass
