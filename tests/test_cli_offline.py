@@ -52,6 +52,18 @@ def test_results_overlay_and_what_was_done(model: Path, clip: Path, tmp_path: Pa
     assert times == pytest.approx([i / 25 for i in range(COUNT)], abs=0.001)
 
 
+def test_a_file_that_cannot_be_read_is_told_once_and_the_others_are_done(
+    model: Path, clip: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.mp4"
+    with VideoWriter(short) as video:
+        video.write(Frame(scaled_example((160, 96)), 0.0, 0))
+    result = run(short, clip, "--model", model, "--offline", "--start", "5", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and f"{clip}: {COUNT - 5} frames" in result.stdout
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith(f"error: {short} ends before frame 5: ")
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == COUNT - 5
+
+
 def test_a_video_alone_and_several_files(model: Path, clip: Path, tmp_path: Path) -> None:
     assert run(clip, "--model", model, "--offline", "--out", tmp_path / "seen.mp4").exit_code == 0
     assert len(list(read_video(tmp_path / "seen.mp4"))) == COUNT

@@ -50,7 +50,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """A file of weights in the package: the steps to it, in order, and the labels that its packaging looks at."""
+    """A file of weights in the package, and the steps to it in order."""
 
     name: str
     steps: tuple[Step, ...]

@@ -357,8 +357,8 @@ def run(
                     raise
                 if len(feeds) == 1:
                     stories[0].fail(str(error))
-                elif settings is not None and str(error) not in told:
-                    raise
+                elif settings is not None and not any(message.endswith(str(error)) for message in told):
+                    raise  # of the second pass; what ended the first one has been told
             for story in stories:
                 outputs.close(story)
         for story in stories:

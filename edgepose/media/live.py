@@ -183,8 +183,9 @@ def read_live(
 
 
 def event_of(feed: Feed, kind: EventKind, message: str, **facts: Any) -> Event:
-    """What happened to a feed just now; the message begins with its name."""
-    return Event(kind, feed.name, f"{feed.name}: {message}", time.monotonic(), facts)
+    """What happened to a feed just now; the message begins with its name, once."""
+    told = message if message.startswith(feed.name) else f"{feed.name}: {message}"
+    return Event(kind, feed.name, told, time.monotonic(), facts)
 
 
 def _generator(feed: Feed) -> Any:

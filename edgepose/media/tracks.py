@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from edgepose.media.files import fitting_stem, make_folder, unique_name
 from edgepose.media.results import FORMATS, Result, TextFile, Writer, marks, writer
-from edgepose.media.trc import SCORE, Trc
+from edgepose.media.trc import Trc
 from edgepose.names import expected
 from edgepose.skeleton import POSETRACK18, Skeleton, shared
 
@@ -117,7 +117,7 @@ SEQUENCES: dict[str, tuple[type[MotText] | type[PoseTrackJson], str]] = {
 
 
 def track_writer(
-    kind: TrackFormat, folder: str | Path, apart: bool = False, subject: str = "person", threshold: float = SCORE
+    kind: TrackFormat, folder: str | Path, apart: bool = False, subject: str = "person", threshold: float | None = None
 ) -> tuple[Writer, Path]:
     """`results.writer` with the formats for identities too, whose path is a folder with a file per source.
 

@@ -20,7 +20,6 @@ from edgepose.media.files import atomic_path, fitting_stem, hidden_folder_prefix
 if TYPE_CHECKING:
     from edgepose.media.results import Result
 
-SCORE = 0.3  # least one of a keypoint that is a marker in a frame
 RATE = 30.0  # frames per second where there are no times
 
 
@@ -29,16 +28,16 @@ class Trc:
 
     Markers are the keypoints, under their names. X is to the right and Y up, in pixels from the left and the bottom row
     of the picture (Y = height - 1 - y), Z is 0; the header says `px` where others say mm or m. There is a row for every
-    frame from a person's first to the last; a keypoint scored below `threshold`, and all of a person who was not seen
-    in a frame, has empty cells. Frames count from 1. TRC has no place for a mark, so NAME_personID_filled.csv
-    (frame, time, keypoint) lists the points that were filled in, where there are any.
+    frame from a person's first to the last; a keypoint scored below `threshold` (None: that from which it is drawn),
+    and all of a person who was not seen in a frame, has empty cells. Frames count from 1. TRC has no place for a mark,
+    so NAME_personID_filled.csv (frame, time, keypoint) lists the points that were filled in, where there are any.
 
     How long somebody is there is known at the end only, so until then rows wait in files beside the result.
 
     path: of several people, path_personID.trc; of nobody, a ValueError at the end of the block
     """
 
-    def __init__(self, folder: str | Path, path: str | Path | None = None, threshold: float = SCORE) -> None:
+    def __init__(self, folder: str | Path, path: str | Path | None = None, threshold: float | None = None) -> None:
         self.folder, self._path = Path(folder), None if path is None else Path(path)
         self._threshold = threshold
         self.written: list[Path] = []  # when the block has ended
@@ -72,7 +71,8 @@ class Trc:
         times.append(result.frame / RATE if result.time is None else result.time)
         markers = tuple(poses.skeleton.names)
         points = poses.keypoints.astype(np.float64)
-        known = (poses.scores >= self._threshold) & np.isfinite(points).all(-1)
+        threshold = poses.thresholds.drawn if self._threshold is None else self._threshold
+        known = (poses.scores >= threshold) & np.isfinite(points).all(-1)
         if result.guessed is not None:
             known &= ~result.guessed[:, None]
         for i, identity in enumerate(() if poses.ids is None else poses.ids.tolist()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -112,6 +113,15 @@ def test_people_without_identities_are_refused(tmp_path: Path) -> None:
         file.write(one(0, np.ones((3, 2)), np.ones(3)))
         file.write(Result("a/clip.mp4", 1, 0.1, 9, 9, Poses(np.ones((1, 17, 2)), np.ones((1, 17)), [[0, 0, 1, 1]], [1],
                                                           COCO, [1])))  # fmt: skip
+
+
+@pytest.mark.parametrize(("calibrated", "least"), [(True, 0.5), (False, 0.3)])
+def test_keypoints_that_would_not_be_drawn_are_no_markers(calibrated: bool, least: float, tmp_path: Path) -> None:
+    result = one(0, np.full((3, 2), 9.0), np.array([least - 0.01, least + 0.01, least - 0.01]))
+    with Trc(tmp_path) as made:
+        made.write(replace(result, poses=replace(result.poses, calibrated=calibrated)))
+    *_, values = read(tmp_path / "clip_person1.trc")
+    assert np.flatnonzero(np.isfinite(values[0]).all(-1)).tolist() == [1]
 
 
 def test_a_file_for_nobody_is_an_error(tmp_path: Path) -> None:

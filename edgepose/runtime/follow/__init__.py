@@ -151,6 +151,10 @@ class Follower:
         report: BudgetReport | None = None,
         clock: Callable[[], float] = clocks.perf_counter,
     ) -> None:
+        if not isinstance(estimator, Estimator):
+            raise TypeError(
+                f"expected an estimator, got {type(estimator).__name__}: edgepose.load(...) gives one of a name or file"
+            )
         self.min_score = estimator.min_score if min_score is None else min_score
         # People are left out here and not there, so that nobody loses the identity in a weak frame.
         self.estimator = estimator.replace(min_score=0.0) if estimator.min_score > 0 else estimator

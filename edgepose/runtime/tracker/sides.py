@@ -9,9 +9,8 @@ lower of the two scores. While the two are apart the votes of a track add up, an
 they come together (a person turns) motion cannot tell which is which, what was known is forgotten by as much, and the
 next votes decide.
 
-Every pair decides for itself. Of 4 views each of 1046 people in COCO's training pictures the packaged network mirrors
-shoulders and hips in 261, one of the two in 320; letting the pairs of a person vote for one another changed neither
-flips nor mirrored frames of benchmarks/left_right.py for the better.
+Every pair decides for itself: a network often mirrors shoulders without hips, and letting the pairs of a
+person vote for one another changed neither flips nor mirrored frames of benchmarks/left_right.py for the better.
 """
 
 from __future__ import annotations

@@ -482,3 +482,8 @@ def test_pushed_frames_give_what_track_gives() -> None:
     pushed = follow(Follower(estimator()[0]), [frame.image for frame in frames])
     for a, b in zip(pulled, pushed, strict=True):
         assert (a.ids == b.ids).all() and (a.keypoints == b.keypoints).all()
+
+
+def test_a_name_is_no_estimator() -> None:
+    with pytest.raises(TypeError, match=r"expected an estimator, got str: edgepose.load\(...\) gives one"):
+        Follower("default")  # type: ignore[arg-type]
